@@ -1,0 +1,153 @@
+// Package semantic names every attribute, event and resource key that the
+// distribution emits or stores, once, together with its privacy class.
+//
+// Names without the qpoint prefix are OpenTelemetry semantic conventions
+// (https://opentelemetry.io/schemas/1.43.0); the others are ours.
+package semantic
+
+// SchemaURL is the semantic-convention schema that the standard names follow.
+const SchemaURL = "https://opentelemetry.io/schemas/1.43.0"
+
+// Event names (LogRecord.EventName).
+const (
+	// EventConnection describes one TCP connection at open, every interval while open, and at close.
+	EventConnection = "qpoint.connection"
+	// EventSegment says that a payload segment was handed over (or lost). It carries no payload.
+	EventSegment = "qpoint.segment"
+	// EventPayload is one exchange with its payload. Only `qtap_payload` emits it.
+	EventPayload = "qpoint.payload"
+)
+
+// Resource attributes: one resource per observed process.
+const (
+	ServiceName           = "service.name"
+	ServiceNamespace      = "service.namespace"
+	HostID                = "host.id"
+	HostName              = "host.name"
+	OSType                = "os.type"
+	ProcessPID            = "process.pid"
+	ProcessExecutableName = "process.executable.name"
+	ProcessExecutablePath = "process.executable.path"
+	ProcessOwner          = "process.owner"
+	ContainerID           = "container.id"
+	K8sPodUID             = "k8s.pod.uid"
+	K8sPodName            = "k8s.pod.name"
+	K8sNamespaceName      = "k8s.namespace.name"
+	K8sNodeName           = "k8s.node.name"
+	K8sContainerName      = "k8s.container.name"
+	K8sDeploymentName     = "k8s.deployment.name"
+	DeploymentEnvironment = "deployment.environment.name"
+
+	// Anonymized is the policy hash stamped by `anonymize`; `pulse` refuses data without a hash known to its process.
+	Anonymized = "qpoint.anonymized"
+	// Environment is the environment stamped by `anonymize` from its own config, never taken from the data.
+	Environment = "qpoint.environment"
+)
+
+// HTTP and URL attributes of request spans.
+const (
+	HTTPRequestMethod      = "http.request.method"
+	HTTPResponseStatusCode = "http.response.status_code"
+	HTTPRequestBodySize    = "http.request.body.size"  // bytes on the wire after transfer-decoding
+	HTTPResponseBodySize   = "http.response.body.size" // bytes on the wire after transfer-decoding
+	URLFull                = "url.full"
+	URLScheme              = "url.scheme"
+	URLPath                = "url.path"
+	URLQuery               = "url.query"
+	URLTemplate            = "url.template"
+	ServerAddress          = "server.address"
+	ServerPort             = "server.port"
+	ClientAddress          = "client.address"
+	ClientPort             = "client.port"
+	ErrorType              = "error.type"
+)
+
+// Network and TLS attributes of spans and connection logs.
+const (
+	NetworkTransport       = "network.transport"
+	NetworkType            = "network.type"
+	NetworkLocalAddress    = "network.local.address"
+	NetworkLocalPort       = "network.local.port"
+	NetworkPeerAddress     = "network.peer.address"
+	NetworkPeerPort        = "network.peer.port"
+	NetworkProtocolName    = "network.protocol.name"
+	NetworkProtocolVersion = "network.protocol.version"
+	TLSEstablished         = "tls.established"
+	TLSProtocolVersion     = "tls.protocol.version"
+	TLSCipher              = "tls.cipher"
+	TLSNextProtocol        = "tls.next_protocol"
+	TLSResumed             = "tls.resumed"
+)
+
+// Connection attributes. Counters are cumulative since the connection opened, from the kernel's own books.
+const (
+	ConnectionID            = "qpoint.connection.id"             // 16 hex digits, unique per host and observed end
+	ConnectionSequence      = "qpoint.connection.sequence"       // 0 at open, +1 per record
+	ConnectionState         = "qpoint.connection.state"          // open | established | closed
+	ConnectionRole          = "qpoint.connection.role"           // client | server | unknown
+	ConnectionStart         = "qpoint.connection.start"          // Unix nanoseconds
+	ConnectionDuration      = "qpoint.connection.duration"       // nanoseconds
+	ConnectionCloseReason   = "qpoint.connection.close_reason"   // fin | reset | timeout | refused | unknown
+	ConnectionSentBytes     = "qpoint.connection.sent.bytes"     // payload bytes acknowledged by the peer
+	ConnectionReceivedBytes = "qpoint.connection.received.bytes" // payload bytes received in order
+	ConnectionSentPackets   = "qpoint.connection.sent.packets"
+	ConnectionRecvPackets   = "qpoint.connection.received.packets"
+	ConnectionRetransmits   = "qpoint.connection.retransmits"
+	ConnectionRTT           = "qpoint.connection.rtt" // smoothed round-trip time, nanoseconds
+	ConnectionRequests      = "qpoint.connection.requests"
+)
+
+// Exchange attributes of spans.
+const (
+	ExchangeSequence = "qpoint.exchange.sequence" // position of the exchange on its connection, from 0
+	TimingSend       = "qpoint.timing.send"       // nanoseconds, first to last byte of the request
+	TimingWait       = "qpoint.timing.wait"       // nanoseconds, last byte of the request to first byte of the response
+	TimingReceive    = "qpoint.timing.receive"    // nanoseconds, first to last byte of the response
+
+	PayloadObjects    = "qpoint.payload.objects"    // []string of object keys, without the exporter's prefix
+	PayloadState      = "qpoint.payload.state"      // see the Payload* states
+	PayloadReason     = "qpoint.payload.reason"     // why, when the state needs one
+	PayloadVisibility = "qpoint.payload.visibility" // visible | not_visible
+)
+
+// Values of PayloadState.
+const (
+	PayloadPending    = "pending"     // in a segment that is open or on its way
+	PayloadSent       = "sent"        // its segment was handed over
+	PayloadTruncated  = "truncated"   // kept, cut at the body cap
+	PayloadSampledOut = "sampled_out" // not kept by sampling
+	PayloadFiltered   = "filtered"    // not kept by configuration
+	PayloadNotVisible = "not_visible" // could not be read, see the reason
+	PayloadLost       = "lost"        // was read but could not be kept, see the reason
+)
+
+// Segment attributes, on `qpoint.segment` logs and (Key, Index, Count) on the scope of payload logs.
+const (
+	SegmentKey     = "qpoint.segment.key"
+	SegmentIndex   = "qpoint.segment.index"   // index within the segment of the first record below this scope
+	SegmentCount   = "qpoint.segment.count"   // records in the whole segment
+	SegmentEntries = "qpoint.segment.entries" // exchanges
+	SegmentBytes   = "qpoint.segment.bytes"   // uncompressed payload bytes
+	SegmentOpened  = "qpoint.segment.opened"  // Unix nanoseconds
+	SegmentClosed  = "qpoint.segment.closed"  // Unix nanoseconds
+	SegmentState   = "qpoint.segment.state"   // sent | lost
+	SegmentReason  = "qpoint.segment.reason"
+)
+
+// Attributes of payload logs. They are sensitive by definition and exist on the payload path only.
+const (
+	PayloadRequestMethod         = "qpoint.http.request.method"
+	PayloadRequestTarget         = "qpoint.http.request.target" // request-target as on the wire (RFC 9112 §3.2)
+	PayloadRequestVersion        = "qpoint.http.request.version"
+	PayloadRequestHeaders        = "qpoint.http.request.headers"  // [[name, value], …] in wire order; a value that is not UTF-8 is bytes
+	PayloadRequestBody           = "qpoint.http.request.body.raw" // bytes after transfer-decoding, content-coding kept
+	PayloadRequestBodySize       = "qpoint.http.request.body.size"
+	PayloadRequestBodyTruncated  = "qpoint.http.request.body.truncated"
+	PayloadResponseVersion       = "qpoint.http.response.version"
+	PayloadResponseStatus        = "qpoint.http.response.status"
+	PayloadResponseReason        = "qpoint.http.response.reason"
+	PayloadResponseHeaders       = "qpoint.http.response.headers"
+	PayloadResponseBody          = "qpoint.http.response.body.raw"
+	PayloadResponseBodySize      = "qpoint.http.response.body.size"
+	PayloadResponseBodyTruncated = "qpoint.http.response.body.truncated"
+)

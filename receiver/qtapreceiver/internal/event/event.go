@@ -1,0 +1,180 @@
+// Package event holds what the kernel side reports, decoded: the one vocabulary between
+// internal/kernel (which produces it) and internal/engine (which consumes it).
+//
+// Times are Unix nanoseconds. Values that point into the ring (Packet.Data) are valid only
+// during the call of the handler.
+package event
+
+import (
+	"context"
+	"net/netip"
+)
+
+// Cookie identifies one socket for its whole life (bpf_get_socket_cookie). Both ends of a
+// local connection have different cookies.
+type Cookie uint64
+
+// Direction of bytes, seen from the observed socket.
+type Direction uint8
+
+const (
+	// Egress bytes were sent by the observed socket.
+	Egress Direction = iota
+	// Ingress bytes were received by it.
+	Ingress
+)
+
+// TCP flags of Packet.Flags (RFC 9293 §3.1).
+const (
+	FlagFIN = 1 << iota
+	FlagSYN
+	FlagRST
+	FlagPSH
+	FlagACK
+)
+
+// Packet is one TCP segment, or a part of one: a large segment arrives as several packets
+// with the same Seq and Len and growing Off.
+type Packet struct {
+	Cookie Cookie
+	Time   int64
+	Dir    Direction
+	Flags  uint8
+	// Seq is the sequence number of the segment's first payload byte (of the SYN itself when
+	// FlagSYN is set).
+	Seq uint32
+	// Len is the number of payload bytes of the segment on the wire.
+	Len uint32
+	// Off is where Data starts within the payload.
+	Off uint32
+	// Data is a copied run of the payload. Bytes of the segment that no packet carries were
+	// not copied (cap, skip or a full ring) and are a gap for the reader.
+	Data []byte
+	// Local and Remote are the addresses in the packet's headers, from the observed socket's
+	// point of view. With TCP_DEFER_ACCEPT the first request arrives under the listener's
+	// cookie: the addresses then find the connection.
+	Local, Remote netip.AddrPort
+}
+
+// SocketKind says why a Socket event was sent.
+type SocketKind uint8
+
+const (
+	// SocketConnect is an active open: SYN is about to be sent. TGID is the connecting process.
+	SocketConnect SocketKind = iota + 1
+	// SocketEstablished is the end of the handshake, on either side. RcvNxt and SndNxt are then
+	// the sequence numbers of the first payload byte in each direction.
+	SocketEstablished
+	// SocketOwner says which process uses the socket (first touch in process context).
+	SocketOwner
+	// SocketStats are the counters of an open socket; also sent for sockets that existed before
+	// the capture began (then TGID is set when it could be found).
+	SocketStats
+	// SocketClosed is the end: counters are final.
+	SocketClosed
+	// SocketExcluded says that an end of this connection belongs to the collector itself: both
+	// ends are to be forgotten without a trace.
+	SocketExcluded
+)
+
+// Socket is a fact about a TCP socket, from the kernel's own books.
+type Socket struct {
+	Kind          SocketKind
+	Cookie        Cookie
+	Time          int64
+	Local, Remote netip.AddrPort
+	// TGID is the process, in the host's PID namespace; 0 when this event cannot know it.
+	TGID uint32
+	UID  uint32
+	// CgroupID is the cgroup v2 id of the process or socket; 0 when unknown.
+	CgroupID uint64
+	Comm     string
+	// Role is set when the kernel knows who opened the connection.
+	Role Role
+	// CloseReason is set on SocketClosed.
+	CloseReason CloseReason
+	// PreExisting marks a connection that was open when the capture began: its streams are
+	// joined in the middle.
+	PreExisting bool
+
+	RcvNxt, SndNxt uint32
+	// BytesSent are payload bytes acknowledged by the peer, BytesReceived payload bytes received
+	// in order; SYN and FIN are already taken out.
+	BytesSent, BytesReceived uint64
+	SegsOut, SegsIn          uint32
+	Retransmits              uint32
+	// RTTMicros is the smoothed round-trip time in microseconds.
+	RTTMicros uint32
+}
+
+// Role says which end opened the connection.
+type Role uint8
+
+const (
+	RoleUnknown Role = iota
+	RoleClient
+	RoleServer
+)
+
+// CloseReason says how a connection ended.
+type CloseReason uint8
+
+const (
+	CloseUnknown CloseReason = iota
+	CloseFIN
+	CloseReset
+	CloseTimeout
+	CloseRefused
+)
+
+// SecretKind says what a Secret's Context is, and so how it finds its connection.
+type SecretKind uint8
+
+const (
+	// SecretTLS13Derive is a parent secret (PRK) with a TLS 1.3 label and the transcript hash it
+	// is expanded with (RFC 8446 §7.1). One client label gives both directions' secrets.
+	SecretTLS13Derive SecretKind = iota + 1
+	// SecretKeyLog is a secret in key-log form (RFC 9850): Label names it, Context is the client random.
+	SecretKeyLog
+)
+
+// Secret is a TLS secret captured from a process during a handshake. The consumer derives what
+// it needs at once and wipes Secret.
+type Secret struct {
+	Kind   SecretKind
+	Time   int64
+	TGID   uint32
+	Label  string
+	Secret []byte
+	// Context is the transcript hash (SecretTLS13Derive) or the client random (SecretKeyLog).
+	Context []byte
+}
+
+// Process is the start or end of a process image.
+type Process struct {
+	Time int64
+	TGID uint32
+	// Exited is false for exec, true for the exit of the whole thread group.
+	Exited bool
+}
+
+// Handler consumes events. Calls are made from one goroutine, in the order of the ring.
+type Handler interface {
+	Packet(*Packet)
+	Socket(*Socket)
+	Secret(*Secret)
+	Process(*Process)
+	// Lost says that n events of the named kind ("packet", "socket", "secret", "process") could not
+	// be written because the ring was full, counted since the previous call.
+	Lost(kind string, n uint64)
+	// Idle is called after each drain of the ring, at most every 10 ms, with the current time.
+	Idle(now int64)
+}
+
+// Source produces events until ctx ends. Run returns nil then. It is the seam at which tests
+// replay recorded streams.
+type Source interface {
+	Run(ctx context.Context, h Handler) error
+	// Close releases what the source holds in the kernel.
+	Close() error
+}
