@@ -43,6 +43,8 @@ type Packet struct {
 	// Seq is the sequence number of the segment's first payload byte (of the SYN itself when
 	// FlagSYN is set).
 	Seq uint32
+	// Ack is the acknowledgement number when FlagACK is set.
+	Ack uint32
 	// Len is the number of payload bytes of the segment on the wire.
 	Len uint32
 	// Off is where Data starts within the payload.

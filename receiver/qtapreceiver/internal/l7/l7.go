@@ -1,0 +1,98 @@
+// Package l7 is the seam between byte streams and application protocols: what a parser is
+// fed, and the exchange it gives back. One package below it per protocol.
+package l7
+
+// Stream is what a connection feeds: both directions' plaintext, in order.
+//
+// A position (pos) names a byte of one direction so that both observers of a connection agree
+// on it, whatever either of them missed: for plaintext connections the offset in the TCP
+// stream, for TLS the TCP offset of the record plus the index within its plaintext. Positions
+// only grow; they are contiguous within one call of Data, not across calls.
+type Stream interface {
+	// Data delivers the next bytes of a direction. b is valid during the call.
+	Data(fromClient bool, t int64, pos uint64, b []byte)
+	// Gap says that bytes before the next Data of this direction were not seen; n is their
+	// number, or 0 when it cannot be known (a TLS record that was lost).
+	Gap(fromClient bool, t int64, pos uint64, n uint64)
+	// Close ends both directions. reset is true when the connection did not end by FIN.
+	Close(t int64, reset bool)
+}
+
+// Header is one field line as it came: name and value keep their case and bytes.
+type Header struct {
+	Name  string
+	Value string
+}
+
+// Message is a request or a response.
+type Message struct {
+	// Method and Target are set on requests, Status and Reason on responses.
+	Method, Target string
+	Status         int
+	Reason         string
+	// Version is the protocol version: "1.0", "1.1".
+	Version string
+	Headers []Header
+	// Body is what was kept of the content after transfer-decoding, at most the body cap;
+	// content-coding is as on the wire.
+	Body []byte
+	// BodySize is the whole content's size in bytes, whatever was kept of it.
+	BodySize uint64
+	// Truncated is true when Body is shorter than BodySize because of the cap.
+	Truncated bool
+	// Missing is the number of content bytes that a gap swallowed; Body then ends before the first of them.
+	Missing uint64
+	// Start and End are the Unix nanoseconds of the message's first and last byte; 0 when not seen.
+	Start, End int64
+	// Complete is true when the message's end was seen.
+	Complete bool
+}
+
+// Get returns the value of the first field with the given name, compared without case, or "".
+func (m *Message) Get(name string) string {
+	for i := range m.Headers {
+		if equalFold(m.Headers[i].Name, name) {
+			return m.Headers[i].Value
+		}
+	}
+	return ""
+}
+
+// Reasons of Exchange.Incomplete.
+const (
+	IncompleteClosed = "connection_closed" // the connection ended first
+	IncompleteReset  = "connection_reset"
+	IncompleteGap    = "gap"           // bytes were missing
+	IncompleteParse  = "not_parseable" // the bytes were not the protocol any more
+)
+
+// Exchange is one request and its response.
+type Exchange struct {
+	Request  Message
+	Response *Message // nil when none was seen
+	// Position of the request's first byte in the client's direction.
+	Position uint64
+	// Sequence counts the exchanges of the connection from 0.
+	Sequence uint32
+	// Incomplete says why the exchange ended early; "" when it is whole.
+	Incomplete string
+	// Interim is the number of 1xx responses that came before the final one.
+	Interim int
+}
+
+// equalFold is strings.EqualFold for ASCII field names.
+func equalFold(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := 0; i < len(a); i++ {
+		x, y := a[i], b[i]
+		if x == y {
+			continue
+		}
+		if x|0x20 != y|0x20 || x|0x20 < 'a' || x|0x20 > 'z' {
+			return false
+		}
+	}
+	return true
+}
