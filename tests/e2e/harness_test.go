@@ -160,7 +160,8 @@ type collector struct {
 	s3      string // 127.0.0.1:port
 	metrics string // http://127.0.0.1:port/metrics
 	token   string
-	log     lockedBuffer
+	out     lockedBuffer // standard output: what is printed for the user
+	log     lockedBuffer // standard error: the collector's log
 	stopped sync.Once
 	state   *os.ProcessState
 }
@@ -190,7 +191,7 @@ func launch(t *testing.T, data string, overlays ...string) *collector {
 	c.metrics = fmt.Sprintf("http://127.0.0.1:%d/metrics", metricsPort)
 	c.cmd = c.cgroup.command(context.Background(), binary(t), demoArgs(c, apiPort, s3Port, metricsPort, overlays)...)
 	c.cmd.Env = append(os.Environ(), "QPOINT_DATA_DIR="+data)
-	c.cmd.Stdout, c.cmd.Stderr = &c.log, &c.log
+	c.cmd.Stdout, c.cmd.Stderr = &c.out, &c.log
 	require.NoError(t, c.cmd.Start())
 	t.Cleanup(func() {
 		c.stop()
