@@ -276,7 +276,7 @@ func (s *Stream) take(t int64, at uint64, b []byte) {
 			continue
 		}
 		if at > s.next && s.next < s.skip {
-			s.giveUp(t, min(at, s.skip))
+			s.flush(t, min(at, s.skip))
 			continue
 		}
 		i := s.held.find(at)
