@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package http1
+
+import "github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
+
+// Pairing. HTTP/1 has no identifiers: the n-th final response answers the n-th request. As long
+// as every byte that could hold the start of a message is known, a queue is all that is needed. When such
+// bytes are missing (a gap outside content of known length, or bytes that cannot be read) the count is
+// lost, "desync":
+//
+//   - requests that were seen before the client's gap are still answered in order;
+//   - what waits for a server whose gap may have swallowed its response is emitted without one;
+//   - requests that begin while in desync are emitted without a response ("lone"), responses that nobody
+//     is known to have asked for are counted as unmatched.
+//
+// Pairing resumes at a request that begins while nothing is known to be outstanding and the server
+// is not within a message, on a connection whose client was never seen to send a request before the
+// previous response had ended ("pipelined"): for such a client, whatever was swallowed has been answered
+// by then. When the gap also took the evidence whether the client pipelines, or after a lone request, one
+// whole cycle (request, exactly one response, next request) must be seen first. A pipelining client's
+// connection never resumes. Bytes alone cannot tell more than that.
+
+// exchange is an exchange in progress. Everything that is emitted is one allocation, but for the
+// text of the header sections and the bodies.
+type exchange struct {
+	l7.Exchange
+	response l7.Message
+	fields   [20]l7.Header // first those of the request, used of them, then those of the response
+	used     int
+
+	counted                   bool // its request line was read
+	requestDone, responseDone bool // nothing more will come
+	lone                      bool // gets no response (any more)
+	emitted                   bool
+}
+
+func (x *exchange) fail(reason string) {
+	if x.Incomplete == "" {
+		x.Incomplete = reason
+	}
+}
+
+type pairing struct {
+	// queue holds the requests whose final response has not started, oldest first.
+	queue     []*exchange
+	unsettled int
+
+	desync    bool
+	why       string // reason of the desync
+	pipelined bool
+	// overlap: a request began while something was outstanding, and no byte of the server has come
+	// since. If bytes come, the client pipelines; if a gap comes, the gap may explain it.
+	overlap bool
+	// needCycle: a whole cycle must be seen before pairing resumes. finals counts final responses
+	// since the last request began, and says so only if cycleKnown.
+	needCycle, cycleKnown bool
+	finals                int
+	// run numbers the calls of Data, lastBegin is that of the last request's beginning.
+	run, lastBegin uint64
+	// unmatchedAt is when the last unmatched response began.
+	unmatchedAt int64
+}
+
+// begin is called at the first byte of a request.
+func (p *Parser) begin(t int64, pos uint64) *exchange {
+	x := &exchange{}
+	x.Position = pos
+	s := &p.server
+	talking := s.state != idle && s.state != lost || len(s.buf) > 0
+	clean := p.cycleKnown && p.finals == 1 && s.state == idle
+	quiet := len(p.queue) == 0 && !talking
+	if p.lastBegin == p.run {
+		p.pipelined = true // two requests in one run: the second did not wait
+	}
+	switch {
+	case talking && s.x == nil && len(p.queue) == 0:
+		// The unmatched response was for another method (HEAD has no content), or the client
+		// pipelines: either way its end is not known.
+		p.stats.skip(SkipUnmatched, len(s.buf))
+		s.resetBuf()
+		s.state = lost
+		p.lostCount(l7.IncompleteGap)
+		p.needCycle = true
+	case !quiet:
+		p.overlap = true
+	}
+	if t < p.unmatchedAt { // that response may be this request's: the directions are out of order
+		p.lostCount(l7.IncompleteGap)
+		p.pipelined = true
+	}
+	if p.desync && quiet && !p.pipelined && (clean || !p.needCycle) {
+		p.desync, p.needCycle = false, false
+		p.stats.Resyncs.Add(1)
+	}
+	if !p.desync && len(p.queue) >= p.opt.MaxPending {
+		p.lostCount(l7.IncompletePending)
+		p.pipelined = true
+	}
+	p.finals, p.cycleKnown, p.lastBegin = 0, true, p.run
+	if p.desync {
+		x.lone = true
+		x.Incomplete = p.why
+		p.needCycle = true
+		return x
+	}
+	p.queue = append(p.queue, x)
+	return x
+}
+
+// lostCount is called when the order alone does not tell any more which response answers which request.
+func (p *Parser) lostCount(reason string) {
+	if !p.desync && !p.closed {
+		p.stats.Desyncs.Add(1)
+		p.desync = true
+	}
+	p.why = reason
+}
+
+// count makes x a started request.
+func (p *Parser) count(x *exchange) {
+	x.counted = true
+	x.Sequence = p.sequence
+	p.sequence++
+	p.unsettled++
+	p.stats.Requests.Add(1)
+}
+
+// front is the request that the next response answers, or nil.
+func (p *Parser) front() *exchange {
+	if len(p.queue) == 0 {
+		return nil
+	}
+	return p.queue[0]
+}
+
+// answers is called when the server's final response has been recognized; it returns the method
+// it answers, "" when unknown.
+func (p *Parser) answers(h *half) (method string) {
+	p.finals++
+	if p.finals > 1 && p.cycleKnown {
+		p.pipelined = true
+	}
+	x := h.x
+	if x == nil {
+		p.stats.Unmatched.Add(1)
+		p.unmatchedAt = h.startTime
+		p.lostCount(l7.IncompleteGap)
+		return ""
+	}
+	p.dequeue(x)
+	if !x.counted { // answered before its header section ended
+		line, _ := cutLine(string(p.client.buf[:min(len(p.client.buf), 2*maxMethod)]))
+		for i := 0; i < len(line); i++ {
+			if line[i] == ' ' {
+				return line[:i]
+			}
+		}
+	}
+	return x.Request.Method
+}
+
+func (p *Parser) dequeue(x *exchange) {
+	for i, q := range p.queue {
+		if q == x {
+			n := copy(p.queue[i:], p.queue[i+1:]) + i
+			p.queue[n] = nil
+			p.queue = p.queue[:n]
+			return
+		}
+	}
+}
+
+// settle emits x when nothing more is to come for it.
+func (p *Parser) settle(x *exchange) {
+	if x.emitted || !x.requestDone || !x.responseDone && !x.lone {
+		return
+	}
+	x.emitted = true
+	p.unsettled--
+	p.stats.Exchanges.Add(1)
+	if x.Incomplete != "" {
+		p.stats.Incomplete.Add(1)
+	}
+	p.emit(&x.Exchange)
+}
+
+// loseClient is called when bytes of the client cannot be read: any number of requests may be in them.
+func (p *Parser) loseClient(reason string) {
+	p.lostCount(reason)
+	p.cycleKnown = false
+	h := &p.client
+	x := h.x
+	h.x, h.msg = nil, nil
+	if x == nil {
+		return
+	}
+	if !x.counted { // it was no request
+		p.dequeue(x)
+		if p.server.x == x {
+			p.server.x, p.server.msg = nil, nil
+		}
+		return
+	}
+	x.fail(reason)
+	x.requestDone = true
+	p.settle(x)
+}
+
+// loseServer is called when bytes of the server cannot be read: any number of responses may be in them.
+func (p *Parser) loseServer(reason string) {
+	p.lostCount(reason)
+	p.cycleKnown = false
+	if p.overlap {
+		p.overlap, p.needCycle = false, true
+	}
+	h := &p.server
+	if x := h.x; x != nil {
+		p.dequeue(x)
+		p.leave(x, reason)
+	}
+	h.x, h.msg = nil, nil
+	p.leaveAll(reason)
+}
+
+// leave gives up waiting for x's response.
+func (p *Parser) leave(x *exchange, reason string) {
+	x.fail(reason)
+	x.lone = true
+	p.settle(x)
+}
+
+func (p *Parser) leaveAll(reason string) {
+	for i, x := range p.queue {
+		p.queue[i] = nil
+		p.leave(x, reason)
+	}
+	p.queue = p.queue[:0]
+}
+
+// serverTalks is called when bytes of the server come.
+func (p *Parser) serverTalks() {
+	if p.overlap {
+		p.overlap, p.pipelined = false, true
+	}
+}
+
+// overlapExplained is called when a response turned out to have ended within a gap.
+func (p *Parser) overlapExplained() {
+	if len(p.queue) <= 1 {
+		p.overlap = false
+	}
+}
+
+// skippedServer is called when bytes of the server were skipped: the response of what waits may
+// have started in them.
+func (p *Parser) skippedServer() {
+	if len(p.queue) > 0 {
+		p.loseServer(l7.IncompleteGap)
+	}
+}
+
+// switchProtocol ends HTTP on the connection with the response in progress.
+func (p *Parser) switchProtocol(h *half) {
+	p.stats.Tunnels.Add(1)
+	c := &p.client
+	var early []byte // bytes after the request that waited to become a message
+	t, pos := c.startTime, c.startPos
+	if c.state == head || c.state == lost {
+		early = c.buf
+	} else {
+		p.stats.skip(SkipResync, len(c.buf))
+	}
+	c.buf, c.scan = nil, 0
+	if c.x != nil {
+		p.loseClient(l7.IncompleteParse)
+	}
+	x := h.x
+	p.finish(h, h.now)
+	p.leaveAll(l7.IncompleteParse)
+	c.state, h.state = tunnel, tunnel
+	if x != nil && p.opt.OnTunnel != nil {
+		p.over = p.opt.OnTunnel(&x.Exchange)
+	}
+	if len(early) > 0 {
+		p.stats.skip(SkipTunnel, len(early))
+		if p.over != nil {
+			p.over.Data(true, t, pos, early)
+		}
+	}
+}
