@@ -19,8 +19,9 @@ const (
 )
 
 const (
-	// maxUndecided bounds the bytes that are kept while the protocol is not clear.
-	maxUndecided = 16 << 10
+	// maxUndecided bounds the bytes that are kept while the protocol is not clear: a request line
+	// must be seen whole.
+	maxUndecided = 32 << 10
 	// joinTries is how many runs of bytes of a connection that was joined in the middle may look
 	// like nothing before it is given up.
 	joinTries = 64
@@ -31,6 +32,7 @@ type application struct {
 	c     *conn
 	stack layer
 	tls   *tls.Conn
+	http1 *http1.Parser
 
 	encrypted bool
 	info      tls.Info
@@ -119,6 +121,9 @@ func (a *application) tick(now int64) {
 		a.tls.Tick(now)
 	}
 }
+
+// waiting says that closing now would give up what a secret may yet open.
+func (a *application) waiting() bool { return a.tls != nil && a.tls.Waiting() }
 
 func (a *application) close(t int64, reset bool) {
 	if a.gone {
@@ -212,8 +217,8 @@ func (l *layer) Data(client bool, t int64, pos uint64, b []byte) {
 		return
 	}
 	l.keep(heldRun{client: client, t: t, pos: pos, b: append([]byte(nil), b...)})
-	if client && len(l.first) < 64 {
-		l.first = append(l.first, b[:min(len(b), 64-len(l.first))]...)
+	if client {
+		l.first = append(l.first, b...)
 	}
 	l.decide(client)
 }
@@ -333,13 +338,14 @@ func (a *application) newHTTP1() l7.Stream {
 	if p := a.c.e.payloads.Load(); p != nil && p.MaxBody > 0 {
 		opt.MaxBody, opt.KeepPayload = p.MaxBody, true
 	}
-	return http1.New(opt, func(x *l7.Exchange) {
+	a.http1 = http1.New(opt, func(x *l7.Exchange) {
 		a.version = x.Request.Version
 		if host, _ := splitAuthority(x.Request.Get("Host")); host != "" {
 			a.host = host
 		}
 		a.c.exchange(x)
 	}, &a.c.e.counts.http1)
+	return a.http1
 }
 
 // plaintext is what a tls.Conn feeds.
@@ -358,4 +364,4 @@ func (p *plaintext) NotVisible(reason string) {
 	p.a.reason = reason
 }
 
-func newKeyStore() *tls.KeyStore { return tls.NewKeyStore() }
+func newKeyStore() *tls.KeyStore { return tls.NewKeyStore(tls.KeyLimits{}) }

@@ -29,6 +29,8 @@ const (
 	// closeLinger is how long a closed socket is kept: packets and secrets written by another CPU
 	// may still be in the ring.
 	closeLinger = 200 * time.Millisecond
+	// secretLinger is how much longer it is kept when its ciphertext waits for a secret.
+	secretLinger = time.Second
 	// anchorWait is how long packets are held for the sequence numbers they start from; after that
 	// the first one seen is the start.
 	anchorWait = time.Second

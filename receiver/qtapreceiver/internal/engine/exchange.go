@@ -19,7 +19,6 @@ import (
 func (e *Engine) exchange(c *conn, x *l7.Exchange) {
 	if c.excluded || c.ignored {
 		e.counts.exchangesDropped[dropFiltered]++
-		e.counts.exchanges++
 		return
 	}
 	e.counts.exchanges++

@@ -34,7 +34,7 @@ type counters struct {
 	tls                                   tls.Stats
 	http1                                 http1.Stats
 
-	exchanges        uint64
+	exchanges        uint64 // emitted as spans
 	exchangesDropped map[string]uint64
 	records          uint64
 
@@ -112,7 +112,11 @@ func (e *Engine) stats() Stats {
 				"unanchored": st.Unanchored, "after_close": st.AfterClose,
 			}}},
 			{"protocol", "By", emit.Totals{In: c.protocolIn, Out: c.protocolOut, InFlight: int64(c.protocolHeld), Dropped: maps.Clone(c.protocolDropped)}},
-			{"exchanges", "{exchange}", emit.Totals{In: c.exchanges, Out: c.exchanges - sum(c.exchangesDropped), Dropped: maps.Clone(c.exchangesDropped)}},
+			{"tls", "By", emit.Totals{In: c.tls.In, Out: c.tls.Consumed, InFlight: int64(c.tls.Buffered), Dropped: map[string]uint64{
+				"gap": c.tls.Skipped, "not_visible": c.tls.Dropped,
+			}}},
+			c.http1Stage(),
+			{"exchanges", "{exchange}", emit.Totals{In: c.http1.Requests.Load(), Out: c.exchanges, InFlight: e.pending(), Dropped: maps.Clone(c.exchangesDropped)}},
 		},
 		Connections: len(e.byCookie),
 		Processes:   e.set.Processes.Len(),
@@ -125,9 +129,26 @@ func (e *Engine) stats() Stats {
 	}
 }
 
-func sum(m map[string]uint64) (n uint64) {
-	for _, v := range m {
-		n += v
+// http1Stage has no count of its own for what is held for reassembly: that is what is left.
+func (c *counters) http1Stage() Stage {
+	h := &c.http1
+	t := emit.Totals{In: h.BytesIn.Load(), Out: h.BytesMessage.Load(), Dropped: map[string]uint64{}}
+	left := t.In - t.Out
+	for i := range h.Skipped {
+		n := h.Skipped[i].Load()
+		t.Dropped[http1.Skip(i).String()] = n
+		left -= n
+	}
+	t.InFlight = int64(left)
+	return Stage{"http1", "By", t}
+}
+
+// pending counts the requests that wait for their response.
+func (e *Engine) pending() (n int64) {
+	for _, c := range e.byCookie {
+		if c.app.http1 != nil {
+			n += int64(c.app.http1.Pending())
+		}
 	}
 	return n
 }

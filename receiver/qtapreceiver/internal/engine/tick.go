@@ -45,7 +45,7 @@ func (e *Engine) Idle(now int64) {
 
 // tick does what is due for one connection; false when only an event can make more due.
 func (e *Engine) tick(c *conn, now int64) bool {
-	if c.closing && now >= c.linger {
+	if c.closing && now >= c.linger && (!c.app.waiting() || now >= c.linger+int64(secretLinger)) {
 		e.finish(c)
 		return false
 	}
