@@ -5,9 +5,12 @@ package qtapreceiver
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/kernel"
 )
 
 // Level is how deep connections are looked into.
@@ -30,8 +33,8 @@ const (
 
 // Config is the configuration of `qtap`.
 type Config struct {
-	// CGroup is the cgroup v2 folder whose processes are watched: a path below the cgroup2
-	// mount, or absolute. Empty watches the whole host.
+	// CGroup is the absolute path of the cgroup v2 folder whose processes are watched. Empty
+	// watches the whole host.
 	CGroup string `mapstructure:"cgroup"`
 	// Level is how deep connections are looked into: connections, headers or full.
 	Level Level `mapstructure:"level"`
@@ -61,7 +64,7 @@ type PortsConfig struct {
 type TLSConfig struct {
 	// Enabled captures session secrets in the watched processes' TLS libraries.
 	Enabled bool `mapstructure:"enabled"`
-	// DenyProcesses names executables whose secrets are never read.
+	// DenyProcesses are names of processes (comm, at most 15 bytes) whose secrets are never read.
 	DenyProcesses []string `mapstructure:"deny_processes"`
 
 	_ struct{}
@@ -75,7 +78,7 @@ func createDefaultConfig() *Config {
 		RingSizeMiB:        64,
 		TLS: TLSConfig{
 			Enabled:       true,
-			DenyProcesses: []string{"sshd", "ssh", "gpg", "gpg-agent", "vault", "kubelet", "etcd"},
+			DenyProcesses: kernel.DefaultDenyProcesses(),
 		},
 	}
 }
@@ -89,6 +92,9 @@ func (c *Config) Validate() error {
 	case LevelConnections, LevelHeaders, LevelFull:
 	default:
 		bad("`level` %q must be connections, headers or full", c.Level)
+	}
+	if c.CGroup != "" && !filepath.IsAbs(c.CGroup) {
+		bad("`cgroup` %q must be an absolute path, such as /sys/fs/cgroup/system.slice", c.CGroup)
 	}
 	if len(c.Directions) == 0 {
 		bad("`directions` must name egress, ingress or both")
@@ -116,8 +122,8 @@ func (c *Config) Validate() error {
 		bad("`ring_size_mib` %d must be a power of two from 1 to 1024", n)
 	}
 	for _, p := range c.TLS.DenyProcesses {
-		if p == "" || strings.Contains(p, "/") {
-			bad("`tls::deny_processes` has %q: must be the name of an executable, without its folder", p)
+		if p == "" || len(p) > 15 || strings.Contains(p, "/") {
+			bad("`tls::deny_processes` has %q: must be the name of a process as the kernel knows it, at most 15 bytes, without a folder", p)
 		}
 	}
 	return errors.Join(errs...)

@@ -123,7 +123,7 @@ func (t *tap) start(_ context.Context, host component.Host) (err error) {
 		Processes: process.NewResolver("/", process.ReadHost("/")),
 		Logger:    t.set.Logger,
 	})
-	if t.telemetry, err = newTelemetry(t.set.TelemetrySettings, t.engine, t.emitter, t.slot.books); err == nil {
+	if t.telemetry, err = newTelemetry(t.set.TelemetrySettings, t.engine, t.books); err == nil {
 		err = t.slot.attachEngine(t.engine, t.emitter)
 	}
 	if err != nil {
@@ -170,6 +170,16 @@ func (t *tap) stop(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", t.set.ID, err)
 	}
 	return nil
+}
+
+// books returns every stage of the conservation identity.
+func (t *tap) books() []engine.Stage {
+	stages := t.engine.Stats().Stages
+	b := t.slot.books
+	for _, l := range []*emit.Ledger{t.emitter.Spans, t.emitter.Logs, b.Payloads, b.Bytes, b.Segments} {
+		stages = append(stages, engine.Stage{Name: l.Stage, Unit: l.Unit, Totals: l.Totals()})
+	}
+	return stages
 }
 
 func (t *tap) consumers() (c emit.Consumers) {

@@ -10,17 +10,15 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
-	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/emit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/engine"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/metadata"
-	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/process"
 )
 
 // telemetry publishes the books of the engine and of what follows it, stage by stage. The
 // values are read when they are collected, so a busy host pays nothing for them.
 type telemetry struct{ reg metric.Registration }
 
-func newTelemetry(set component.TelemetrySettings, e *engine.Engine, em *emit.Emitter[*process.Info], books *emit.PayloadBooks) (*telemetry, error) {
+func newTelemetry(set component.TelemetrySettings, e *engine.Engine, books func() []engine.Stage) (*telemetry, error) {
 	m := set.MeterProvider.Meter(metadata.ScopeName)
 	var errs error
 	counter := func(name, unit, desc string) metric.Int64ObservableCounter {
@@ -48,14 +46,9 @@ func newTelemetry(set component.TelemetrySettings, e *engine.Engine, em *emit.Em
 	if errs != nil {
 		return nil, fmt.Errorf("own metrics: %w", errs)
 	}
-	ledgers := []*emit.Ledger{em.Spans, em.Logs, books.Payloads, books.Bytes, books.Segments}
 	reg, err := m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		st := e.Stats()
-		stages := st.Stages
-		for _, l := range ledgers {
-			stages = append(stages, engine.Stage{Name: l.Stage, Unit: l.Unit, Totals: l.Totals()})
-		}
-		for _, s := range stages {
+		for _, s := range books() {
 			stage, unit := attribute.String("stage", s.Name), attribute.String("unit", s.Unit)
 			with := metric.WithAttributes(stage, unit)
 			o.ObserveInt64(in, int64(s.In), with)

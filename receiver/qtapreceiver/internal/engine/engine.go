@@ -338,7 +338,8 @@ func (e *Engine) Socket(s *event.Socket) {
 		if s.PreExisting {
 			c.dirs[event.Ingress].join(s.RcvNxt, s.BytesReceived)
 			c.dirs[event.Egress].join(s.SndNxt, s.BytesSent)
-		} else if c.announced {
+		}
+		if c.announced {
 			e.record(c, stateEstablished, s.Time)
 		}
 	case event.SocketClosed:
