@@ -127,7 +127,6 @@ func (p *Parser) Data(fromClient bool, t int64, pos uint64, b []byte) {
 	p.stats.BytesIn.Add(uint64(len(b)))
 	h := p.half(fromClient)
 	h.now = t
-	p.run++
 	if !fromClient {
 		p.serverTalks()
 	}
@@ -255,7 +254,7 @@ func (p *Parser) abandon(h *half, reason string) {
 func (p *Parser) resync(h *half, pos uint64, b []byte, first bool) int {
 	sniff := SniffResponse
 	if h.client {
-		sniff = Sniff
+		sniff = sureRequest
 	}
 	if held := len(h.buf); held > 0 {
 		h.buf = append(h.buf, b...)

@@ -17,9 +17,12 @@ import "github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
 // Pairing resumes at a request that begins while nothing is known to be outstanding and the server
 // is not within a message, on a connection whose client was never seen to send a request before the
 // previous response had ended ("pipelined"): for such a client, whatever was swallowed has been answered
-// by then. When the gap also took the evidence whether the client pipelines, or after a lone request, one
-// whole cycle (request, exactly one response, next request) must be seen first. A pipelining client's
-// connection never resumes. Bytes alone cannot tell more than that.
+// by then. Unless only the response in progress was lost, a whole cycle (request, exactly one response, next
+// request) must have shown that first. A pipelining client's connection never resumes.
+//
+// What bytes alone cannot tell: a client that keeps two requests in flight, each in a packet of its
+// own, in strict alternation with the responses, and whose pipelining nothing ever showed because the gap
+// took exactly the responses that would have, looks like one that does not pipeline.
 
 // exchange is an exchange in progress. Everything that is emitted is one allocation, but for the
 // text of the header sections and the bodies.
@@ -49,15 +52,16 @@ type pairing struct {
 	desync    bool
 	why       string // reason of the desync
 	pipelined bool
-	// overlap: a request began while something was outstanding, and no byte of the server has come
-	// since. If bytes come, the client pipelines; if a gap comes, the gap may explain it.
+	// overlap: a request began while something was outstanding, and nothing of the server has come
+	// since. If bytes come, the client pipelines; if a gap is reported, that may explain it (gaps are
+	// reported with the data after them).
 	overlap bool
-	// needCycle: a whole cycle must be seen before pairing resumes. finals counts final responses
-	// since the last request began, and says so only if cycleKnown.
-	needCycle, cycleKnown bool
-	finals                int
-	// run numbers the calls of Data, lastBegin is that of the last request's beginning.
-	run, lastBegin uint64
+	// needCycle: a whole cycle must be seen before pairing resumes. finals counts the final responses
+	// since the last request began; clientKnown and serverKnown say that no bytes were lost since.
+	needCycle, clientKnown, serverKnown bool
+	finals                              int
+	// lastBegin is when the last request began.
+	lastBegin int64
 	// unmatchedAt is when the last unmatched response began.
 	unmatchedAt int64
 }
@@ -68,10 +72,13 @@ func (p *Parser) begin(t int64, pos uint64) *exchange {
 	x.Position = pos
 	s := &p.server
 	talking := s.state != idle && s.state != lost || len(s.buf) > 0
-	clean := p.cycleKnown && p.finals == 1 && s.state == idle
+	clean := p.clientKnown && p.serverKnown && p.finals == 1 && s.state == idle
 	quiet := len(p.queue) == 0 && !talking
-	if p.lastBegin == p.run {
-		p.pipelined = true // two requests in one run: the second did not wait
+	switch {
+	case p.sequence > 0 && t == p.lastBegin:
+		p.pipelined = true // two requests in one packet: the second did not wait
+	case p.finals > 1 && p.clientKnown:
+		p.pipelined = true // more than one request was waiting
 	}
 	switch {
 	case talking && s.x == nil && len(p.queue) == 0:
@@ -97,7 +104,7 @@ func (p *Parser) begin(t int64, pos uint64) *exchange {
 		p.lostCount(l7.IncompletePending)
 		p.pipelined = true
 	}
-	p.finals, p.cycleKnown, p.lastBegin = 0, true, p.run
+	p.finals, p.clientKnown, p.serverKnown, p.lastBegin = 0, true, true, t
 	if p.desync {
 		x.lone = true
 		x.Incomplete = p.why
@@ -112,9 +119,10 @@ func (p *Parser) begin(t int64, pos uint64) *exchange {
 func (p *Parser) lostCount(reason string) {
 	if !p.desync && !p.closed {
 		p.stats.Desyncs.Add(1)
-		p.desync = true
 	}
-	p.why = reason
+	if !p.desync {
+		p.desync, p.why = true, reason
+	}
 }
 
 // count makes x a started request.
@@ -138,14 +146,12 @@ func (p *Parser) front() *exchange {
 // it answers, "" when unknown.
 func (p *Parser) answers(h *half) (method string) {
 	p.finals++
-	if p.finals > 1 && p.cycleKnown {
-		p.pipelined = true
-	}
 	x := h.x
 	if x == nil {
 		p.stats.Unmatched.Add(1)
 		p.unmatchedAt = h.startTime
 		p.lostCount(l7.IncompleteGap)
+		p.needCycle = true
 		return ""
 	}
 	p.dequeue(x)
@@ -187,9 +193,12 @@ func (p *Parser) settle(x *exchange) {
 
 // loseClient is called when bytes of the client cannot be read: any number of requests may be in them.
 func (p *Parser) loseClient(reason string) {
-	p.lostCount(reason)
-	p.cycleKnown = false
 	h := &p.client
+	if h.x != nil && !h.x.counted && !h.seen {
+		reason = l7.IncompleteGap // joined in the middle
+	}
+	p.lostCount(reason)
+	p.needCycle, p.clientKnown = true, false
 	x := h.x
 	h.x, h.msg = nil, nil
 	if x == nil {
@@ -210,16 +219,16 @@ func (p *Parser) loseClient(reason string) {
 // loseServer is called when bytes of the server cannot be read: any number of responses may be in them.
 func (p *Parser) loseServer(reason string) {
 	p.lostCount(reason)
-	p.cycleKnown = false
-	if p.overlap {
-		p.overlap, p.needCycle = false, true
-	}
+	p.serverKnown = false
 	h := &p.server
 	if x := h.x; x != nil {
 		p.dequeue(x)
 		p.leave(x, reason)
 	}
 	h.x, h.msg = nil, nil
+	if p.overlap || len(p.queue) > 0 || p.sequence == 0 {
+		p.overlap, p.needCycle = false, true
+	}
 	p.leaveAll(reason)
 }
 

@@ -2,7 +2,10 @@
 
 package http1
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 const (
 	maxMethod = 32
@@ -35,6 +38,27 @@ func Sniff(b []byte) (match, needMore bool) {
 		return false, false
 	}
 	return sniffLine(target[j+1:], "HTTP/1.d")
+}
+
+// sureRequest is Sniff for places where a request may or may not begin: only registered methods count, or
+// the end of a body that has no line end would become part of the method.
+func sureRequest(b []byte) (match, needMore bool) {
+	method, _, _ := bytes.Cut(b[:min(len(b), maxMethod+1)], []byte{' '})
+	for _, m := range methods {
+		if len(method) == len(m) && string(method) == m || len(method) == len(b) && strings.HasPrefix(m, string(method)) {
+			return Sniff(b)
+		}
+	}
+	return false, false
+}
+
+// methods are those of the IANA registry of HTTP methods, and of UPnP and caches, most frequent first.
+var methods = [...]string{
+	"GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE", "QUERY", "PROPFIND", "REPORT",
+	"ACL", "BASELINE-CONTROL", "BIND", "CHECKIN", "CHECKOUT", "COPY", "LABEL", "LINK", "LOCK", "MERGE", "MKACTIVITY",
+	"MKCALENDAR", "MKCOL", "MKREDIRECTREF", "MKWORKSPACE", "MOVE", "ORDERPATCH", "PROPPATCH", "REBIND", "SEARCH", "UNBIND",
+	"UNCHECKOUT", "UNLINK", "UNLOCK", "UPDATE", "UPDATEREDIRECTREF", "VERSION-CONTROL",
+	"M-SEARCH", "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE", "PURGE",
 }
 
 // SniffResponse says the same of a server's bytes and a status line.
