@@ -54,7 +54,8 @@ const (
 	upper
 	lower
 	vowel
-	numeric // punctuation of numbers, dates, phone numbers, IP addresses
+	numeric // punctuation of numbers, dates, phone numbers and IP addresses that words have too
+	listing // punctuation that numbers have and words do not
 	mark    // other punctuation that names in paths have
 )
 
@@ -74,8 +75,11 @@ var charClass = func() (t [256]uint8) {
 		t[c] |= vowel
 		t[c-'a'+'A'] |= vowel
 	}
-	for _, c := range "-.:,+_" {
+	for _, c := range "-.:_" {
 		t[c] = numeric
+	}
+	for _, c := range ",+" {
+		t[c] = listing
 	}
 	for _, c := range "~$!*" {
 		t[c] = mark

@@ -81,10 +81,12 @@ func Segment(s string) Kind {
 			return Email
 		}
 		return Token
-	case digits > 0 && seen&^(digit|numeric) == 0:
-		return Number
-	case IsUUID(s):
+	case IsUUID(s): // before Number: one may be all digits
 		return UUID
+	case digits > 0 && seen&^(digit|numeric|listing) == 0:
+		return Number
+	case seen&listing != 0:
+		return Token
 	case IsULID(s):
 		return ULID
 	case IsHex(s):
@@ -119,6 +121,7 @@ func run(s string) Kind {
 		longest, current, consonants int // longest run of digits, current one, longest of small consonants
 		switches, humps, hard        int // digit/letter changes, lower-to-upper changes, current run of small ones
 		prev                         uint8
+		small                        bool
 	)
 	for i := range len(s) {
 		c := charClass[s[i]]
@@ -130,6 +133,7 @@ func run(s string) Kind {
 		} else {
 			current = 0
 			letters++
+			small = small || c&lower != 0
 			switch {
 			case c&vowel != 0:
 				vowels++
@@ -158,6 +162,8 @@ func run(s string) Kind {
 		return Token // a1b2c3d4e5: words change between letters and digits once or twice (base64url)
 	case len(s) >= 12 && digits >= 3 && letters >= 3 && switches >= 2:
 		return Token
+	case len(s) >= 16 && digits > 0 && !small:
+		return Token // capitals with digits and no separator: access key ids, base32
 	case letters >= 8 && humps*7 > letters*2:
 		return Token // camelCase has humps of words, not of single letters
 	case len(s) >= 12 && (consonants >= 7 || vowels*6 < letters):
