@@ -168,8 +168,13 @@ func (s *S3) CreateBucket(ctx context.Context) error {
 	return err
 }
 
-// AllowOrigins lets pages of the given origins read objects of the bucket with presigned links.
+// AllowOrigins lets pages of the given origins, and of no others, read objects of the bucket with
+// presigned links.
 func (s *S3) AllowOrigins(ctx context.Context, origins []string) error {
+	if len(origins) == 0 {
+		_, err := s.client.DeleteBucketCors(ctx, &s3.DeleteBucketCorsInput{Bucket: &s.bucket})
+		return classify("DeleteBucketCors", err)
+	}
 	_, err := s.client.PutBucketCors(ctx, &s3.PutBucketCorsInput{
 		Bucket: &s.bucket,
 		CORSConfiguration: &types.CORSConfiguration{CORSRules: []types.CORSRule{{
