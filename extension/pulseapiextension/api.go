@@ -83,7 +83,7 @@ func (a *api) handler() http.Handler {
 	mux.Handle("/api/", a.answer(func(r *http.Request) (any, error) {
 		return nil, fail(http.StatusNotFound, "no_such_route", r.Method+" "+r.URL.Path+" is not part of the API: see /api/v1/openapi.yaml")
 	}))
-	mux.Handle("GET /", a.page)
+	mux.Handle("/", a.page)
 	return a.guard(mux)
 }
 

@@ -41,7 +41,7 @@ type Config struct {
 	// S3 is the bucket that holds payloads, when no extension serves it.
 	S3 *S3Config `mapstructure:"s3"`
 
-	// Prefix is prepended to object keys. It must equal the prefix of `qpoint_s3`.
+	// Prefix is put before object keys as it is. It must equal the `prefix` of `qpoint_s3`.
 	Prefix string `mapstructure:"prefix"`
 
 	// LocalTokenFile holds the token of the local mode, that is, without `auth`. It is made,
@@ -67,8 +67,8 @@ type S3Config struct {
 	_ struct{}
 }
 
-// safePrefix allows what needs no escaping in a URL, so that the signed and the requested path are the same bytes.
-var safePrefix = regexp.MustCompile(`^[A-Za-z0-9._/-]*$`)
+// prefixName allows what `qpoint_s3` allows.
+var prefixName = regexp.MustCompile(`^[A-Za-z0-9!_.*'()/=-]*$`)
 
 // Validate reports what is wrong with the configuration, naming the key and the fix.
 func (c *Config) Validate() error {
@@ -87,8 +87,8 @@ func (c *Config) Validate() error {
 		errs = append(errs, errors.New("`local_token_file` is empty: name a file for the local token, or set `auth`"))
 	}
 	errs = append(errs, c.validateClickHouse())
-	if !safePrefix.MatchString(c.Prefix) {
-		errs = append(errs, fmt.Errorf("`prefix` %q has characters other than letters, digits and ._/-", c.Prefix))
+	if !prefixName.MatchString(c.Prefix) || strings.HasPrefix(c.Prefix, "/") || strings.Contains(c.Prefix, "//") || strings.Contains(c.Prefix, "./") {
+		errs = append(errs, errors.New("`prefix` must not begin with '/' nor hold '//', './' or characters other than A-Z a-z 0-9 ! _ . * ' ( ) / = -"))
 	}
 	if c.Storage != nil && c.S3 != nil {
 		errs = append(errs, errors.New("`storage` and `s3` exclude each other: keep one"))

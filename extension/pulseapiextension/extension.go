@@ -41,6 +41,7 @@ type apiExtension struct {
 	stdout io.Writer
 
 	server *http.Server
+	slots  chan struct{}
 	reader io.Closer
 	addr   net.Addr
 	done   sync.WaitGroup
@@ -108,10 +109,11 @@ func (e *apiExtension) Start(ctx context.Context, host component.Host) (err erro
 	}
 	e.reader, e.addr = closer, listener.Addr()
 
+	e.slots = make(chan struct{}, maxConcurrentQueries)
 	api := &api{
 		reader: reader, environment: e.cfg.Environment, auth: auth, signer: signer, page: page, links: e.links,
 		log: e.set.Logger, audit: e.set.Logger.Named("audit"), now: time.Now,
-		slots:  make(chan struct{}, maxConcurrentQueries),
+		slots:  e.slots,
 		cookie: sessionCookie{name: fmt.Sprintf("qpoint_session_%d", listener.Addr().(*net.TCPAddr).Port), secure: e.cfg.TLS.HasValue()},
 	}
 	// The authenticator guards /api/v1 and not the page itself, which holds no data and must load

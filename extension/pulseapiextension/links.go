@@ -46,9 +46,6 @@ func newSigner(settings func() s3settings.Settings, prefix string) (*signer, err
 	if err != nil {
 		return nil, err
 	}
-	if prefix != "" {
-		prefix = strings.Trim(prefix, "/") + "/"
-	}
 	return &signer{settings: settings, prefix: prefix, base: base}, nil
 }
 
@@ -85,6 +82,7 @@ func (s *signer) link(ctx context.Context, key string, now time.Time) (string, e
 	set := s.settings()
 	u := *s.base
 	u.Path += s.prefix + key
+	u.RawPath = escapePath(u.Path)
 	u.RawQuery = url.Values{"X-Amz-Expires": {strconv.Itoa(int(linkLifetime / time.Second))}}.Encode()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
@@ -96,6 +94,20 @@ func (s *signer) link(ctx context.Context, key string, now time.Time) (string, e
 		r, "UNSIGNED-PAYLOAD", "s3", set.Region, now,
 		func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
 	return signed, err
+}
+
+// escapePath escapes as S3 signatures want it: everything but unreserved characters and '/'
+// (net/url leaves more as it is, and the signature would not match).
+func escapePath(path string) string {
+	var b strings.Builder
+	for _, c := range []byte(path) {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~/", c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
 }
 
 type linkRequest struct {

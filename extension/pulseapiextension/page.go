@@ -80,6 +80,11 @@ func contentSecurityPolicy(bucketOrigin string) string {
 }
 
 func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
+		return
+	}
 	path := r.URL.Path
 	if path == "/" {
 		path = "/index.html"
