@@ -99,6 +99,14 @@ func keepWorkDir(f func() error) error {
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			// The main thread never ends, and its working directory is what others see as the
+			// process's. While it is held here, the next goroutine runs in another.
+			err := keepWorkDir(f)
+			runtime.UnlockOSThread()
+			done <- err
+			return
+		}
 		if err := unix.Unshare(unix.CLONE_FS); err != nil {
 			// Some sandboxes refuse it. Then the process has another working directory for a moment.
 			wd, err := os.Getwd()

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/embedgw"
 	"go.opentelemetry.io/collector/component"
@@ -115,11 +116,13 @@ func portFree(ctx context.Context, endpoint string) error {
 func (s *server) run(be backend.Backend, host component.Host) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel, s.done = cancel, make(chan struct{})
+	root := auth.Account{Access: string(s.settings.AccessKey), Secret: string(s.settings.SecretKey), Role: auth.RoleAdmin}
 	go func() {
 		defer close(s.done)
 		s.err = embedgw.RunVersityGW(ctx, be, &embedgw.Config{
-			RootUserAccess:    string(s.settings.AccessKey),
-			RootUserSecret:    string(s.settings.SecretKey),
+			RootUserAccess:    root.Access,
+			RootUserSecret:    root.Secret,
+			IAMService:        oneAccount{auth.NewIAMServiceSingle(root)},
 			Region:            s.cfg.Region,
 			Ports:             []string{s.cfg.Endpoint},
 			MaxConnections:    maxConnections,
@@ -133,6 +136,17 @@ func (s *server) run(be backend.Backend, host component.Host) {
 			componentstatus.ReportStatus(host, componentstatus.NewPermanentErrorEvent(s.ended()))
 		}
 	}()
+}
+
+// oneAccount is versitygw's single account mode without its line on stdout, and with the answer
+// that S3 gives for an unknown key (InvalidAccessKeyId).
+type oneAccount struct{ auth.IAMService }
+
+func (a oneAccount) GetUserAccount(access string) (auth.Account, error) {
+	if acct, err := a.IAMService.GetUserAccount(access); err == nil {
+		return acct, nil
+	}
+	return auth.Account{}, auth.ErrNoSuchUser
 }
 
 func (s *server) ended() error {

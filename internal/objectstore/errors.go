@@ -111,7 +111,8 @@ func classify(op string, err error) error {
 	}
 	e := &Error{Op: op, Class: Retry}
 	var answer *smithyhttp.ResponseError
-	if !errors.As(err, &answer) || answer.Response == nil {
+	// The SDK also wraps a request that was never answered, around an empty response.
+	if !errors.As(err, &answer) || answer.Response == nil || answer.Response.Response == nil || answer.HTTPStatusCode() == 0 {
 		e.cause = innermost(err)
 		return e
 	}
