@@ -38,12 +38,13 @@ type Capture struct {
 func Open(cfg Config) (_ *Capture, err error) {
 	cfg = cfg.withDefaults()
 	// The limit on locked memory counts BPF maps before Linux 5.11.
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return nil, fmt.Errorf("raise the limit on locked memory for BPF maps (CAP_SYS_RESOURCE): %w", err)
-	}
+	memlock := rlimit.RemoveMemlock()
 	c := &Capture{cfg: cfg, features: Probe(cfg)}
 	if err := c.features.check(); err != nil {
 		return nil, err
+	}
+	if memlock != nil {
+		return nil, fmt.Errorf("raise the limit on locked memory for BPF maps (CAP_SYS_RESOURCE): %w", memlock)
 	}
 	if c.cgroup, err = resolveCgroup(cfg.CgroupPath); err != nil {
 		return nil, err
