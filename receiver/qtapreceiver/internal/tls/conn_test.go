@@ -72,6 +72,7 @@ func TestGoResumption(t *testing.T) {
 		t.Run(tls.VersionName(v), func(t *testing.T) {
 			client, server := testConfigs()
 			client.MaxVersion = v
+			server.SetSessionTicketKeys([][32]byte{{1}}) // each connection clones the config
 			client.ClientSessionCache = tls.NewLRUClientSessionCache(4)
 			for i := range 3 {
 				c := record(t, client, server, 100, 5)
