@@ -74,8 +74,26 @@ func TestGoResumption(t *testing.T) {
 			client.MaxVersion = v
 			server.SetSessionTicketKeys([][32]byte{{1}}) // each connection clones the config
 			client.ClientSessionCache = tls.NewLRUClientSessionCache(4)
+			var master seen
 			for i := range 3 {
 				c := record(t, client, server, 100, 5)
+				if v == tls.VersionTLS12 && i == 0 {
+					for _, s := range c.seen {
+						if s.secret != nil {
+							master = s
+						}
+					}
+				} else if v == tls.VersionTLS12 {
+					// Go does not log the master secret of a resumed TLS 1.2 session. OpenSSL's key
+					// derivation shows it with the new client random.
+					r := newRig(t, Limits{})
+					r.replay(c)
+					r.end()
+					require.Equal(t, []string{ReasonNoSecret}, r.notVisible)
+					again := *master.secret
+					again.Context = c.stream(true)[11:43]
+					c.seen = append([]seen{{secret: &again}}, c.seen...)
+				}
 				r := newRig(t, Limits{})
 				r.replay(c)
 				r.end()
