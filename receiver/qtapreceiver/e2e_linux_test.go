@@ -259,7 +259,7 @@ func (l *lab) verify(path string, body []byte, clientExe, serverExe, scheme, url
 		require.Equal(t, "200", text(m, semantic.HTTPResponseStatusCode))
 		require.Equal(t, strconv.Itoa(len(body)), text(m, semantic.HTTPResponseBodySize))
 		if scheme == "https" {
-			require.Equal(t, "1.3", text(m, semantic.TLSProtocolVersion))
+			require.Equal(t, "true", text(m, semantic.TLSEstablished))
 			require.NotEmpty(t, text(m, semantic.TLSCipher))
 		}
 		require.Equal(t, "pending", text(m, semantic.PayloadState))
@@ -323,7 +323,18 @@ func TestE2EPlain(t *testing.T) {
 }
 
 func TestE2ETLS(t *testing.T) {
-	l := newLab(t, "tls")
+	for _, c := range []struct{ name, version, cipher string }{
+		{"aes256", "1.3", "TLS_AES_256_GCM_SHA384"},
+		{"aes128", "1.3", "TLS_AES_128_GCM_SHA256"},
+		{"chacha20", "1.3", "TLS_CHACHA20_POLY1305_SHA256"},
+		{"tls12", "1.2", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) { testE2ETLS(t, c.name, c.version, c.cipher) })
+	}
+}
+
+func testE2ETLS(t *testing.T, name, version, cipher string) {
+	l := newLab(t, name)
 	dir, port := t.TempDir(), freePort(t)
 	require.NoError(t, os.Chmod(dir, 0o755))
 	body := randomFile(t, filepath.Join(dir, "secret.bin"), 150_000)
@@ -335,14 +346,24 @@ func TestE2ETLS(t *testing.T) {
 	conf := fmt.Sprintf(`daemon off; user root; worker_processes 1; pid %[1]s/pid; error_log %[1]s/error.log;
 events { worker_connections 64; }
 http { access_log off; client_body_temp_path %[1]s/a; proxy_temp_path %[1]s/b; fastcgi_temp_path %[1]s/c; uwsgi_temp_path %[1]s/d; scgi_temp_path %[1]s/e;
-  server { listen 127.0.0.1:%[2]d ssl; ssl_certificate %[1]s/cert.pem; ssl_certificate_key %[1]s/key.pem; root %[1]s; } }
-`, dir, port)
+  server { listen 127.0.0.1:%[2]d ssl; ssl_certificate %[1]s/cert.pem; ssl_certificate_key %[1]s/key.pem; ssl_protocols TLSv%[3]s; root %[1]s; } }
+`, dir, port, version)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o644))
 	l.start(nil)
 	l.serve(port, "nginx", "-c", filepath.Join(dir, "nginx.conf"), "-e", filepath.Join(dir, "error.log"))
 	url := fmt.Sprintf("https://lab.test:%d/secret.bin", port)
-	got := l.run("curl", "-sk", "--http1.1", "--resolve", fmt.Sprintf("lab.test:%d:127.0.0.1", port), url)
+	args := []string{"-sk", "--http1.1", "--resolve", fmt.Sprintf("lab.test:%d:127.0.0.1", port)}
+	if cipher != "" {
+		args = append(args, "--tls13-ciphers", cipher)
+	}
+	got := l.run("curl", append(args, url)...)
 	require.Equal(t, sha256.Sum256(body), sha256.Sum256(got))
 	l.verify("/secret.bin", body, "curl", "nginx", "https", url)
+	c, s := l.spans("/secret.bin")
+	for _, x := range []*seen{c, s} {
+		require.Equal(t, version, text(x.span.Attributes(), semantic.TLSProtocolVersion))
+		require.Contains(t, text(x.span.Attributes(), semantic.TLSCipher), cipher)
+		require.Equal(t, "lab.test", text(x.span.Attributes(), semantic.ServerAddress))
+	}
 	l.stop()
 }
