@@ -10,11 +10,14 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -322,6 +325,20 @@ func TestE2EPlain(t *testing.T) {
 	l.stop()
 }
 
+// nginx runs a server with the given directives inside its server block, in a folder it returns.
+func (l *lab) nginx(port int, dir, server string) {
+	l.t.Helper()
+	conf := fmt.Sprintf(`daemon off; user root; worker_processes 1; pid %[1]s/pid; error_log %[1]s/error.log;
+events { worker_connections 256; }
+http { access_log off; keepalive_requests 1000000;
+  client_body_temp_path %[1]s/a; proxy_temp_path %[1]s/b; fastcgi_temp_path %[1]s/c; uwsgi_temp_path %[1]s/d; scgi_temp_path %[1]s/e;
+  server { root %[1]s; %[2]s } }
+`, dir, server)
+	require.NoError(l.t, os.Chmod(dir, 0o755))
+	require.NoError(l.t, os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o644))
+	l.serve(port, "nginx", "-c", filepath.Join(dir, "nginx.conf"), "-e", filepath.Join(dir, "error.log"))
+}
+
 func TestE2ETLS(t *testing.T) {
 	for _, c := range []struct{ name, version, cipher string }{
 		{"aes256", "1.3", "TLS_AES_256_GCM_SHA384"},
@@ -336,21 +353,14 @@ func TestE2ETLS(t *testing.T) {
 func testE2ETLS(t *testing.T, name, version, cipher string) {
 	l := newLab(t, name)
 	dir, port := t.TempDir(), freePort(t)
-	require.NoError(t, os.Chmod(dir, 0o755))
 	body := randomFile(t, filepath.Join(dir, "secret.bin"), 150_000)
 	openssl, err := exec.LookPath("openssl")
 	need(t, err == nil, "openssl")
 	out, err := exec.Command(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
 		"-subj", "/CN=lab.test", "-keyout", filepath.Join(dir, "key.pem"), "-out", filepath.Join(dir, "cert.pem")).CombinedOutput()
 	require.NoError(t, err, string(out))
-	conf := fmt.Sprintf(`daemon off; user root; worker_processes 1; pid %[1]s/pid; error_log %[1]s/error.log;
-events { worker_connections 64; }
-http { access_log off; client_body_temp_path %[1]s/a; proxy_temp_path %[1]s/b; fastcgi_temp_path %[1]s/c; uwsgi_temp_path %[1]s/d; scgi_temp_path %[1]s/e;
-  server { listen 127.0.0.1:%[2]d ssl; ssl_certificate %[1]s/cert.pem; ssl_certificate_key %[1]s/key.pem; ssl_protocols TLSv%[3]s; root %[1]s; } }
-`, dir, port, version)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o644))
 	l.start(nil)
-	l.serve(port, "nginx", "-c", filepath.Join(dir, "nginx.conf"), "-e", filepath.Join(dir, "error.log"))
+	l.nginx(port, dir, fmt.Sprintf("listen 127.0.0.1:%[1]d ssl; ssl_certificate %[2]s/cert.pem; ssl_certificate_key %[2]s/key.pem; ssl_protocols TLSv%[3]s;", port, dir, version))
 	url := fmt.Sprintf("https://lab.test:%d/secret.bin", port)
 	args := []string{"-sk", "--http1.1", "--resolve", fmt.Sprintf("lab.test:%d:127.0.0.1", port)}
 	if cipher != "" {
@@ -366,4 +376,103 @@ http { access_log off; client_body_temp_path %[1]s/a; proxy_temp_path %[1]s/b; f
 		require.Equal(t, "lab.test", text(x.span.Attributes(), semantic.ServerAddress))
 	}
 	l.stop()
+}
+
+func TestE2EDeferredIPv6(t *testing.T) {
+	l := newLab(t, "v6")
+	l.start(nil)
+	dir, port := t.TempDir(), freePort(t)
+	body := randomFile(t, filepath.Join(dir, "six"), 300_000)
+	// With a deferred accept the request arrives under the listener's cookie.
+	l.nginx(port, dir, fmt.Sprintf("listen 127.0.0.1:%[1]d; listen [::1]:%[1]d deferred;", port))
+	url := fmt.Sprintf("http://[::1]:%d/six", port)
+	require.Equal(t, body, l.run("curl", "-s", "-g", url))
+	l.verify("/six", body, "curl", "nginx", "http", url)
+	c, _ := l.spans("/six")
+	require.Equal(t, "ipv6", text(c.span.Attributes(), semantic.NetworkType))
+	l.stop()
+}
+
+// TestE2EOwnTraffic asks a server inside the collector's own process: neither end may leave a
+// trace, or a page that reads a payload would be captured itself.
+func TestE2EOwnTraffic(t *testing.T) {
+	l := newLab(t, "own")
+	l.start(nil)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "own") }))
+	defer srv.Close()
+	for range 20 {
+		require.Equal(t, "own", string(l.run("curl", "-s", srv.URL+"/own")))
+	}
+	dir, port := t.TempDir(), freePort(t)
+	body := randomFile(t, filepath.Join(dir, "other"), 10)
+	l.nginx(port, dir, fmt.Sprintf("listen 127.0.0.1:%d;", port))
+	url := fmt.Sprintf("http://127.0.0.1:%d/other", port)
+	l.run("curl", "-s", url)
+	l.verify("/other", body, "curl", "nginx", "http", url)
+	time.Sleep(announceLatest)
+	l.stop()
+	c, s := l.spans("/own")
+	require.Nil(t, c)
+	require.Nil(t, s)
+	own := strings.TrimPrefix(srv.URL, "http://127.0.0.1:")
+	require.Empty(t, l.records(semantic.EventConnection, func(m pcommon.Map) bool {
+		return text(m, semantic.NetworkPeerPort) == own || text(m, semantic.NetworkLocalPort) == own
+	}))
+	require.Zero(t, countPayloads(l, func(m pcommon.Map) bool { return text(m, semantic.PayloadRequestTarget) == "/own" }))
+}
+
+// announceLatest is a little more than the engine waits before it speaks of a silent connection.
+const announceLatest = 2200 * time.Millisecond
+
+func countPayloads(l *lab, match func(pcommon.Map) bool) (n int) {
+	for _, ld := range l.payloads.AllLogs() {
+		for _, rl := range ld.ResourceLogs().All() {
+			for _, sl := range rl.ScopeLogs().All() {
+				for _, lr := range sl.LogRecords().All() {
+					if match(lr.Attributes()) {
+						n++
+					}
+				}
+			}
+		}
+	}
+	return n
+}
+
+// TestE2EEveryRequest counts: so many requests, so many spans at either end, so many payloads.
+func TestE2EEveryRequest(t *testing.T) {
+	l := newLab(t, "count")
+	l.start(func(c *Config, _ *PayloadConfig) { c.ConnectionInterval, c.RingSizeMiB = time.Second, 64 })
+	dir, port := t.TempDir(), freePort(t)
+	randomFile(t, filepath.Join(dir, "f"), 1000)
+	l.nginx(port, dir, fmt.Sprintf("listen 127.0.0.1:%d;", port))
+	const clients, each = 8, 500
+	var wg sync.WaitGroup
+	for i := range clients {
+		cmd := l.command("curl", "-s", "-o", "/dev/null", fmt.Sprintf("http://127.0.0.1:%d/f?c=%d&n=[1-%d]", port, i, each))
+		wg.Go(func() {
+			if err := cmd.Run(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	require.Eventually(t, func() bool { return l.traces.SpanCount() >= 2*clients*each }, 10*time.Second, 50*time.Millisecond,
+		"%d spans", l.traces.SpanCount())
+	l.stop()
+	require.Equal(t, 2*clients*each, l.traces.SpanCount())
+	require.Equal(t, 2*clients*each, l.payloads.LogRecordCount())
+	ids := map[pcommon.SpanID]bool{}
+	traces := map[pcommon.TraceID]int{}
+	for _, td := range l.traces.AllTraces() {
+		for _, rs := range td.ResourceSpans().All() {
+			for _, s := range rs.ScopeSpans().At(0).Spans().All() {
+				ids[s.SpanID()] = true
+				traces[s.TraceID()]++
+			}
+		}
+	}
+	require.Len(t, ids, 2*clients*each)
+	require.Len(t, traces, clients*each, "both ends of each exchange are one trace")
+	t.Log(l.slot.tap.engine.Stats().Stages)
 }
