@@ -335,7 +335,7 @@ func (l *layer) lose(n uint64) {
 // newHTTP1 returns a parser that emits the connection's exchanges.
 func (a *application) newHTTP1() l7.Stream {
 	opt := http1.Options{}
-	if p := a.c.e.payloads.Load(); p != nil && p.MaxBody > 0 {
+	if p := a.c.e.payloads.Load(); p != nil && p.MaxBody > 0 && !a.c.e.set.HeadersOnly {
 		opt.MaxBody, opt.KeepPayload = p.MaxBody, true
 	}
 	a.http1 = http1.New(opt, func(x *l7.Exchange) {

@@ -53,6 +53,8 @@ const (
 type Settings struct {
 	Include, Exclude []uint16 // server ports; an empty Include takes all
 	Egress, Ingress  bool     // which ends are reported
+	// HeadersOnly keeps no bodies, whatever Payloads allows.
+	HeadersOnly bool
 	// Interval is the time between two records of an open connection.
 	Interval time.Duration
 
@@ -248,7 +250,7 @@ func (e *Engine) adopt(c *conn, cookie event.Cookie) {
 func (e *Engine) setTuple(c *conn, t tuple) {
 	if !t.complete() {
 		if !c.tuple.complete() {
-			c.tuple = t
+			c.tuple, c.localText, c.remoteText = t, addr(t.local), addr(t.remote)
 		}
 		return
 	}
@@ -263,7 +265,7 @@ func (e *Engine) setTuple(c *conn, t tuple) {
 		delete(e.byTuple, t)
 		e.absorb(c, old)
 	}
-	c.tuple = t
+	c.tuple, c.localText, c.remoteText = t, addr(t.local), addr(t.remote)
 	e.byTuple[t] = c
 	if _, ok := e.excluded[t]; ok {
 		delete(e.excluded, t)
