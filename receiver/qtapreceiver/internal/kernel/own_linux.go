@@ -5,7 +5,6 @@
 package kernel
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -16,15 +15,14 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/bpf"
 )
 
-// ownTuple is struct tuple as a map key.
-type ownTuple struct {
-	Local, Remote         [16]byte
-	LocalPort, RemotePort uint16
-	Netns                 uint32
+// listenKey is struct listen_key.
+type listenKey struct {
+	Addr        [16]byte
+	Port, Netns uint32
 }
 
-// markOwnSockets marks the TCP sockets that this process has already open, so that they, what
-// they accept and their other ends are not captured.
+// markOwnSockets tells the programs about the sockets that this process has open already: what
+// it listens on, and both ends of its connections. Later sockets are marked as they are made.
 func (c *Capture) markOwnSockets() error {
 	dir, err := os.Open("/proc/self/fd")
 	if err != nil {
@@ -39,35 +37,54 @@ func (c *Capture) markOwnSockets() error {
 	if err := unix.Stat("/proc/self/ns/net", &ns); err != nil {
 		return fmt.Errorf("own network namespace: %w", err)
 	}
+	netns := uint32(ns.Ino)
+	listening := uint32(0)
 	for _, name := range names {
 		fd, err := strconv.Atoi(name)
 		if err != nil {
 			continue
 		}
-		if proto, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL); err != nil || proto != unix.IPPROTO_TCP {
+		// Any error below: no socket, or closed in this moment.
+		proto, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL)
+		if err != nil || proto != unix.IPPROTO_TCP && proto != unix.IPPROTO_MPTCP {
 			continue
 		}
-		err = c.coll.Maps[bpf.CaptureMapOwnSocks].Put(uint32(fd), uint32(1))
-		// A socket may be closed at any moment, by whoever owns it.
-		if err != nil && !errors.Is(err, unix.EBADF) && !errors.Is(err, unix.ENOTSOCK) {
-			return fmt.Errorf("mark own socket: %w", err)
-		}
-		local, err1 := unix.Getsockname(fd)
-		remote, err2 := unix.Getpeername(fd)
-		if err1 != nil || err2 != nil {
+		sa, err := unix.Getsockname(fd)
+		if err != nil {
 			continue
 		}
-		l, r := sockaddr(local), sockaddr(remote)
-		peer := ownTuple{
-			Local: r.Addr().As16(), LocalPort: r.Port(),
-			Remote: l.Addr().As16(), RemotePort: l.Port(),
+		local := sockaddr(sa)
+		if on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err == nil && on != 0 {
+			key := listenKey{Addr: local.Addr().As16(), Port: uint32(local.Port()), Netns: netns}
+			if err := c.coll.Maps[bpf.CaptureMapOwnListeners].Put(key, uint8(1)); err != nil {
+				return fmt.Errorf("mark own listener: %w", err)
+			}
+			listening++
+			continue
 		}
-		if r.Addr().Unmap().IsLoopback() {
-			peer.Netns = uint32(ns.Ino)
+		if sa, err = unix.Getpeername(fd); err != nil {
+			continue
 		}
-		if err := c.coll.Maps[bpf.CaptureMapOwnPeers].Put(peer, uint64(0)); err != nil {
-			return fmt.Errorf("mark the other end of an own socket: %w", err)
+		remote := sockaddr(sa)
+		here := bpf.Tuple{
+			Local: local.Addr().As16(), LocalPort: local.Port(),
+			Remote: remote.Addr().As16(), RemotePort: remote.Port(),
 		}
+		if remote.Addr().Unmap().IsLoopback() {
+			here.Netns = netns
+		}
+		there := bpf.Tuple{
+			Local: here.Remote, LocalPort: here.RemotePort,
+			Remote: here.Local, RemotePort: here.LocalPort, Netns: here.Netns,
+		}
+		for _, end := range []bpf.Tuple{here, there} {
+			if err := c.coll.Maps[bpf.CaptureMapOwnPeers].Put(end, uint64(1)); err != nil {
+				return fmt.Errorf("mark own connection: %w", err)
+			}
+		}
+	}
+	if err := c.coll.Variables[bpf.CaptureVarOwnListening].Set(listening); err != nil {
+		return fmt.Errorf("mark own listeners: %w", err)
 	}
 	return nil
 }
