@@ -17,12 +17,19 @@ import "github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
 // Pairing resumes at a request that begins while nothing is known to be outstanding and the server
 // is not within a message, on a connection whose client was never seen to send a request before the
 // previous response had ended ("pipelined"): for such a client, whatever was swallowed has been answered
-// by then. Unless only the response in progress was lost, a whole cycle (request, exactly one response, next
-// request) must have shown that first. A pipelining client's connection never resumes.
+// by then. Unless only the response in progress was lost, provenCycles whole cycles (request, exactly one
+// response, next request) in a row must have shown that first. A pipelining client's connection never resumes.
 //
 // What bytes alone cannot tell: a client that keeps two requests in flight, each in a packet of its
-// own, in strict alternation with the responses, and whose pipelining nothing ever showed because the gap
-// took exactly the responses that would have, looks like one that does not pipeline.
+// own, in strict alternation with the responses for that long, and whose pipelining nothing showed before
+// or since, looks like one that does not pipeline.
+//
+// A connection that is joined in the middle should begin with a Gap of unknown size in both directions:
+// otherwise its first request is taken for the first.
+
+// provenCycles is longer than the bursts that pipelining clients send without waiting are wont to look
+// like alternation.
+const provenCycles = 3
 
 // exchange is an exchange in progress. Everything that is emitted is one allocation, but for the
 // text of the header sections and the bodies.
@@ -56,10 +63,11 @@ type pairing struct {
 	// since. If bytes come, the client pipelines; if a gap is reported, that may explain it (gaps are
 	// reported with the data after them).
 	overlap bool
-	// needCycle: a whole cycle must be seen before pairing resumes. finals counts the final responses
-	// since the last request began; clientKnown and serverKnown say that no bytes were lost since.
-	needCycle, clientKnown, serverKnown bool
-	finals                              int
+	// needCycles: provenCycles must be seen before pairing resumes; cycles is how many just were.
+	// finals counts the final responses since the last request began; clientKnown and serverKnown say
+	// that no bytes were lost since.
+	needCycles, clientKnown, serverKnown bool
+	cycles, finals                       int
 	// lastBegin is when the last request began.
 	lastBegin int64
 	// unmatchedAt is when the last unmatched response began.
@@ -72,7 +80,11 @@ func (p *Parser) begin(t int64, pos uint64) *exchange {
 	x.Position = pos
 	s := &p.server
 	talking := s.state != idle && s.state != lost || len(s.buf) > 0
-	clean := p.clientKnown && p.serverKnown && p.finals == 1 && s.state == idle
+	if p.clientKnown && p.serverKnown && p.finals == 1 && s.state == idle {
+		p.cycles++
+	} else {
+		p.cycles = 0
+	}
 	quiet := len(p.queue) == 0 && !talking
 	switch {
 	case p.sequence > 0 && t == p.lastBegin:
@@ -88,16 +100,16 @@ func (p *Parser) begin(t int64, pos uint64) *exchange {
 		s.resetBuf()
 		s.state = lost
 		p.lostCount(l7.IncompleteGap)
-		p.needCycle = true
-	case !quiet:
+		p.needCycles = true
+	case !quiet, p.clientKnown && p.serverKnown && p.finals == 0: // the latter: a lone request waits
 		p.overlap = true
 	}
 	if t < p.unmatchedAt { // that response may be this request's: the directions are out of order
 		p.lostCount(l7.IncompleteGap)
 		p.pipelined = true
 	}
-	if p.desync && quiet && !p.pipelined && (clean || !p.needCycle) {
-		p.desync, p.needCycle = false, false
+	if p.desync && quiet && !p.pipelined && (!p.needCycles || p.cycles >= provenCycles) {
+		p.desync, p.needCycles = false, false
 		p.stats.Resyncs.Add(1)
 	}
 	if !p.desync && len(p.queue) >= p.opt.MaxPending {
@@ -108,7 +120,7 @@ func (p *Parser) begin(t int64, pos uint64) *exchange {
 	if p.desync {
 		x.lone = true
 		x.Incomplete = p.why
-		p.needCycle = true
+		p.needCycles = true
 		return x
 	}
 	p.queue = append(p.queue, x)
@@ -151,7 +163,7 @@ func (p *Parser) answers(h *half) (method string) {
 		p.stats.Unmatched.Add(1)
 		p.unmatchedAt = h.startTime
 		p.lostCount(l7.IncompleteGap)
-		p.needCycle = true
+		p.needCycles = true
 		return ""
 	}
 	p.dequeue(x)
@@ -198,7 +210,7 @@ func (p *Parser) loseClient(reason string) {
 		reason = l7.IncompleteGap // joined in the middle
 	}
 	p.lostCount(reason)
-	p.needCycle, p.clientKnown = true, false
+	p.needCycles, p.clientKnown = true, false
 	x := h.x
 	h.x, h.msg = nil, nil
 	if x == nil {
@@ -218,16 +230,19 @@ func (p *Parser) loseClient(reason string) {
 
 // loseServer is called when bytes of the server cannot be read: any number of responses may be in them.
 func (p *Parser) loseServer(reason string) {
+	h := &p.server
+	if h.x == nil && !h.seen && !p.closed {
+		reason = l7.IncompleteGap // joined in the middle
+	}
 	p.lostCount(reason)
 	p.serverKnown = false
-	h := &p.server
 	if x := h.x; x != nil {
 		p.dequeue(x)
 		p.leave(x, reason)
 	}
 	h.x, h.msg = nil, nil
 	if p.overlap || len(p.queue) > 0 || p.sequence == 0 {
-		p.overlap, p.needCycle = false, true
+		p.overlap, p.needCycles = false, true
 	}
 	p.leaveAll(reason)
 }
@@ -264,6 +279,7 @@ func (p *Parser) overlapExplained() {
 // skippedServer is called when bytes of the server were skipped: the response of what waits may
 // have started in them.
 func (p *Parser) skippedServer() {
+	p.serverKnown = false
 	if len(p.queue) > 0 {
 		p.loseServer(l7.IncompleteGap)
 	}
