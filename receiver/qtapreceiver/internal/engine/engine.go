@@ -47,12 +47,16 @@ const (
 	// maxHeld and maxHeldConn bound the packet bytes held in total and per connection.
 	maxHeld     = 64 << 20
 	maxHeldConn = 256 << 10
+	// maxCharged bounds the bytes that unfinished exchanges may hold, in total.
+	maxCharged = 256 << 20
 )
 
 // Settings are what an Engine works with.
 type Settings struct {
 	Include, Exclude []uint16 // server ports; an empty Include takes all
 	Egress, Ingress  bool     // which ends are reported
+	// HeadersOnly keeps no bodies, whatever Payloads allows.
+	HeadersOnly bool
 	// Interval is the time between two records of an open connection.
 	Interval time.Duration
 
@@ -79,6 +83,7 @@ type Engine struct {
 	excluded map[tuple]int64 // other ends still to come, with the time at which they are given up
 	active   []*conn
 	held     int
+	charged  int // Σ application.charge
 	now      int64
 	sweepAt  int64
 
@@ -138,10 +143,13 @@ func (e *Engine) Packet(p *event.Packet) {
 	e.activate(c)
 	if c.ready {
 		e.feed(c, p)
-		return
+	} else {
+		e.hold(c, p)
+		e.release(c, false)
 	}
-	e.hold(c, p)
-	e.release(c, false)
+	for e.charged > maxCharged {
+		e.evict(maxConns, func(a, b *conn) bool { return a.app.charge > b.app.charge })
+	}
 }
 
 func (e *Engine) feed(c *conn, p *event.Packet) {
@@ -219,7 +227,7 @@ func (e *Engine) unclaimed(p *event.Packet) *conn {
 // create adds a connection; nil when the table is full of younger ones.
 func (e *Engine) create(cookie event.Cookie, t tuple, now int64) *conn {
 	if len(e.byCookie)+len(e.byTuple) >= 2*maxConns {
-		e.evict()
+		e.evict(64, func(a, b *conn) bool { return a.seen < b.seen })
 	}
 	c := &conn{e: e, start: now, seen: now, proc: e.set.Processes.Unknown()}
 	c.app.c = c
@@ -248,7 +256,7 @@ func (e *Engine) adopt(c *conn, cookie event.Cookie) {
 func (e *Engine) setTuple(c *conn, t tuple) {
 	if !t.complete() {
 		if !c.tuple.complete() {
-			c.tuple = t
+			c.tuple, c.localText, c.remoteText = t, addr(t.local), addr(t.remote)
 		}
 		return
 	}
@@ -263,7 +271,7 @@ func (e *Engine) setTuple(c *conn, t tuple) {
 		delete(e.byTuple, t)
 		e.absorb(c, old)
 	}
-	c.tuple = t
+	c.tuple, c.localText, c.remoteText = t, addr(t.local), addr(t.remote)
 	e.byTuple[t] = c
 	if _, ok := e.excluded[t]; ok {
 		delete(e.excluded, t)

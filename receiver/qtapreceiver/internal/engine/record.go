@@ -52,7 +52,7 @@ func (e *Engine) record(c *conn, state string, t int64) {
 
 	server := c.app.serverName()
 	if server == "" {
-		server = addr(c.serverEnd())
+		server = c.serverText()
 	}
 	putStr(m, semantic.ServerAddress, server)
 	if p := c.serverEnd().Port(); p != 0 {
