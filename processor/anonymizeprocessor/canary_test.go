@@ -259,9 +259,16 @@ func TestTraceCanaries(t *testing.T) {
 	require.NoError(t, p.ConsumeTraces(t.Context(), td))
 	require.NoError(t, p.Shutdown(t.Context()))
 	require.Equal(t, 8, sink.SpanCount(), "spans stay")
-	out, err := (&ptrace.ProtoMarshaler{}).MarshalTraces(sink.AllTraces()[0])
+	marshaler := ptrace.ProtoMarshaler{}
+	out, err := marshaler.MarshalTraces(sink.AllTraces()[0])
 	require.NoError(t, err)
 	c.requireNone(t, out)
+
+	// The wire repeats keys, which the random data of TestIdempotent cannot.
+	require.NoError(t, p.ConsumeTraces(t.Context(), sink.AllTraces()[0]))
+	twice, err := marshaler.MarshalTraces(sink.AllTraces()[1])
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(out, twice), "anonymized twice is anonymized once")
 }
 
 func TestLogCanaries(t *testing.T) {
@@ -296,7 +303,14 @@ func TestLogCanaries(t *testing.T) {
 	require.NoError(t, p.ConsumeLogs(t.Context(), ld))
 	require.NoError(t, p.Shutdown(t.Context()))
 	require.Equal(t, 8, sink.LogRecordCount(), "connections and segments stay")
-	out, err := (&plog.ProtoMarshaler{}).MarshalLogs(sink.AllLogs()[0])
+	marshaler := plog.ProtoMarshaler{}
+	out, err := marshaler.MarshalLogs(sink.AllLogs()[0])
 	require.NoError(t, err)
 	c.requireNone(t, out)
+
+	// The wire repeats keys, which the random data of TestIdempotent cannot.
+	require.NoError(t, p.ConsumeLogs(t.Context(), sink.AllLogs()[0]))
+	twice, err := marshaler.MarshalLogs(sink.AllLogs()[1])
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(out, twice), "anonymized twice is anonymized once")
 }
