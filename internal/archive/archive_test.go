@@ -26,7 +26,7 @@ func sample() Exchange {
 		TraceID: "0102030405060708090a0b0c0d0e0f10", SpanID: "0102030405060708",
 		Started: time.Date(2026, 11, 24, 6, 1, 2, 123456789, time.UTC),
 		Send:    1500, Wait: NotMeasured, Receive: 2 * time.Millisecond,
-		Scheme: "https", ServerAddress: "example.com", ServerPort: 443, PeerAddress: "192.0.2.1", ConnectionID: "00000000000000ff",
+		Scheme: "https", ServerAddress: "example.com", ServerPort: 443, ServerIP: "192.0.2.1", ConnectionID: "00000000000000ff", Incomplete: "gap",
 		Resource: map[string]string{"service.name": "curl", "process.pid": "42"},
 		Request: Message{
 			Method: "POST", Target: "/a?q=1&q=%20x&bad=%zz&flag", Version: "1.1",
