@@ -3,6 +3,7 @@
 package objectstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,7 +11,7 @@ import (
 	"strconv"
 	"time"
 
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
@@ -110,6 +111,11 @@ func classify(op string, err error) error {
 		return nil
 	}
 	e := &Error{Op: op, Class: Retry}
+	var creds *chainError
+	if errors.As(err, &creds) {
+		e.cause = creds // before a look at answers: this one may hold one of the metadata service
+		return e
+	}
 	var answer *smithyhttp.ResponseError
 	// The SDK also wraps a request that was never answered, around an empty response.
 	if !errors.As(err, &answer) || answer.Response == nil || answer.Response.Response == nil || answer.HTTPStatusCode() == 0 {
@@ -167,15 +173,28 @@ func retryAfter(v string, now time.Time) time.Duration {
 	return 0
 }
 
-// ErrCredentials says that the default chain found no credentials.
+// ErrCredentials says that the default chain gave no credentials.
 var ErrCredentials = errors.New("no credentials found")
+
+// chain marks the errors of the default chain, which the SDK does not.
+type chain struct{ aws.CredentialsProvider }
+
+func (c chain) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	creds, err := c.CredentialsProvider.Retrieve(ctx)
+	if err != nil {
+		return aws.Credentials{}, &chainError{err}
+	}
+	return creds, nil
+}
+
+type chainError struct{ err error }
+
+func (e *chainError) Error() string { return fmt.Sprintf("%v (%v)", ErrCredentials, e.err) }
+
+func (e *chainError) Unwrap() []error { return []error{ErrCredentials, e.err} }
 
 // innermost drops the SDK's and net/http's wrapping, which repeats the operation and the URL.
 func innermost(err error) error {
-	var signing *v4.SigningError
-	if errors.As(err, &signing) {
-		return ErrCredentials
-	}
 	var u *url.Error
 	if errors.As(err, &u) {
 		return u.Err

@@ -59,11 +59,11 @@ func NewS3(ctx context.Context, set s3settings.Settings, opts Options) (*S3, err
 	transport.MaxIdleConnsPerHost = 16
 	var creds aws.CredentialsProvider = credentials.NewStaticCredentialsProvider(string(set.AccessKey), string(set.SecretKey), "")
 	if set.AccessKey == "" {
-		chain, err := config.LoadDefaultConfig(ctx, config.WithRegion(set.Region))
+		defaults, err := config.LoadDefaultConfig(ctx, config.WithRegion(set.Region))
 		if err != nil {
 			return nil, fmt.Errorf("load the default credentials: %w", err)
 		}
-		creds = chain.Credentials
+		creds = chain{defaults.Credentials}
 	}
 	o := s3.Options{
 		Region:       set.Region,
