@@ -28,6 +28,7 @@ import (
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/extension/extensiontest"
 
+	"github.com/qpoint-io/otelcol-qpoint/extension/localclickhouseextension"
 	"github.com/qpoint-io/otelcol-qpoint/extension/locals3extension"
 	"github.com/qpoint-io/otelcol-qpoint/internal/archive"
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectkey"
@@ -73,18 +74,19 @@ func TestBrowser(t *testing.T) {
 
 // world is everything that the page needs to be real.
 type world struct {
-	store                             *rows
+	store                             *pulsestore.Store
 	bucket                            *objectstore.S3
 	live, cors, down, refused, denied *server
 	ids                               map[string]string // name -> trace/span
 	bodies                            map[string]string // what the page must show
-	late                              func()            // puts the object that is pending
-	burst                             func()            // inserts many
+	late                              func() error      // puts the object that is pending
+	burst                             func() error      // inserts many
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{store: &rows{objects: map[string]pulsestore.PayloadObject{}}, ids: map[string]string{}, bodies: map[string]string{}}
+	engine := startClickHouse(t)
+	w := &world{ids: map[string]string{}, bodies: map[string]string{}}
 	page, refusedAt, s3Port := freeEndpoint(t), freeEndpoint(t), freeEndpoint(t)
 	storage := startS3(t, s3Port, "http://"+page, "http://"+refusedAt)
 	set := storage.(s3settings.Storage).S3Settings()
@@ -93,13 +95,18 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	t.Cleanup(w.bucket.CloseIdle)
 
+	w.store, err = pulsestore.Open(engine.(pulsestore.Engine).ClickHouseOptions(), pulsestore.DefaultDatabase)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, w.store.Close()) })
+	require.NoError(t, w.store.Migrate(t.Context(), pulsestore.SchemaOptions{}))
+
 	id := component.MustNewID("local_s3")
 	one := func(endpoint string, edit func(*Config)) *server {
 		cfg := testConfig(t)
 		cfg.NetAddr.Endpoint = endpoint
 		cfg.S3, cfg.Storage = nil, &id
 		edit(cfg)
-		return startOn(t, cfg, w.store, host{id: storage})
+		return startOn(t, cfg, nil, host{id: storage, component.MustNewID("local_clickhouse"): engine})
 	}
 	own := func(s S3Config) func(*Config) {
 		return func(c *Config) { c.Storage, c.S3 = nil, &s }
@@ -128,6 +135,35 @@ func freeEndpoint(t *testing.T) string {
 	return l.Addr().String()
 }
 
+func startClickHouse(t *testing.T) component.Component {
+	t.Helper()
+	f := localclickhouseextension.NewFactory()
+	cfg := f.CreateDefaultConfig().(*localclickhouseextension.Config)
+	cfg.DataDir = t.TempDir()
+	e, err := f.Create(t.Context(), extensiontest.NewNopSettings(f.Type()), cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, e.Shutdown(context.Background())) })
+	if err := e.Start(t.Context(), componenttest.NewNopHost()); err != nil {
+		if strings.Contains(err.Error(), "was not found") && os.Getenv("CI") != "true" {
+			t.Skip(err)
+		}
+		t.Fatal(err)
+	}
+	return e
+}
+
+// insert writes rows as the `pulse` exporter does.
+func (w *world) insert(requests []pulsestore.Request, objects ...pulsestore.PayloadObject) error {
+	b := pulsestore.NewRows()
+	for i := range requests {
+		b.AddRequest(&requests[i])
+	}
+	for i := range objects {
+		b.AddPayloadObject(&objects[i])
+	}
+	return w.store.Insert(context.Background(), b)
+}
+
 func startS3(t *testing.T, endpoint string, origins ...string) component.Component {
 	t.Helper()
 	f := locals3extension.NewFactory()
@@ -142,15 +178,16 @@ func startS3(t *testing.T, endpoint string, origins ...string) component.Compone
 }
 
 func (w *world) control(rw http.ResponseWriter, r *http.Request) {
+	var err error
 	switch r.URL.Path {
 	case "/late":
-		w.late()
+		err = w.late()
 	case "/fresh":
-		w.fresh("/fresh", 90)
+		err = w.fresh("/fresh", 90)
 	case "/fresh2":
-		w.fresh("/fresh-two", 91)
+		err = w.fresh("/fresh-two", 91)
 	case "/burst":
-		w.burst()
+		err = w.burst()
 	case "/token":
 		for _, s := range []*server{w.cors, w.down, w.refused, w.denied} {
 			if s.url == r.URL.Query().Get("of") {
@@ -159,6 +196,9 @@ func (w *world) control(rw http.ResponseWriter, r *http.Request) {
 		}
 	default:
 		http.NotFound(rw, r)
+	}
+	if err != nil {
+		http.Error(rw, err.Error(), http.StatusInternalServerError)
 	}
 }
 
@@ -219,6 +259,7 @@ func (w *world) fill(t *testing.T) {
 	// One segment larger than the first range that the page reads, so that it needs three.
 	segment := objectkey.New("host-1", now)
 	var exchanges []archive.Exchange
+	var requests []pulsestore.Request
 	for i, f := range fixtures {
 		row := w.row(f.name, byte(i+1), now.Add(-time.Duration(i+1)*700*time.Millisecond), segment, "pending")
 		row.Method, row.ServerAddress, row.Path, row.Template, row.Executable, row.Status = f.method, f.host, f.path, "", f.program, f.status
@@ -228,11 +269,10 @@ func (w *world) fill(t *testing.T) {
 		if f.edit != nil {
 			f.edit(&row)
 		}
-		w.store.requests = append(w.store.requests, row)
+		requests = append(requests, row)
 		exchanges = append(exchanges, exchange(row, f.request, f.response))
 	}
-	w.put(t, segment, exchanges)
-	w.store.objects[segment] = pulsestore.PayloadObject{Key: segment, State: "sent"}
+	require.NoError(t, w.put(segment, exchanges))
 
 	states := []struct{ name, state, reason, object string }{
 		{"lost", "lost", "queue_full", segment}, {"not_visible", "not_visible", "attached_late", ""}, {"filtered", "filtered", "", ""},
@@ -242,36 +282,35 @@ func (w *world) fill(t *testing.T) {
 		row := w.row(s.name, byte(50+i), now.Add(-time.Duration(i+20)*time.Second), s.object, s.state)
 		row.PayloadReason, row.Path, row.Method, row.Status = s.reason, "/state/"+s.name, "GET", []uint16{200, 404, 500, 503, 200}[i]
 		row.Kind = []string{"client", "server"}[i%2]
-		w.store.requests = append(w.store.requests, row)
+		requests = append(requests, row)
 	}
 
 	late := objectkey.New("host-1", now.Add(time.Second))
 	row := w.row("late", 80, now.Add(-300*time.Millisecond), late, "pending")
 	row.Path = "/late"
-	w.store.requests = append(w.store.requests, row)
-	w.late = func() {
-		w.put(t, late, []archive.Exchange{exchange(row, archive.Message{}, archive.Message{Body: []byte("arrived"), Headers: []archive.Header{{Name: "content-type", Value: "text/plain"}}})})
+	requests = append(requests, row)
+	w.late = func() error {
+		return w.put(late, []archive.Exchange{exchange(row, archive.Message{}, archive.Message{Body: []byte("arrived"), Headers: []archive.Header{{Name: "content-type", Value: "text/plain"}}})})
 	}
-	w.burst = func() {
-		w.store.mu.Lock()
-		defer w.store.mu.Unlock()
+	w.burst = func() error {
+		var many []pulsestore.Request
 		at := time.Now()
 		for i := range 400 {
 			row := fullRequest(1, at.Add(time.Duration(i)*time.Microsecond))
 			row.SpanID = [8]byte{7, byte(i >> 8), byte(i), 1}
 			row.Path, row.PayloadState = fmt.Sprintf("/burst/%d", i), "filtered"
-			w.store.requests = append(w.store.requests, row)
+			many = append(many, row)
 		}
+		return w.insert(many)
 	}
+	require.NoError(t, w.insert(requests, pulsestore.PayloadObject{Time: now, Key: segment, Environment: "demo", State: "sent", Opened: now, Closed: now}))
 }
 
 // fresh inserts a row that is new.
-func (w *world) fresh(path string, n byte) {
+func (w *world) fresh(path string, n byte) error {
 	row := fullRequest(n, time.Now())
 	row.Path, row.PayloadState = path, "filtered"
-	w.store.mu.Lock()
-	defer w.store.mu.Unlock()
-	w.store.requests = append(w.store.requests, row)
+	return w.insert([]pulsestore.Request{row})
 }
 
 func (w *world) row(name string, n byte, at time.Time, object, state string) pulsestore.Request {
@@ -297,8 +336,10 @@ func exchange(row pulsestore.Request, request, response archive.Message) archive
 	return x
 }
 
-func (w *world) put(t *testing.T, key string, exchanges []archive.Exchange) {
+func (w *world) put(key string, exchanges []archive.Exchange) error {
 	packed, err := archive.NewPacker().Pack(exchanges)
-	require.NoError(t, err)
-	require.NoError(t, w.bucket.Put(context.Background(), objectstore.Put{Key: key, Body: packed.Bytes, Digest: base64.RawURLEncoding.EncodeToString(packed.Digest[:])}))
+	if err != nil {
+		return err
+	}
+	return w.bucket.Put(context.Background(), objectstore.Put{Key: key, Body: packed.Bytes, Digest: base64.RawURLEncoding.EncodeToString(packed.Digest[:])})
 }

@@ -20,7 +20,7 @@ async function open(url, options = {}) {
   const page = await context.newPage();
   page.setDefaultTimeout(8_000);
   page.on('pageerror', (e) => complaints.push(String(e)));
-  page.on('console', (m) => /Content Security|Refused|Uncaught/i.test(m.text()) && complaints.push(m.text()));
+  page.on('console', (m) => /Content Security Policy|Uncaught/.test(m.text()) && complaints.push(m.text()));
   const cdp = await context.newCDPSession(page);
   await cdp.send('Network.enable');
   cdp.on('Network.requestWillBeSent', (e) => e.type === 'Preflight' && preflights++);
