@@ -147,6 +147,8 @@ func (a *api) writeError(w http.ResponseWriter, r *http.Request, err error) {
 		return // nobody is left to read the answer
 	case errors.Is(err, context.DeadlineExceeded):
 		p = fail(http.StatusGatewayTimeout, "query_timeout", "the store took longer than "+queryTimeout.String()+": ask for a shorter time range")
+	case neverWritten(err):
+		p = fail(http.StatusServiceUnavailable, "no_tables", "nothing was ever written to this database: is a `pulse` exporter running, and is `database` right?")
 	default:
 		// The text may name hosts or users of the store: it is for the log, not for the caller.
 		a.log.Error("cannot answer a request", zap.String("route", r.Pattern), zap.Error(err))

@@ -70,8 +70,10 @@ func startOn(t *testing.T, cfg *Config, reader pulsestore.Reader, h host) *serve
 	require.NoError(t, err)
 	s := &server{apiExtension: e, stdout: &bytes.Buffer{}, logs: logs}
 	e.stdout = s.stdout
-	e.openReader = func(context.Context, component.Host) (pulsestore.Reader, io.Closer, error) {
-		return reader, io.NopCloser(nil), nil
+	if reader != nil {
+		e.openReader = func(context.Context, component.Host) (pulsestore.Reader, io.Closer, error) {
+			return reader, io.NopCloser(nil), nil
+		}
 	}
 	require.NoError(t, e.Start(t.Context(), h))
 	t.Cleanup(func() {

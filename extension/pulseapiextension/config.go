@@ -32,6 +32,9 @@ type Config struct {
 	// (`local_clickhouse`), or a URL such as clickhouse://user:password@host:9000/database.
 	ClickHouse configopaque.String `mapstructure:"clickhouse"`
 
+	// Database is the one that `pulse` writes. Empty means that of the URL, else "qpoint".
+	Database string `mapstructure:"database"`
+
 	// Environment limits every answer to one environment. Empty means all of them.
 	Environment string `mapstructure:"environment"`
 

@@ -56,7 +56,7 @@ func (r *rows) Requests(ctx context.Context, q pulsestore.RequestQuery) ([]pulse
 	for _, row := range sorted {
 		switch {
 		case row.Time.Before(q.From), !row.Time.Before(q.To), !strings.Contains(row.Path, q.PathContains),
-			q.Method != "" && row.Method != q.Method, q.Environment != "" && row.Environment != q.Environment:
+			q.Method != "" && row.Method != q.Method, q.ServerAddress != "" && row.ServerAddress != q.ServerAddress, q.Environment != "" && row.Environment != q.Environment:
 			continue
 		case q.After != nil && (row.Time.After(q.After.Time) || row.Time.Equal(q.After.Time) && bytes.Compare(row.SpanID[:], q.After.SpanID[:]) >= 0):
 			continue
