@@ -41,6 +41,7 @@ type lab struct {
 	cgroup string
 	dir    *os.File
 	slot   *slot
+	open   openFunc
 
 	traces   consumertest.TracesSink
 	logs     consumertest.LogsSink
@@ -65,7 +66,7 @@ func newLab(t *testing.T, name string) *lab {
 	need(t, os.Geteuid() == 0, "root, to load BPF programs")
 	root := cgroup2Mount()
 	need(t, root != "", "a cgroup v2 mount")
-	l := &lab{t: t, cgroup: filepath.Join(root, fmt.Sprintf("qtap-test-%s-%d", name, os.Getpid()))}
+	l := &lab{t: t, open: openKernel, cgroup: filepath.Join(root, fmt.Sprintf("qtap-test-%s-%d", name, os.Getpid()))}
 	require.NoError(t, os.Mkdir(l.cgroup, 0o755))
 	t.Cleanup(func() {
 		for range 100 {
@@ -108,7 +109,7 @@ func (l *lab) start(mod func(*Config, *PayloadConfig)) {
 	set := receivertest.NewNopSettings(metadata.Type)
 	set.ID, set.Logger = id, zaptest.NewLogger(l.t)
 	ctx := context.Background()
-	f := NewFactory()
+	f := newFactory(l.open)
 	tr, err := f.CreateTraces(ctx, set, cfg, &l.traces)
 	require.NoError(l.t, err)
 	lg, err := f.CreateLogs(ctx, set, cfg, &l.logs)
