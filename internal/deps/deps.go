@@ -50,6 +50,7 @@ import (
 	_ "go.opentelemetry.io/otel/semconv/v1.43.0"
 	_ "go.uber.org/goleak"
 	_ "go.uber.org/zap"
+	_ "golang.org/x/arch/x86/x86asm"
 	_ "golang.org/x/crypto/chacha20poly1305"
 	_ "golang.org/x/sync/errgroup"
 	_ "golang.org/x/sys/unix"

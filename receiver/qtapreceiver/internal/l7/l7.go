@@ -33,6 +33,8 @@ type Message struct {
 	// Version is the protocol version: "1.0", "1.1".
 	Version string
 	Headers []Header
+	// Trailers are the field lines that came after the content (RFC 9110 §6.5), as they came.
+	Trailers []Header
 	// Body is what was kept of the content after transfer-decoding, at most the body cap;
 	// content-coding is as on the wire.
 	Body []byte
@@ -64,6 +66,10 @@ const (
 	IncompleteReset  = "connection_reset"
 	IncompleteGap    = "gap"           // bytes were missing
 	IncompleteParse  = "not_parseable" // the bytes were not the protocol any more
+	// IncompleteHeader: a header section was larger than the parser's bound.
+	IncompleteHeader = "header_too_large"
+	// IncompletePending: more requests waited for a response than the parser's bound.
+	IncompletePending = "too_many_pending"
 )
 
 // Exchange is one request and its response.

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
+
+// TCP segments of the sockets of a cgroup, with their payload.
+
+#pragma once
+
+#include "common.h"
+
+// What emit_chunk needs to know, packed into one scalar: a global function takes no pointers
+// on old kernels.
+#define PACK(ip_len, hdr_len, dir) ((ip_len) | (hdr_len) << 16 | (__u64)(dir) << 32)
+
+inline_always int parse_addr(struct __sk_buff *skb, __u32 dir, const __u8 *tcp, struct tuple *t)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	__u8 src[16], dst[16];
+
+	if (skb->protocol == ntohs(ETH_P_IP)) {
+		if (data + 20 > end)
+			return -1;
+		map_v4(src, *(__u32 *)(data + 12));
+		map_v4(dst, *(__u32 *)(data + 16));
+	} else {
+		if (data + 40 > end)
+			return -1;
+		__builtin_memcpy(src, data + 8, 16);
+		__builtin_memcpy(dst, data + 24, 16);
+	}
+	__u16 sport = tcp[0] << 8 | tcp[1], dport = tcp[2] << 8 | tcp[3];
+
+	__builtin_memcpy(t->local, dir == DIR_INGRESS ? dst : src, 16);
+	__builtin_memcpy(t->remote, dir == DIR_INGRESS ? src : dst, 16);
+	t->local_port = dir == DIR_INGRESS ? dport : sport;
+	t->remote_port = dir == DIR_INGRESS ? sport : dport;
+	t->netns = 0;
+	return 0;
+}
+
+inline_always __u32 be32(const __u8 *b)
+{
+	return (__u32)b[0] << 24 | b[1] << 16 | b[2] << 8 | b[3];
+}
+
+inline_always int fill_packet(struct __sk_buff *skb, struct packet_record *r, __u64 pack, __u32 off, __u32 size)
+{
+	__u32 ip_len = pack & 0xffff, hdr_len = pack >> 16 & 0xffff, dir = pack >> 32;
+	__u8 tcp[20] = {};
+
+	bpf_skb_load_bytes(skb, ip_len, tcp, sizeof(tcp));
+	r->kind = RECORD_PACKET;
+	r->dir = dir;
+	r->flags = tcp[13];
+	r->unused = 0;
+	r->len = skb->len - hdr_len;
+	r->cookie = bpf_get_socket_cookie(skb);
+	r->time = bpf_ktime_get_ns();
+	r->seq = be32(tcp + 4);
+	r->ack = be32(tcp + 8);
+	r->off = off;
+	r->size = size;
+	return parse_addr(skb, dir, tcp, &r->addr);
+}
+
+// A ring record's size has to be a constant, so there are a few sizes: each leaves at most
+// three quarters of a record unused, and small segments take little room.
+#define EMIT_SIZE(MAX)                                                                   \
+	do {                                                                             \
+		struct {                                                                 \
+			struct packet_record head;                                       \
+			__u8 data[MAX];                                                  \
+		} *r = reserve(sizeof(*r), RECORD_PACKET);                               \
+		if (!r)                                                                  \
+			return 0;                                                        \
+		fill_packet(skb, &r->head, pack, off, size);                             \
+		/* 1..MAX in a form that verifiers since 5.10 follow */                  \
+		__u32 n = size - 1;                                                      \
+		barrier_var(n);                                                          \
+		n &= (MAX)-1;                                                            \
+		n += 1;                                                                  \
+		barrier_var(n);                                                          \
+		if (bpf_skb_load_bytes(skb, (pack >> 16 & 0xffff) + off, r->data, n))    \
+			r->head.size = 0;                                                \
+		submit(r);                                                               \
+	} while (0)
+
+#define MAX_CHUNK 16384
+
+global_func int emit_chunk(struct __sk_buff *skb, __u64 pack, __u32 off, __u32 size)
+{
+	if (size == 0) {
+		struct packet_record *r = reserve(sizeof(*r), RECORD_PACKET);
+		if (!r)
+			return 0;
+		fill_packet(skb, r, pack, off, 0);
+		submit(r);
+	} else if (size <= 128)
+		EMIT_SIZE(128);
+	else if (size <= 512)
+		EMIT_SIZE(512);
+	else if (size <= 2048)
+		EMIT_SIZE(2048);
+	else if (size <= 4096)
+		EMIT_SIZE(4096);
+	else
+		EMIT_SIZE(MAX_CHUNK);
+	return 0;
+}
+
+// decide fills in the verdict of a socket that has none yet and says whether to skip the packet.
+global_func int decide(struct __sk_buff *skb, __u64 pack)
+{
+	__u32 ip_len = pack & 0xffff, hdr_len = pack >> 16 & 0xffff, dir = pack >> 32;
+	__u8 tcp[20] = {};
+	struct tuple t = {};
+	struct bpf_sock *sk = skb->sk;
+	struct sock_state *st;
+
+	if (!sk)
+		return 1;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk)
+		return 1;
+	st = bpf_sk_storage_get(&sock_states, sk, NULL, STORAGE_CREATE);
+	if (!st)
+		return 0;
+	bpf_skb_load_bytes(skb, ip_len, tcp, sizeof(tcp));
+	if (parse_addr(skb, dir, tcp, &t))
+		return 1;
+	if (is_loopback(t.remote)) {
+		struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+		if (tp)
+			t.netns = ((struct sock *)tp)->__sk_common.skc_net.net->ns.inum;
+	}
+
+	bool listener = sk->state == TCP_LISTEN, empty = skb->len <= hdr_len;
+	__u8 role = listener ? ROLE_SERVER : st->role;
+
+	if (bpf_sk_storage_get(&own_socks, sk, NULL, 0)) {
+		exclude_own(bpf_get_socket_cookie(skb), &t);
+		if (!listener) // a listener meets other peers
+			st->verdict = VERDICT_SKIP;
+		return 1;
+	}
+	if (bpf_map_lookup_elem(&own_peers, &t)) {
+		emit_excluded(bpf_get_socket_cookie(skb), &t);
+		if (!listener)
+			st->verdict = VERDICT_SKIP;
+		return 1;
+	}
+	if (filtered(role, t.local_port, t.remote_port)) {
+		st->verdict = VERDICT_SKIP;
+		return 1;
+	}
+	// Handshakes under a listener's cookie say nothing that ESTABLISHED does not. A reset of
+	// the kernel's own control socket belongs to no socket that is known.
+	if (empty && (listener || !sk->dst_port))
+		return 1;
+	// The other end may become known as ours a moment later, when its accept is still under way.
+	if (!empty && !listener && ++st->checks >= 8)
+		st->verdict = VERDICT_PASS;
+	return 0;
+}
+
+inline_always int on_packet(struct __sk_buff *skb, __u32 dir)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	__u32 ip_len;
+	__u8 proto, tcp[14];
+
+	if (skb->protocol == ntohs(ETH_P_IP)) {
+		if (data + 20 > end)
+			return 1;
+		ip_len = (*(__u8 *)data & 15) * 4;
+		proto = *(__u8 *)(data + 9);
+	} else if (skb->protocol == ntohs(ETH_P_IPV6)) {
+		if (data + 40 > end)
+			return 1;
+		ip_len = 40;
+		proto = *(__u8 *)(data + 6);
+		// Hop-by-hop (BIG TCP has one), routing and destination options.
+		for (int i = 0; i < 4 && (proto == 0 || proto == 43 || proto == 60); i++) {
+			__u8 ext[2];
+			if (bpf_skb_load_bytes(skb, ip_len, ext, 2))
+				return 1;
+			proto = ext[0];
+			ip_len += (ext[1] + 1) * 8;
+		}
+	} else
+		return 1;
+	if (proto != IPPROTO_TCP || bpf_skb_load_bytes(skb, ip_len, tcp, sizeof(tcp)))
+		return 1;
+
+	__u32 hdr_len = ip_len + (tcp[12] >> 4) * 4;
+	__u32 left = skb->len > hdr_len ? skb->len - hdr_len : 0;
+	if (!left && !(tcp[13] & (TCP_SYN | TCP_FIN | TCP_RST)))
+		return 1;
+
+	struct bpf_sock *sk = skb->sk;
+	if (!sk)
+		return 1;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk)
+		return 1;
+	__u64 pack = PACK(ip_len, hdr_len, dir);
+	struct sock_state *st = bpf_sk_storage_get(&sock_states, sk, NULL, 0);
+	if (st && st->verdict == VERDICT_SKIP)
+		return 1;
+	if ((!st || st->verdict == VERDICT_OPEN) && decide(skb, pack))
+		return 1;
+
+	if (!left) {
+		emit_chunk(skb, pack, 0, 0);
+		return 1;
+	}
+	__u32 off = 0;
+	for (int i = 0; i < 36 && left; i++) { // 64 KiB in four; more only with BIG TCP
+		__u32 size = left > MAX_CHUNK ? MAX_CHUNK : left;
+		emit_chunk(skb, pack, off, size);
+		off += size;
+		left -= size;
+	}
+	return 1;
+}
+
+SEC("cgroup_skb/egress")
+int packet_egress(struct __sk_buff *skb)
+{
+	return on_packet(skb, DIR_EGRESS);
+}
+
+SEC("cgroup_skb/ingress")
+int packet_ingress(struct __sk_buff *skb)
+{
+	return on_packet(skb, DIR_INGRESS);
+}

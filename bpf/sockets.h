@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
+
+// The life of TCP sockets, from the kernel's own books.
+
+#pragma once
+
+#include "common.h"
+
+// Ports that were listened on when the capture began, by network namespace: they tell which
+// end of an older connection is the server.
+struct listen_key {
+	__u32 netns;
+	__u32 port;
+};
+
+struct {
+	map_uint(type, MAP_TYPE_HASH);
+	map_uint(max_entries, 16384);
+	map_type(key, struct listen_key);
+	map_type(value, __u8);
+} listeners SEC(".maps");
+
+// Number of the running scan; scan 1 only collects listeners.
+__u32 scan = 0;
+
+struct owner {
+	__u32 tgid, uid;
+	__u64 cgroup;
+	char comm[16];
+};
+
+inline_always void current_owner(struct owner *o)
+{
+	o->tgid = bpf_get_current_pid_tgid() >> 32;
+	o->uid = bpf_get_current_uid_gid();
+	o->cgroup = bpf_get_current_cgroup_id();
+	current_comm(o->comm);
+}
+
+inline_always void emit_socket(struct sock *sk, struct sock_state *st, __u8 what, const struct tuple *t,
+			       const struct owner *o)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	struct socket_record *r;
+
+	if (!tp)
+		return;
+	r = reserve(sizeof(*r), RECORD_SOCKET);
+	if (!r)
+		return;
+	__builtin_memset(r, 0, sizeof(*r));
+	r->kind = RECORD_SOCKET;
+	r->what = what;
+	r->role = st->role;
+	r->reason = what == SOCKET_CLOSED ? st->reason : 0;
+	r->cookie = bpf_get_socket_cookie(sk);
+	r->time = bpf_ktime_get_ns();
+	r->addr = *t;
+	if (o) {
+		r->tgid = o->tgid;
+		r->uid = o->uid;
+		r->cgroup = o->cgroup;
+		__builtin_memcpy(r->comm, o->comm, sizeof(r->comm));
+	} else
+		r->cgroup = cgroup_id(sock_cgroup(sk));
+	r->rcv_nxt = tp->rcv_nxt;
+	r->snd_nxt = tp->snd_nxt;
+	r->segs_out = tp->segs_out;
+	r->segs_in = tp->segs_in;
+	r->retransmits = tp->total_retrans;
+	r->rtt_us = tp->srtt_us >> 3;
+	r->bytes_acked = tp->bytes_acked;
+	r->bytes_received = tp->bytes_received;
+	if (!st->opened)
+		r->flags |= SOCKET_PRE_EXISTING;
+	if (st->role == ROLE_CLIENT && r->bytes_acked)
+		r->flags |= SOCKET_SYN_ACKED;
+	if (st->fin_sent && tp->snd_una == tp->write_seq)
+		r->flags |= SOCKET_FIN_ACKED;
+	if (sk->__sk_common.skc_flags & SK_FLAG_DONE)
+		r->flags |= SOCKET_FIN_RECEIVED;
+	submit(r);
+}
+
+// wanted decides about a socket outside the packet path; it may settle the verdict.
+inline_always bool wanted(struct sock *sk, struct sock_state *st, const struct tuple *t)
+{
+	if (st->verdict != VERDICT_OPEN)
+		return st->verdict == VERDICT_PASS;
+	if (bpf_sk_storage_get(&own_socks, sk, NULL, 0)) {
+		if (t->local_port) { // a connecting socket may have no port yet
+			exclude_own(bpf_get_socket_cookie(sk), t);
+			st->verdict = VERDICT_SKIP;
+		}
+		return false;
+	}
+	if (bpf_map_lookup_elem(&own_peers, t)) {
+		emit_excluded(bpf_get_socket_cookie(sk), t);
+		st->verdict = VERDICT_SKIP;
+		return false;
+	}
+	if (filtered(st->role, t->local_port, t->remote_port) || !sock_in_scope(sk)) {
+		st->verdict = VERDICT_SKIP;
+		return false;
+	}
+	return true;
+}
+
+inline_always void note_close(struct sock *sk, struct sock_state *st, int from)
+{
+	int err = sk->sk_err;
+
+	if (err == ECONNREFUSED)
+		st->reason = REASON_REFUSED;
+	else if (err == ECONNRESET || err == EPIPE)
+		st->reason = REASON_RESET;
+	else if (err == ETIMEDOUT)
+		st->reason = REASON_TIMEOUT;
+	else if (err || from == TCP_SYN_SENT)
+		st->reason = REASON_UNKNOWN;
+	else if (from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT || from == TCP_SYN_RECV)
+		st->reason = REASON_RESET; // by this end: closed without a FIN
+	else
+		st->reason = REASON_FIN;
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int socket_state(__u64 *ctx)
+{
+	struct sock *sk = (void *)ctx[0];
+	int from = ctx[1], to = ctx[2];
+	struct sock_state *st;
+	struct tuple t = {};
+
+	if (sk->sk_protocol != IPPROTO_TCP)
+		return 0;
+	// In these two transitions the current task is the one that acts; in others it may be
+	// whoever the packet's arrival interrupted.
+	if ((to == TCP_LISTEN || to == TCP_SYN_SENT) && current_is_own())
+		bpf_sk_storage_get(&own_socks, sk, NULL, STORAGE_CREATE);
+	if (to == TCP_LISTEN)
+		return 0;
+
+	st = bpf_sk_storage_get(&sock_states, sk, NULL,
+				to == TCP_SYN_SENT || to == TCP_SYN_RECV || to == TCP_ESTABLISHED ? STORAGE_CREATE : 0);
+	if (!st)
+		return 0;
+	sock_tuple(sk, &t);
+	if (to == TCP_SYN_SENT) {
+		struct owner o = {};
+
+		// A socket may connect again after a failure.
+		__builtin_memset(st, 0, sizeof(*st));
+		st->role = ROLE_CLIENT;
+		st->opened = 1;
+		st->owned = 1;
+		if (!wanted(sk, st, &t))
+			return 0;
+		current_owner(&o);
+		emit_socket(sk, st, SOCKET_CONNECT, &t, &o);
+	} else if (to == TCP_SYN_RECV) {
+		if (from != TCP_SYN_SENT)
+			st->role = ROLE_SERVER;
+		st->opened = 1;
+	} else if (to == TCP_ESTABLISHED) {
+		if (!st->role)
+			st->role = from == TCP_SYN_SENT ? ROLE_CLIENT : ROLE_SERVER;
+		st->opened = 1;
+		if (wanted(sk, st, &t))
+			emit_socket(sk, st, SOCKET_ESTABLISHED, &t, NULL);
+	} else if (to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK) {
+		st->fin_sent = 1;
+	} else if (to == TCP_CLOSE && from != TCP_CLOSE) {
+		note_close(sk, st, from);
+		// After an error no packet follows, but the program may keep the socket for long.
+		if (sk->sk_err && !st->closed && wanted(sk, st, &t)) {
+			st->closed = 1;
+			emit_socket(sk, st, SOCKET_CLOSED, &t, NULL);
+		}
+	}
+	return 0;
+}
+
+SEC("tp_btf/tcp_destroy_sock")
+int socket_destroy(__u64 *ctx)
+{
+	struct sock *sk = (void *)ctx[0];
+	struct sock_state *st = bpf_sk_storage_get(&sock_states, sk, NULL, 0);
+	struct tuple t = {}, peer;
+
+	if (!st)
+		return 0;
+	sock_tuple(sk, &t);
+	if (bpf_sk_storage_get(&own_socks, sk, NULL, 0)) {
+		reverse(&peer, &t);
+		bpf_map_delete_elem(&own_peers, &peer);
+		return 0;
+	}
+	if (st->closed || !t.remote_port || (!st->role && st->opened) || !wanted(sk, st, &t))
+		return 0;
+	emit_socket(sk, st, SOCKET_CLOSED, &t, NULL);
+	return 0;
+}
+
+// touch reports the owner of an accepted socket the first time a process uses it.
+inline_always int touch(struct sock *sk)
+{
+	struct sock_state *st;
+	struct owner o = {};
+	struct tuple t = {};
+
+	__u16 family = sk->__sk_common.skc_family;
+	if (sk->sk_protocol != IPPROTO_TCP || (family != AF_INET && family != AF_INET6))
+		return 0;
+	st = bpf_sk_storage_get(&sock_states, sk, NULL, STORAGE_CREATE);
+	if (!st || st->owned)
+		return 0;
+	st->owned = 1;
+	sock_tuple(sk, &t);
+	if (!t.remote_port || !wanted(sk, st, &t))
+		return 0;
+	current_owner(&o);
+	emit_socket(sk, st, SOCKET_OWNER, &t, &o);
+	return 0;
+}
+
+SEC("tp_btf/sock_send_length")
+int socket_send(__u64 *ctx)
+{
+	return touch((struct sock *)ctx[0]);
+}
+
+SEC("tp_btf/sock_recv_length")
+int socket_recv(__u64 *ctx)
+{
+	return touch((struct sock *)ctx[0]);
+}
+
+// Marks the sockets of this process before anything happens on them.
+SEC("cgroup/sock_create")
+int socket_create(struct bpf_sock *ctx)
+{
+	if (ctx->protocol == IPPROTO_TCP && current_is_own())
+		bpf_sk_storage_get(&own_socks, ctx, NULL, STORAGE_CREATE);
+	return 1;
+}
+
+// The walk over all open files finds the sockets of every network namespace, with their
+// owners: those that existed before, and the counters of all from time to time.
+SEC("iter/task_file")
+int socket_scan(struct task_file_ctx *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct sock_state *st;
+	struct tuple t = {};
+	struct owner o = {};
+
+	if (!task || !file)
+		return 0;
+	struct socket *socket = bpf_sock_from_file(file);
+	if (!socket)
+		return 0;
+	struct sock *sk = socket->sk;
+	if (!sk)
+		return 0;
+	__u16 family = sk->__sk_common.skc_family;
+	if (sk->sk_protocol != IPPROTO_TCP || (family != AF_INET && family != AF_INET6))
+		return 0;
+
+	__u8 state = sk->__sk_common.skc_state;
+	struct listen_key key = {.netns = sk->__sk_common.skc_net.net->ns.inum};
+	if (scan == 1) {
+		__u8 one = 1;
+
+		if (state != TCP_LISTEN)
+			return 0;
+		key.port = sk->__sk_common.skc_num;
+		bpf_map_update_elem(&listeners, &key, &one, 0);
+		return 0;
+	}
+	if (state == TCP_LISTEN || state == TCP_CLOSE || state == TCP_SYN_SENT)
+		return 0;
+	st = bpf_sk_storage_get(&sock_states, sk, NULL, STORAGE_CREATE);
+	if (!st || st->scanned == scan)
+		return 0;
+	st->scanned = scan;
+	sock_tuple(sk, &t);
+	if (!st->role) {
+		// An accepted socket has its listener's port, and no other socket can take that port
+		// while the listener is there.
+		key.port = t.local_port;
+		st->role = bpf_map_lookup_elem(&listeners, &key) ? ROLE_SERVER : ROLE_CLIENT;
+	}
+	if (!wanted(sk, st, &t))
+		return 0;
+
+	if (!st->owned) {
+		const struct cred *cred = NULL;
+		struct task_struct *leader = NULL;
+
+		st->owned = 1;
+		o.tgid = task->tgid;
+		o.cgroup = cgroup_id(sock_cgroup(sk));
+		core_read(&cred, task->cred);
+		if (cred)
+			core_read(&o.uid, cred->uid.val);
+		core_read(&leader, task->group_leader);
+		if (leader)
+			core_read(&o.comm, leader->comm);
+		emit_socket(sk, st, SOCKET_STATS, &t, &o);
+	} else
+		emit_socket(sk, st, SOCKET_STATS, &t, NULL);
+	return 0;
+}

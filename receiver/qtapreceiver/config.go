@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package qtapreceiver
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/kernel"
+)
+
+// Level is how deep connections are looked into.
+type Level string
+
+const (
+	// LevelConnections copies no payload: connection logs only.
+	LevelConnections Level = "connections"
+	// LevelHeaders reads requests but keeps no body.
+	LevelHeaders Level = "headers"
+	// LevelFull keeps bodies up to the cap of `qtap_payload`.
+	LevelFull Level = "full"
+)
+
+// Directions of a connection, seen from the observed process.
+const (
+	DirectionEgress  = "egress"  // the process opened the connection
+	DirectionIngress = "ingress" // the process accepted it
+)
+
+// Config is the configuration of `qtap`.
+type Config struct {
+	// CGroup is the absolute path of the cgroup v2 folder whose processes are watched. Empty
+	// watches the whole host.
+	CGroup string `mapstructure:"cgroup"`
+	// Level is how deep connections are looked into: connections, headers or full.
+	Level Level `mapstructure:"level"`
+	// Ports selects connections by their server's port.
+	Ports PortsConfig `mapstructure:"ports"`
+	// Directions lists which ends are reported: egress, ingress or both.
+	Directions []string `mapstructure:"directions"`
+	// ConnectionInterval is the time between two records of an open connection.
+	ConnectionInterval time.Duration `mapstructure:"connection_interval"`
+	// RingSizeMiB is the size of the kernel's event ring in MiB, a power of two.
+	RingSizeMiB int `mapstructure:"ring_size_mib"`
+	// TLS is about reading encrypted connections.
+	TLS TLSConfig `mapstructure:"tls"`
+
+	_ struct{}
+}
+
+// PortsConfig selects connections by their server's port. An empty Include takes all; Exclude wins.
+type PortsConfig struct {
+	Include []uint16 `mapstructure:"include"`
+	Exclude []uint16 `mapstructure:"exclude"`
+
+	_ struct{}
+}
+
+// TLSConfig is about reading encrypted connections.
+type TLSConfig struct {
+	// Enabled captures session secrets in the watched processes' TLS libraries.
+	Enabled bool `mapstructure:"enabled"`
+	// DenyProcesses are names of processes (comm, at most 15 bytes) whose secrets are never read.
+	DenyProcesses []string `mapstructure:"deny_processes"`
+
+	_ struct{}
+}
+
+func createDefaultConfig() *Config {
+	return &Config{
+		Level:              LevelFull,
+		Directions:         []string{DirectionEgress, DirectionIngress},
+		ConnectionInterval: 30 * time.Second,
+		RingSizeMiB:        64,
+		TLS: TLSConfig{
+			Enabled:       true,
+			DenyProcesses: kernel.DefaultDenyProcesses(),
+		},
+	}
+}
+
+// Validate names every key that is wrong.
+func (c *Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+
+	switch c.Level {
+	case LevelConnections, LevelHeaders, LevelFull:
+	default:
+		bad("`level` %q must be connections, headers or full", c.Level)
+	}
+	if c.CGroup != "" && !filepath.IsAbs(c.CGroup) {
+		bad("`cgroup` %q must be an absolute path, such as /sys/fs/cgroup/system.slice", c.CGroup)
+	}
+	if len(c.Directions) == 0 {
+		bad("`directions` must name egress, ingress or both")
+	}
+	for _, d := range c.Directions {
+		if d != DirectionEgress && d != DirectionIngress {
+			bad("`directions` has %q: must be egress or ingress", d)
+		}
+	}
+	for _, p := range c.Ports.Include {
+		if p == 0 {
+			bad("`ports::include` has 0: ports are 1 to 65535")
+		}
+		if slices.Contains(c.Ports.Exclude, p) {
+			bad("port %d is in both `ports::include` and `ports::exclude`", p)
+		}
+	}
+	if slices.Contains(c.Ports.Exclude, 0) {
+		bad("`ports::exclude` has 0: ports are 1 to 65535")
+	}
+	if c.ConnectionInterval < time.Second {
+		bad("`connection_interval` %s must be at least 1s", c.ConnectionInterval)
+	}
+	if n := c.RingSizeMiB; n < 1 || n > 1024 || n&(n-1) != 0 {
+		bad("`ring_size_mib` %d must be a power of two from 1 to 1024", n)
+	}
+	for _, p := range c.TLS.DenyProcesses {
+		if p == "" || len(p) > 15 || strings.Contains(p, "/") {
+			bad("`tls::deny_processes` has %q: must be the name of a process as the kernel knows it, at most 15 bytes, without a folder", p)
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"net/netip"
+
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/process"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/stream"
+)
+
+// tuple is a connection as one end sees it. The other end sees it swapped.
+type tuple struct{ local, remote netip.AddrPort }
+
+func newTuple(local, remote netip.AddrPort) tuple {
+	return tuple{unmap(local), unmap(remote)}
+}
+
+func (t tuple) swapped() tuple { return tuple{t.remote, t.local} }
+
+// complete is false while the kernel has not chosen the local port, or for a listener.
+func (t tuple) complete() bool { return t.local.Port() != 0 && t.remote.Port() != 0 }
+
+// unmap makes an IPv4 connection of a dual-stack socket look like the other end's.
+func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
+
+// conn is one observed end of a connection.
+type conn struct {
+	e      *Engine
+	cookie event.Cookie // 0 until a Socket event names it
+	tuple  tuple
+	id     string
+	proc   *process.Info
+	role   event.Role
+
+	start int64 // first event
+	seen  int64 // latest event
+
+	excluded bool // an end belongs to the collector: leave no trace
+	ignored  bool // not wanted by configuration
+	active   bool // in Engine.active
+
+	announced  bool  // its first record was emitted
+	announceAt int64 // when it shall be, 0: not decided by traffic yet
+	sequence   int64 // of the next record
+	requests   int64
+	books      event.Socket // the latest counters
+
+	closing  bool
+	closedAt int64
+	linger   int64
+
+	dirs     [2]half // by event.Direction
+	held     []event.Packet
+	heldSize int
+	heldAt   int64
+	ready    bool // streams are fed, nothing is held any more
+	app      application
+}
+
+// half is one direction of a connection.
+type half struct {
+	c      *conn
+	dir    event.Direction
+	stream *stream.Stream
+	// isn is the initial sequence number; base is the offset in the whole TCP stream of this
+	// stream's first byte (not 0 when the connection was joined in the middle).
+	isn    uint32
+	hasISN bool
+	base   uint64
+}
+
+// Data implements stream.Sink.
+func (h *half) Data(t int64, off uint64, b []byte) {
+	h.c.data(h.dir, t, h.base+off, b)
+}
+
+// Gap implements stream.Sink.
+func (h *half) Gap(t int64, off, n uint64) {
+	h.c.gap(h.dir, t, h.base+off, n)
+}
+
+// anchor says which sequence number the stream's first byte has.
+func (h *half) anchor(next uint32) {
+	if h.stream.Anchored() {
+		return
+	}
+	h.isn, h.hasISN = next-1, true
+	h.stream.Anchor(next)
+}
+
+// join anchors a stream in the middle: before bytes went before sequence number next.
+func (h *half) join(next uint32, before uint64) {
+	if h.stream.Anchored() {
+		return
+	}
+	h.base = before
+	// Modulo 2^32 this is the sequence number of the SYN, however long ago that was.
+	h.isn, h.hasISN = next-1-uint32(before), true
+	h.stream.Anchor(next)
+}
+
+// fromClient says whether bytes of direction dir come from the end that opened the connection;
+// known is false while the role is not.
+func (c *conn) fromClient(dir event.Direction) (client, known bool) {
+	switch c.role {
+	case event.RoleClient:
+		return dir == event.Egress, true
+	case event.RoleServer:
+		return dir == event.Ingress, true
+	}
+	return false, false
+}
+
+// serverEnd and clientEnd are the addresses by role; by the local end when the role is unknown.
+func (c *conn) serverEnd() netip.AddrPort {
+	if c.role == event.RoleServer {
+		return c.tuple.local
+	}
+	return c.tuple.remote
+}
+
+func (c *conn) clientEnd() netip.AddrPort {
+	if c.role == event.RoleServer {
+		return c.tuple.remote
+	}
+	return c.tuple.local
+}
+
+// isns returns the initial sequence numbers of the client's and the server's direction.
+func (c *conn) isns() (client, server uint32, ok bool) {
+	out, in := &c.dirs[event.Egress], &c.dirs[event.Ingress]
+	if !out.hasISN || !in.hasISN {
+		return 0, 0, false
+	}
+	if c.role == event.RoleServer {
+		return in.isn, out.isn, true
+	}
+	return out.isn, in.isn, true
+}
+
+// connectionID names one observed end for ever: a cookie is unique within one boot of a host.
+func connectionID(host process.Host, cookie event.Cookie) string {
+	h := sha256.New()
+	h.Write([]byte(host.ID))
+	h.Write([]byte{0})
+	h.Write([]byte(host.BootID))
+	h.Write([]byte{0})
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(cookie))
+	h.Write(b[:])
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// data takes the next bytes of one direction.
+func (c *conn) data(dir event.Direction, t int64, pos uint64, b []byte) {
+	if client, known := c.fromClient(dir); known && !client && c.announceAt == 0 {
+		// The other end has answered. Had it been the collector's, its exclusion would have come
+		// by now, give or take the order in which two CPUs write to the ring.
+		c.announceAt = t + int64(announceDelay)
+	}
+	c.app.data(dir, t, pos, b)
+}
+
+func (c *conn) gap(dir event.Direction, t int64, pos, n uint64) { c.app.gap(dir, t, pos, n) }
+
+// exchange takes what the protocol parser found.
+func (c *conn) exchange(x *l7.Exchange) {
+	c.requests++
+	c.e.exchange(c, x)
+}

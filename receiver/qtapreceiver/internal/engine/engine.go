@@ -1,0 +1,480 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package engine makes connections, exchanges and payloads out of the kernel's events.
+//
+// It is one goroutine's: the source calls it, and it never blocks. Whatever waits for a
+// pipeline does so in package emit.
+package engine
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/emit"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/process"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/stream"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/tls"
+)
+
+const (
+	// announceDelay is how long the first record of a connection waits after the first answer,
+	// announceLatest how long without one: the exclusion of the collector's own connections
+	// arrives before.
+	announceDelay  = 50 * time.Millisecond
+	announceLatest = 2 * time.Second
+	// closeLinger is how long a closed socket is kept: packets and secrets written by another CPU
+	// may still be in the ring.
+	closeLinger = 200 * time.Millisecond
+	// secretLinger is how much longer it is kept when its ciphertext waits for a secret.
+	secretLinger = time.Second
+	// anchorWait is how long packets are held for the sequence numbers they start from; after that
+	// the first one seen is the start.
+	anchorWait = time.Second
+	// claimWait is how long packets that no socket event explains are held.
+	claimWait = 5 * time.Second
+	// activeFor is how long after its last packet a connection is still ticked every time.
+	activeFor = 15 * time.Second
+	// excludeFor is how long the other end of an excluded connection is awaited.
+	excludeFor = time.Minute
+	sweepEvery = time.Second
+
+	maxConns    = 65536
+	maxExcluded = 4096
+	// maxHeld and maxHeldConn bound the packet bytes held in total and per connection.
+	maxHeld     = 64 << 20
+	maxHeldConn = 256 << 10
+)
+
+// Settings are what an Engine works with.
+type Settings struct {
+	Include, Exclude []uint16 // server ports; an empty Include takes all
+	Egress, Ingress  bool     // which ends are reported
+	// Interval is the time between two records of an open connection.
+	Interval time.Duration
+
+	Emitter   *emit.Emitter[*process.Info]
+	Processes *process.Resolver
+	Logger    *zap.Logger
+}
+
+// Payloads is where payloads go while a `qtap_payload` receiver is attached.
+type Payloads struct {
+	// MaxBody is the number of bytes kept of each body.
+	MaxBody   int
+	Segmenter *emit.Segmenter[*process.Info]
+}
+
+// Engine implements event.Handler.
+type Engine struct {
+	set      Settings
+	host     process.Host
+	payloads atomic.Pointer[Payloads]
+
+	byCookie map[event.Cookie]*conn
+	byTuple  map[tuple]*conn
+	excluded map[tuple]int64 // other ends still to come, with the time at which they are given up
+	active   []*conn
+	held     int
+	now      int64
+	sweepAt  int64
+
+	keys   *tls.KeyStore
+	counts counters
+	snap   snapshot
+}
+
+// New returns an engine without connections.
+func New(set Settings) *Engine {
+	e := &Engine{
+		set: set, host: set.Processes.Host(),
+		byCookie: map[event.Cookie]*conn{}, byTuple: map[tuple]*conn{}, excluded: map[tuple]int64{},
+		keys: newKeyStore(),
+	}
+	e.counts.init()
+	return e
+}
+
+// SetPayloads attaches the payload path, or detaches it (nil). It may be called from any goroutine.
+func (e *Engine) SetPayloads(p *Payloads) { e.payloads.Store(p) }
+
+// Packet implements event.Handler.
+func (e *Engine) Packet(p *event.Packet) {
+	e.now = max(e.now, p.Time)
+	n := uint64(len(p.Data))
+	e.counts.captured += n
+	c := e.byCookie[p.Cookie]
+	if c == nil {
+		if c = e.unclaimed(p); c == nil {
+			e.counts.dropBytes(dropTableFull, n)
+			return
+		}
+	}
+	if c.excluded || c.ignored {
+		e.counts.dropBytes(dropFiltered, n)
+		return
+	}
+	c.seen = p.Time
+	if !c.tuple.complete() {
+		e.setTuple(c, newTuple(p.Local, p.Remote))
+		if c.excluded {
+			e.counts.dropBytes(dropFiltered, n)
+			return
+		}
+	}
+	if p.Flags&event.FlagSYN != 0 {
+		c.dirs[p.Dir].anchor(p.Seq + 1)
+		if p.Flags&event.FlagACK == 0 {
+			if p.Dir == event.Egress {
+				e.setRole(c, event.RoleClient)
+			} else {
+				e.setRole(c, event.RoleServer)
+			}
+		}
+	}
+	e.activate(c)
+	if c.ready {
+		e.feed(c, p)
+		return
+	}
+	e.hold(c, p)
+	e.release(c, false)
+}
+
+func (e *Engine) feed(c *conn, p *event.Packet) {
+	c.dirs[p.Dir].stream.Packet(p)
+	if p.Flags&event.FlagACK != 0 {
+		c.dirs[1-p.Dir].stream.Acked(p.Ack)
+	}
+}
+
+// hold keeps a copy of a packet until the connection is known and its streams are anchored.
+func (e *Engine) hold(c *conn, p *event.Packet) {
+	size := len(p.Data) + heldCost
+	if c.heldSize+size > maxHeldConn || e.held+size > maxHeld {
+		e.counts.dropBytes(dropHeldFull, uint64(len(p.Data)))
+		return
+	}
+	if len(c.held) == 0 {
+		c.heldAt = p.Time
+	}
+	q := *p
+	q.Data = append([]byte(nil), p.Data...)
+	c.held = append(c.held, q)
+	c.heldSize += size
+	e.held += size
+	e.counts.heldBytes += uint64(len(p.Data))
+}
+
+// heldCost is what a held packet is charged beside its bytes.
+const heldCost = 160
+
+// release feeds the streams what was held, once they know where they start; late says that
+// this is not awaited any longer.
+func (e *Engine) release(c *conn, late bool) {
+	if c.ready || c.cookie == 0 {
+		return
+	}
+	for i := range c.dirs {
+		if s := c.dirs[i].stream; !s.Anchored() {
+			if !late {
+				return
+			}
+			s.AllowMidstream()
+		}
+	}
+	c.ready = true
+	held := c.held
+	e.unhold(c)
+	for i := range held {
+		e.feed(c, &held[i])
+	}
+}
+
+// unhold takes the held packets out of the books and off the connection.
+func (e *Engine) unhold(c *conn) (bytes uint64) {
+	for i := range c.held {
+		bytes += uint64(len(c.held[i].Data))
+	}
+	e.held -= c.heldSize
+	e.counts.heldBytes -= bytes
+	c.held, c.heldSize = nil, 0
+	return bytes
+}
+
+// unclaimed finds the connection of a packet whose cookie is not known: the request of a
+// deferred accept comes under its listener's cookie, and a packet may overtake the event of
+// its socket.
+func (e *Engine) unclaimed(p *event.Packet) *conn {
+	t := newTuple(p.Local, p.Remote)
+	if c := e.byTuple[t]; c != nil {
+		return c
+	}
+	return e.create(0, t, p.Time)
+}
+
+// create adds a connection; nil when the table is full of younger ones.
+func (e *Engine) create(cookie event.Cookie, t tuple, now int64) *conn {
+	if len(e.byCookie)+len(e.byTuple) >= 2*maxConns {
+		e.evict()
+	}
+	c := &conn{e: e, start: now, seen: now, proc: e.set.Processes.Unknown()}
+	c.app.c = c
+	for i := range c.dirs {
+		h := &c.dirs[i]
+		h.c, h.dir = c, event.Direction(i)
+		h.stream = stream.New(h, stream.Limits{}, &e.counts.stream)
+	}
+	e.setTuple(c, t)
+	if cookie != 0 {
+		e.adopt(c, cookie)
+	}
+	e.activate(c)
+	return c
+}
+
+// adopt gives a connection its cookie.
+func (e *Engine) adopt(c *conn, cookie event.Cookie) {
+	c.cookie = cookie
+	c.id = connectionID(e.host, cookie)
+	e.byCookie[cookie] = c
+	e.counts.opened++
+}
+
+// setTuple indexes a connection by its addresses, once both are known.
+func (e *Engine) setTuple(c *conn, t tuple) {
+	if !t.complete() {
+		if !c.tuple.complete() {
+			c.tuple = t
+		}
+		return
+	}
+	if c.tuple == t && e.byTuple[t] == c {
+		return
+	}
+	if e.byTuple[c.tuple] == c {
+		delete(e.byTuple, c.tuple)
+	}
+	if old := e.byTuple[t]; old != nil && old.cookie == 0 {
+		// Packets that came before this connection was known by its addresses.
+		delete(e.byTuple, t)
+		e.absorb(c, old)
+	}
+	c.tuple = t
+	e.byTuple[t] = c
+	if _, ok := e.excluded[t]; ok {
+		delete(e.excluded, t)
+		e.drop(c)
+	} else if c.excluded {
+		e.excludePeer(t)
+	}
+	if !e.wanted(c) {
+		e.ignore(c)
+	}
+}
+
+// absorb moves what an unclaimed entry holds to the connection it belongs to.
+func (e *Engine) absorb(c, old *conn) {
+	for i := range old.dirs {
+		if o := &old.dirs[i]; o.hasISN {
+			c.dirs[i].anchor(o.isn + 1)
+		}
+	}
+	if c.role == event.RoleUnknown {
+		c.role = old.role
+	}
+	held := old.held
+	e.unhold(old)
+	old.closing, old.excluded = true, true // nothing is left of it
+	for i := range held {
+		e.hold(c, &held[i])
+	}
+}
+
+// Socket implements event.Handler.
+func (e *Engine) Socket(s *event.Socket) {
+	e.now = max(e.now, s.Time)
+	t := newTuple(s.Local, s.Remote)
+	if s.Kind == event.SocketExcluded {
+		e.exclude(s, t)
+		return
+	}
+	c := e.byCookie[s.Cookie]
+	if c == nil {
+		if t.remote.Port() == 0 {
+			return // a listener, or a socket that was never connected
+		}
+		if c = e.byTuple[t]; c != nil && c.cookie == 0 && t.complete() {
+			e.adopt(c, s.Cookie)
+		} else if c = e.create(s.Cookie, t, s.Time); c == nil {
+			return
+		}
+		if s.Kind == event.SocketStats || s.Kind == event.SocketClosed {
+			c.books = *s
+		}
+	} else if t.complete() {
+		e.setTuple(c, t)
+	}
+	c.seen = s.Time
+	e.activate(c)
+	if s.Role != event.RoleUnknown {
+		e.setRole(c, s.Role)
+	}
+	if s.TGID != 0 && !c.excluded {
+		c.proc = e.set.Processes.Resolve(s.TGID, s.UID, s.Comm)
+	}
+
+	switch s.Kind {
+	case event.SocketConnect:
+		e.setRole(c, event.RoleClient)
+	case event.SocketEstablished:
+		c.dirs[event.Ingress].anchor(s.RcvNxt)
+		c.dirs[event.Egress].anchor(s.SndNxt)
+	case event.SocketStats:
+		c.books = *s
+		if s.PreExisting {
+			c.dirs[event.Ingress].join(s.RcvNxt, s.BytesReceived)
+			c.dirs[event.Egress].join(s.SndNxt, s.BytesSent)
+		}
+		if c.announced {
+			e.record(c, stateEstablished, s.Time)
+		}
+	case event.SocketClosed:
+		c.books = *s
+		if !c.closing {
+			c.closing, c.closedAt, c.linger = true, s.Time, s.Time+int64(closeLinger)
+		}
+	}
+	e.release(c, false)
+}
+
+// setRole sets the role once. The kernel knows it better than a SYN seen from outside, but
+// they do not disagree.
+func (e *Engine) setRole(c *conn, r event.Role) {
+	if c.role == event.RoleUnknown {
+		c.role = r
+		if !e.wanted(c) {
+			e.ignore(c)
+		}
+	}
+}
+
+// wanted applies the direction and port filters, as far as they can be decided yet.
+func (e *Engine) wanted(c *conn) bool {
+	switch c.role {
+	case event.RoleClient:
+		if !e.set.Egress {
+			return false
+		}
+	case event.RoleServer:
+		if !e.set.Ingress {
+			return false
+		}
+	default:
+		// Either end may be the server's.
+		return !c.tuple.complete() || e.port(c.tuple.local.Port()) || e.port(c.tuple.remote.Port())
+	}
+	p := c.serverEnd().Port()
+	return p == 0 || e.port(p)
+}
+
+func (e *Engine) port(p uint16) bool {
+	for _, x := range e.set.Exclude {
+		if p == x {
+			return false
+		}
+	}
+	for _, x := range e.set.Include {
+		if p == x {
+			return true
+		}
+	}
+	return len(e.set.Include) == 0
+}
+
+// exclude forgets both ends of a connection of the collector itself.
+func (e *Engine) exclude(s *event.Socket, t tuple) {
+	c := e.byCookie[s.Cookie]
+	if c == nil {
+		if c = e.create(s.Cookie, t, s.Time); c == nil {
+			return
+		}
+	} else if t.complete() {
+		e.setTuple(c, t)
+	}
+	e.drop(c)
+	if c.tuple.complete() {
+		e.excludePeer(c.tuple)
+	}
+}
+
+// excludePeer forgets the other end of t, now or when it comes.
+func (e *Engine) excludePeer(t tuple) {
+	if peer := e.byTuple[t.swapped()]; peer != nil {
+		e.drop(peer)
+		return
+	}
+	if len(e.excluded) < maxExcluded {
+		e.excluded[t.swapped()] = e.now + int64(excludeFor)
+	}
+}
+
+// drop leaves of a connection only that it is excluded.
+func (e *Engine) drop(c *conn) {
+	if c.excluded {
+		return
+	}
+	c.excluded = true
+	e.counts.excluded++
+	e.discard(c)
+}
+
+// ignore leaves of a connection only that it is not wanted.
+func (e *Engine) ignore(c *conn) {
+	if c.ignored || c.excluded {
+		return
+	}
+	c.ignored = true
+	e.counts.filtered++
+	e.discard(c)
+}
+
+// discard frees what a connection has read so far, without telling anybody.
+func (e *Engine) discard(c *conn) {
+	e.counts.dropBytes(dropFiltered, e.unhold(c))
+	c.app.discard()
+	for i := range c.dirs {
+		c.dirs[i].stream.Close(e.now)
+	}
+}
+
+// Secret implements event.Handler.
+func (e *Engine) Secret(s *event.Secret) {
+	e.now = max(e.now, s.Time)
+	e.counts.secrets++
+	e.keys.Add(s)
+}
+
+// Process implements event.Handler.
+func (e *Engine) Process(p *event.Process) {
+	e.now = max(e.now, p.Time)
+	if p.Exited {
+		e.set.Processes.Exit(p.TGID, p.Time)
+	} else {
+		e.set.Processes.Exec(p.TGID)
+	}
+}
+
+// Lost implements event.Handler.
+func (e *Engine) Lost(kind string, n uint64) { e.counts.lost[kind] += n }
+
+// addr returns a valid address's text, or "".
+func addr(a netip.AddrPort) string {
+	if !a.Addr().IsValid() {
+		return ""
+	}
+	return a.Addr().String()
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"time"
+	"unicode/utf8"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
+)
+
+// Reasons of payload states.
+const (
+	reasonCaptureOff = "payload_capture_off"
+	reasonBodyCap    = "max_body_size"
+	reasonGap        = l7.IncompleteGap
+)
+
+// payload puts the exchange into the open segment and returns what its span says of it.
+func (e *Engine) payload(c *conn, x *l7.Exchange, trace pcommon.TraceID, span pcommon.SpanID, t target) (state, reason, key string) {
+	p := e.payloads.Load()
+	if p == nil {
+		return semantic.PayloadFiltered, reasonCaptureOff, ""
+	}
+	key = p.Segmenter.Add(c.proc.ServiceName, c.proc, payloadSize(x), e.now, func(lr plog.LogRecord) {
+		c.fillPayload(lr, x, trace, span, t)
+	})
+	switch {
+	case key == "":
+		return semantic.PayloadFiltered, reasonCaptureOff, ""
+	case x.Request.Missing > 0 || x.Response != nil && x.Response.Missing > 0:
+		return semantic.PayloadTruncated, reasonGap, key
+	case x.Request.Truncated || x.Response != nil && x.Response.Truncated:
+		return semantic.PayloadTruncated, reasonBodyCap, key
+	}
+	return semantic.PayloadPending, "", key
+}
+
+// payloadSize is what an exchange counts in a segment: its bodies, and its headers with them,
+// because many small exchanges are mostly headers.
+func payloadSize(x *l7.Exchange) int64 {
+	n := len(x.Request.Body) + len(x.Request.Target)
+	for _, h := range x.Request.Headers {
+		n += len(h.Name) + len(h.Value)
+	}
+	if x.Response != nil {
+		n += len(x.Response.Body)
+		for _, h := range x.Response.Headers {
+			n += len(h.Name) + len(h.Value)
+		}
+	}
+	return int64(n)
+}
+
+func (c *conn) fillPayload(lr plog.LogRecord, x *l7.Exchange, trace pcommon.TraceID, span pcommon.SpanID, t target) {
+	start, _ := bounds(x, c.e.now)
+	lr.SetEventName(semantic.EventPayload)
+	lr.SetTimestamp(pcommon.Timestamp(start))
+	lr.SetObservedTimestamp(pcommon.NewTimestampFromTime(time.Now()))
+	lr.SetSeverityNumber(plog.SeverityNumberInfo)
+	lr.SetTraceID(trace)
+	lr.SetSpanID(span)
+
+	m := lr.Attributes()
+	m.EnsureCapacity(32)
+	putStr(m, semantic.URLScheme, t.scheme)
+	putStr(m, semantic.ServerAddress, t.host)
+	m.PutInt(semantic.ServerPort, int64(t.port))
+	c.putNetwork(m)
+	m.PutStr(semantic.ConnectionID, c.id)
+	m.PutInt(semantic.ExchangeSequence, int64(x.Sequence))
+	putTiming(m, x)
+	putStr(m, semantic.ErrorType, x.Incomplete)
+
+	putRaw(m, semantic.PayloadRequestMethod, x.Request.Method)
+	putRaw(m, semantic.PayloadRequestTarget, x.Request.Target)
+	putRaw(m, semantic.PayloadRequestVersion, x.Request.Version)
+	putHeaders(m, semantic.PayloadRequestHeaders, x.Request.Headers)
+	putBody(m, &x.Request, semantic.PayloadRequestBody, semantic.PayloadRequestBodySize, semantic.PayloadRequestBodyTruncated)
+	if r := x.Response; r != nil {
+		putRaw(m, semantic.PayloadResponseVersion, r.Version)
+		m.PutInt(semantic.PayloadResponseStatus, int64(r.Status))
+		putRaw(m, semantic.PayloadResponseReason, r.Reason)
+		putHeaders(m, semantic.PayloadResponseHeaders, r.Headers)
+		putBody(m, r, semantic.PayloadResponseBody, semantic.PayloadResponseBodySize, semantic.PayloadResponseBodyTruncated)
+	}
+}
+
+func putBody(m pcommon.Map, msg *l7.Message, body, size, truncated string) {
+	if len(msg.Body) > 0 {
+		m.PutEmptyBytes(body).FromRaw(msg.Body)
+	}
+	m.PutInt(size, int64(msg.BodySize))
+	m.PutBool(truncated, msg.Truncated || msg.Missing > 0)
+}
+
+// putHeaders keeps order, case, repeats and bytes: [[name, value], …].
+func putHeaders(m pcommon.Map, key string, hs []l7.Header) {
+	list := m.PutEmptySlice(key)
+	list.EnsureCapacity(len(hs))
+	for _, h := range hs {
+		pair := list.AppendEmpty().SetEmptySlice()
+		pair.EnsureCapacity(2)
+		setRaw(pair.AppendEmpty(), h.Name)
+		setRaw(pair.AppendEmpty(), h.Value)
+	}
+}
+
+// putRaw keeps the bytes of a string that need not be UTF-8.
+func putRaw(m pcommon.Map, key, s string) { setRaw(m.PutEmpty(key), s) }
+
+func setRaw(v pcommon.Value, s string) {
+	if utf8.ValidString(s) {
+		v.SetStr(s)
+	} else {
+		v.SetEmptyBytes().FromRaw([]byte(s))
+	}
+}

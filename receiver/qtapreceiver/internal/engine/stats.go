@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"maps"
+	"sync"
+
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/emit"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http1"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/stream"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/tls"
+)
+
+// Drop reasons.
+const (
+	dropFiltered  = "filtered"  // excluded, or not wanted by configuration
+	dropHeldFull  = "held_full" // the bounds of what may wait for its connection
+	dropUnclaimed = "unclaimed" // no socket event ever named the connection
+	dropTableFull = "table_full"
+	dropOpaque    = "opaque" // a protocol that is not read
+)
+
+// counters are the engine's books. They belong to its goroutine; others read snapshots.
+type counters struct {
+	captured  uint64 // packet bytes that came
+	heldBytes uint64 // of them, waiting for their connection
+	dropped   map[string]uint64
+	stream    stream.Stats
+
+	protocolIn, protocolOut, protocolHeld uint64
+	protocolDropped                       map[string]uint64
+	plaintextOpaque                       uint64
+	tls                                   tls.Stats
+	http1                                 http1.Stats
+
+	exchanges        uint64 // emitted as spans
+	exchangesDropped map[string]uint64
+	records          uint64
+
+	opened, closed              uint64
+	excluded, filtered, secrets uint64
+	evicted, expired            uint64
+	lost                        map[string]uint64
+}
+
+func (c *counters) init() {
+	c.dropped, c.protocolDropped = map[string]uint64{}, map[string]uint64{}
+	c.exchangesDropped, c.lost = map[string]uint64{}, map[string]uint64{}
+}
+
+func (c *counters) dropBytes(reason string, n uint64) {
+	if n > 0 {
+		c.dropped[reason] += n
+	}
+}
+
+func (c *counters) dropProtocol(reason string, n uint64) {
+	if n > 0 {
+		c.protocolDropped[reason] += n
+	}
+}
+
+// Stage is one row of the conservation identity: In = Out + Dropped + InFlight.
+type Stage struct {
+	Name, Unit string
+	emit.Totals
+}
+
+// Stats is a copy of the engine's books.
+type Stats struct {
+	Stages      []Stage
+	Connections int
+	Processes   int
+	Opened      uint64
+	Evicted     uint64
+	Expired     uint64
+	Excluded    uint64
+	Secrets     uint64
+	// Lost are the events that did not fit into the ring, by kind.
+	Lost map[string]uint64
+}
+
+type snapshot struct {
+	sync.Mutex
+	Stats
+}
+
+// publish makes the books readable by others.
+func (e *Engine) publish() {
+	s := e.stats()
+	e.snap.Lock()
+	e.snap.Stats = s
+	e.snap.Unlock()
+}
+
+// Stats returns the books as of the latest Idle or Close. It may be called from any goroutine.
+func (e *Engine) Stats() Stats {
+	e.snap.Lock()
+	defer e.snap.Unlock()
+	return e.snap.Stats
+}
+
+func (e *Engine) stats() Stats {
+	c := &e.counts
+	st := &c.stream
+	return Stats{
+		Stages: []Stage{
+			{"capture", "By", emit.Totals{In: c.captured, Out: st.In, InFlight: int64(c.heldBytes), Dropped: maps.Clone(c.dropped)}},
+			{"stream", "By", emit.Totals{In: st.In, Out: st.Delivered, InFlight: int64(st.Buffered), Dropped: map[string]uint64{
+				"duplicate": st.Duplicate, "conflict": st.Conflict, "late": st.Late, "out_of_window": st.OutOfWindow,
+				"unanchored": st.Unanchored, "after_close": st.AfterClose,
+			}}},
+			{"protocol", "By", emit.Totals{In: c.protocolIn, Out: c.protocolOut, InFlight: int64(c.protocolHeld), Dropped: maps.Clone(c.protocolDropped)}},
+			{"tls", "By", emit.Totals{In: c.tls.In, Out: c.tls.Consumed, InFlight: int64(c.tls.Buffered), Dropped: map[string]uint64{
+				"gap": c.tls.Skipped, "not_visible": c.tls.Dropped,
+			}}},
+			c.http1Stage(),
+			{"exchanges", "{exchange}", emit.Totals{In: c.http1.Requests.Load(), Out: c.exchanges, InFlight: e.pending(), Dropped: maps.Clone(c.exchangesDropped)}},
+		},
+		Connections: len(e.byCookie),
+		Processes:   e.set.Processes.Len(),
+		Opened:      c.opened,
+		Evicted:     c.evicted,
+		Expired:     c.expired,
+		Excluded:    c.excluded,
+		Secrets:     c.secrets,
+		Lost:        maps.Clone(c.lost),
+	}
+}
+
+// http1Stage has no count of its own for what is held for reassembly: that is what is left.
+func (c *counters) http1Stage() Stage {
+	h := &c.http1
+	t := emit.Totals{In: h.BytesIn.Load(), Out: h.BytesMessage.Load(), Dropped: map[string]uint64{}}
+	left := t.In - t.Out
+	for i := range h.Skipped {
+		n := h.Skipped[i].Load()
+		t.Dropped[http1.Skip(i).String()] = n
+		left -= n
+	}
+	t.InFlight = int64(left)
+	return Stage{"http1", "By", t}
+}
+
+// pending counts the requests that wait for their response.
+func (e *Engine) pending() (n int64) {
+	for _, c := range e.byCookie {
+		if c.app.http1 != nil {
+			n += int64(c.app.http1.Pending())
+		}
+	}
+	return n
+}

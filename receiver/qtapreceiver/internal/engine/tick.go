@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"slices"
+	"time"
+)
+
+func (e *Engine) activate(c *conn) {
+	if !c.active {
+		c.active = true
+		e.active = append(e.active, c)
+	}
+}
+
+// Idle implements event.Handler: what waits for time rather than for an event.
+func (e *Engine) Idle(now int64) {
+	e.now = max(e.now, now)
+	e.keys.Tick(now)
+	// Only connections that had an event lately are looked at each time: the table may be large.
+	n := 0
+	for _, c := range e.active {
+		if e.tick(c, now) {
+			e.active[n] = c
+			n++
+		} else {
+			c.active = false
+		}
+	}
+	clear(e.active[n:])
+	e.active = e.active[:n]
+
+	if now >= e.sweepAt {
+		e.sweepAt = now + int64(sweepEvery)
+		e.sweep(now)
+		e.publish()
+	}
+	e.set.Processes.Tick(now)
+	e.set.Emitter.Tick(now)
+	if p := e.payloads.Load(); p != nil {
+		p.Segmenter.Tick(now)
+	}
+}
+
+// tick does what is due for one connection; false when only an event can make more due.
+func (e *Engine) tick(c *conn, now int64) bool {
+	if c.closing && now >= c.linger && (!c.app.waiting() || now >= c.linger+int64(secretLinger)) {
+		e.finish(c)
+		return false
+	}
+	if c.excluded || c.ignored {
+		return c.closing
+	}
+	if len(c.held) > 0 && now-c.heldAt >= int64(anchorWait) {
+		e.release(c, true)
+	}
+	if c.cookie == 0 {
+		if now-c.seen < int64(claimWait) {
+			return true
+		}
+		e.counts.dropBytes(dropUnclaimed, e.unhold(c))
+		e.forget(c)
+		return false
+	}
+	if c.ready {
+		for i := range c.dirs {
+			c.dirs[i].stream.Tick(now)
+		}
+		c.app.tick(now)
+	}
+	if !c.announced && (c.announceAt != 0 && now >= c.announceAt || now-c.start >= int64(announceLatest)) {
+		e.record(c, stateOpen, c.start)
+	}
+	return c.closing || !c.announced || now-c.seen < int64(activeFor)
+}
+
+// sweep looks at everything, now and then.
+func (e *Engine) sweep(now int64) {
+	for t, until := range e.excluded {
+		if now >= until {
+			delete(e.excluded, t)
+		}
+	}
+	// The kernel reports an open socket every interval: one that is silent for longer has ended
+	// without our hearing of it.
+	silent := int64(2*e.set.Interval + time.Minute)
+	for _, c := range e.byCookie {
+		if now-c.seen >= silent && !c.closing {
+			e.counts.expired++
+			c.closing, c.closedAt, c.linger = true, c.seen, now
+			e.activate(c)
+		}
+	}
+}
+
+// evict makes room: of a handful of connections the one that was silent longest goes.
+func (e *Engine) evict() {
+	var oldest *conn
+	n := 0
+	for _, c := range e.byTuple {
+		if oldest == nil || c.seen < oldest.seen {
+			oldest = c
+		}
+		if n++; n == 16 {
+			break
+		}
+	}
+	if oldest == nil {
+		for _, c := range e.byCookie {
+			oldest = c
+			break
+		}
+	}
+	if oldest != nil {
+		e.counts.evicted++
+		oldest.closing, oldest.closedAt = true, e.now
+		e.finish(oldest)
+	}
+}
+
+// finish ends a connection: what its streams hold is read, its last record emitted.
+func (e *Engine) finish(c *conn) {
+	said := !c.excluded && !c.ignored && c.cookie != 0
+	if said {
+		e.release(c, true)
+	}
+	e.counts.dropBytes(dropUnclaimed, e.unhold(c))
+	for i := range c.dirs {
+		c.dirs[i].stream.Close(c.closedAt)
+	}
+	c.app.close(c.closedAt, c.wasReset())
+	if said {
+		e.record(c, stateClosed, c.closedAt)
+		c.excluded = true // nothing may be said of it any more
+	}
+	e.forget(c)
+}
+
+func (e *Engine) forget(c *conn) {
+	if c.cookie != 0 && e.byCookie[c.cookie] == c {
+		delete(e.byCookie, c.cookie)
+		e.counts.closed++
+	}
+	if e.byTuple[c.tuple] == c {
+		delete(e.byTuple, c.tuple)
+	}
+}
+
+// Close ends every connection as if it were still open, and flushes. The source must have
+// stopped. t is in Unix nanoseconds.
+func (e *Engine) Close(t int64) {
+	e.now = max(e.now, t)
+	all := make([]*conn, 0, len(e.byCookie)+len(e.byTuple))
+	for _, c := range e.byCookie {
+		all = append(all, c)
+	}
+	for _, c := range e.byTuple {
+		if c.cookie == 0 {
+			all = append(all, c)
+		}
+	}
+	slices.SortFunc(all, func(a, b *conn) int { return int(min(max(a.start-b.start, -1), 1)) })
+	for _, c := range all {
+		if !c.closing {
+			c.closedAt = e.now
+		}
+		e.end(c)
+	}
+	e.active = nil
+	e.set.Emitter.Flush()
+	e.publish()
+}
+
+// end is finish for a connection that may be open still: what is said of it last is not that
+// it closed.
+func (e *Engine) end(c *conn) {
+	if c.closing || c.excluded || c.ignored || c.cookie == 0 {
+		e.finish(c)
+		return
+	}
+	e.release(c, true)
+	for i := range c.dirs {
+		c.dirs[i].stream.Close(c.closedAt)
+	}
+	c.app.close(c.closedAt, false)
+	state := stateEstablished
+	if !c.announced {
+		state = stateOpen
+	}
+	e.record(c, state, c.closedAt)
+	c.excluded = true
+	e.forget(c)
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/ringbuf"
+	"github.com/cilium/ebpf/rlimit"
+
+	"github.com/qpoint-io/otelcol-qpoint/bpf"
+)
+
+// Capture is the kernel as an event.Source.
+type Capture struct {
+	cfg      Config
+	features Features
+	cgroup   cgroup
+
+	coll   *ebpf.Collection
+	reader *ringbuf.Reader
+	links  []link.Link
+	scan   *link.Iter // nil when the kernel has no task_file iterator
+	keys   *keyProbes // nil when secrets are not captured
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Open loads and attaches everything. From then on events are kept in the ring, until Run reads
+// them. When something is missing, the error is a *MissingError that names it all.
+func Open(cfg Config) (_ *Capture, err error) {
+	cfg = cfg.withDefaults()
+	// The limit on locked memory counts BPF maps before Linux 5.11.
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, fmt.Errorf("raise the limit on locked memory for BPF maps (CAP_SYS_RESOURCE): %w", err)
+	}
+	c := &Capture{cfg: cfg, features: Probe(cfg)}
+	if err := c.features.check(); err != nil {
+		return nil, err
+	}
+	if c.cgroup, err = resolveCgroup(cfg.CgroupPath); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.Close())
+		}
+	}()
+	if err := c.load(); err != nil {
+		return nil, err
+	}
+	if err := c.attach(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// load puts programs and maps into the kernel.
+func (c *Capture) load() error {
+	spec, err := bpf.LoadCapture()
+	if err != nil {
+		return fmt.Errorf("read the embedded BPF object: %w", err)
+	}
+	drop := func(names ...string) {
+		for _, name := range names {
+			delete(spec.Programs, name)
+		}
+	}
+	if c.cfg.Level == LevelConnections {
+		drop(bpf.CaptureProgPacketEgress, bpf.CaptureProgPacketIngress)
+	}
+	if c.features.Get(featureTouch) != Supported {
+		drop(bpf.CaptureProgSocketSend, bpf.CaptureProgSocketRecv)
+	}
+	if c.features.Get(featureScan) != Supported {
+		drop(bpf.CaptureProgSocketScan)
+	}
+	if !c.cfg.Keys {
+		drop(bpf.CaptureProgOpensslKdf)
+	} else if c.features.Get(featureUprobeMulti) == Supported {
+		spec.Programs[bpf.CaptureProgOpensslKdf].AttachType = ebpf.AttachTraceUprobeMulti
+	}
+	spec.Maps[bpf.CaptureMapRing].MaxEntries = uint32(c.cfg.RingBytes)
+
+	bits, filter := c.cfg.Ports.bits()
+	roles := map[Direction]uint8{DirectionBoth: 6, DirectionEgress: 2, DirectionIngress: 4}[c.cfg.Direction]
+	for name, value := range map[string]any{
+		bpf.CaptureVarScopeCgroup: c.cgroup.id, bpf.CaptureVarScopeLevel: c.cgroup.level,
+		bpf.CaptureVarFilterPorts: filter, bpf.CaptureVarPortBits: bits, bpf.CaptureVarWantedRoles: roles,
+	} {
+		if err := spec.Variables[name].Set(value); err != nil {
+			return fmt.Errorf("set %s of the BPF object: %w", name, err)
+		}
+	}
+
+	c.coll, err = ebpf.NewCollection(spec)
+	if err != nil {
+		var verr *ebpf.VerifierError
+		if errors.As(err, &verr) {
+			return fmt.Errorf("the kernel refuses a BPF program: %+v", verr)
+		}
+		return fmt.Errorf("load BPF programs: %w", err)
+	}
+	for _, name := range c.cfg.DenyProcesses {
+		var comm [16]byte
+		copy(comm[:15], name)
+		if err := c.coll.Maps[bpf.CaptureMapDeniedComms].Put(comm, uint8(1)); err != nil {
+			return fmt.Errorf("deny process %q: %w", name, err)
+		}
+	}
+	if c.reader, err = ringbuf.NewReader(c.coll.Maps[bpf.CaptureMapRing]); err != nil {
+		return fmt.Errorf("read the BPF ring buffer: %w", err)
+	}
+	return nil
+}
+
+// attach starts the programs. Own sockets are marked first: what this process sends must never
+// be seen.
+func (c *Capture) attach() error {
+	if _, err := c.coll.Programs[bpf.CaptureProgWhoAmI].Run(&ebpf.RunOptions{}); err != nil {
+		return fmt.Errorf("find the own process number: %w", err)
+	}
+	// At the root whatever the scope: the mark must be on all sockets of this process.
+	if err := c.attachCgroup(bpf.CaptureProgSocketCreate, ebpf.AttachCGroupInetSockCreate, c.cgroup.mount); err != nil {
+		return err
+	}
+	if err := c.markOwnSockets(); err != nil {
+		return err
+	}
+	for _, name := range []string{bpf.CaptureProgSocketState, bpf.CaptureProgSocketDestroy, bpf.CaptureProgSocketSend, bpf.CaptureProgSocketRecv, bpf.CaptureProgProcessExec, bpf.CaptureProgProcessExit} {
+		prog := c.coll.Programs[name]
+		if prog == nil {
+			continue
+		}
+		l, err := link.AttachTracing(link.TracingOptions{Program: prog})
+		if err != nil {
+			return fmt.Errorf("attach %s: %w", name, err)
+		}
+		c.links = append(c.links, l)
+	}
+	if prog := c.coll.Programs[bpf.CaptureProgSocketScan]; prog != nil {
+		iter, err := link.AttachIter(link.IterOptions{Program: prog})
+		if err != nil {
+			return fmt.Errorf("attach socket_scan: %w", err)
+		}
+		c.scan = iter
+	}
+	if c.cfg.Level > LevelConnections {
+		if err := c.attachCgroup(bpf.CaptureProgPacketEgress, ebpf.AttachCGroupInetEgress, c.cgroup.path); err != nil {
+			return err
+		}
+		if err := c.attachCgroup(bpf.CaptureProgPacketIngress, ebpf.AttachCGroupInetIngress, c.cgroup.path); err != nil {
+			return err
+		}
+	}
+	if c.cfg.Keys {
+		// A sign of life until Run beats: secrets of the time between wait in the ring.
+		if err := c.writeHeartbeat(); err != nil {
+			return err
+		}
+		c.keys = newKeyProbes(c.coll.Programs[bpf.CaptureProgOpensslKdf], c.features.Get(featureUprobeMulti) == Supported, c.cfg.Logger)
+		c.keys.scanWellKnown()
+		c.keys.scanAll()
+	}
+	return nil
+}
+
+func (c *Capture) attachCgroup(name string, at ebpf.AttachType, path string) error {
+	l, err := link.AttachCgroup(link.CgroupOptions{Path: path, Attach: at, Program: c.coll.Programs[name]})
+	if err != nil {
+		return fmt.Errorf("attach %s to cgroup %s: %w", name, path, err)
+	}
+	c.links = append(c.links, l)
+	return nil
+}
+
+// Summary says what was attached. It may be called at any time.
+func (c *Capture) Summary() Summary {
+	s := Summary{Cgroup: c.cgroup.path, Features: c.features}
+	if c.keys != nil {
+		s.Libraries = c.keys.attached()
+	}
+	return s
+}
+
+// Close detaches everything and frees it. Run must have returned or its context must end.
+func (c *Capture) Close() error {
+	c.closeOnce.Do(func() {
+		var errs []error
+		if c.keys != nil {
+			errs = append(errs, c.keys.close())
+		}
+		if c.scan != nil {
+			errs = append(errs, c.scan.Close())
+		}
+		for i := len(c.links) - 1; i >= 0; i-- {
+			errs = append(errs, c.links[i].Close())
+		}
+		if c.reader != nil {
+			errs = append(errs, c.reader.Close())
+		}
+		if c.coll != nil {
+			c.coll.Close()
+		}
+		c.closeErr = errors.Join(errs...)
+	})
+	return c.closeErr
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kernel
+
+import (
+	"bytes"
+	"math/bits"
+	"time"
+
+	"github.com/qpoint-io/otelcol-qpoint/bpf"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
+)
+
+// decoder turns records into events. The event structs are its own and used again, so that a
+// packet costs no allocation.
+type decoder struct {
+	handler event.Handler
+	onExec  func(tgid uint32) // nil without key probes
+
+	offset int64     // from CLOCK_MONOTONIC to Unix nanoseconds
+	beat   time.Time // of the last beat
+	lost   [bpf.RecordKinds]uint64
+
+	packetRecord bpf.PacketRecord
+	socketRecord bpf.SocketRecord
+	packet       event.Packet
+	socket       event.Socket
+}
+
+// decode handles one record. A record that is too short is not one of ours and is left out.
+func (d *decoder) decode(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	switch b[0] {
+	case bpf.RecordPacket:
+		r := &d.packetRecord
+		if !r.Decode(b) {
+			return
+		}
+		d.packet = event.Packet{
+			Cookie: event.Cookie(r.Cookie),
+			Time:   int64(r.Time) + d.offset,
+			Dir:    event.Direction(r.Dir),
+			Flags:  r.Flags & (event.FlagFIN | event.FlagSYN | event.FlagRST | event.FlagPSH | event.FlagACK),
+			Seq:    r.Seq, Ack: r.Ack, Len: r.Len, Off: r.Off,
+			Data:  r.Data,
+			Local: r.Addr.LocalAddr(), Remote: r.Addr.RemoteAddr(),
+		}
+		d.handler.Packet(&d.packet)
+	case bpf.RecordSocket:
+		if d.socketRecord.Decode(b) {
+			d.socketEvent(&d.socketRecord)
+		}
+	case bpf.RecordSecret:
+		var r bpf.SecretRecord
+		if r.Decode(b) && len(r.Secret) > 0 {
+			d.handler.Secret(&event.Secret{
+				Kind: event.SecretKind(r.What), Time: int64(r.Time) + d.offset, TGID: r.TGID,
+				Label: string(r.Label), Secret: r.Secret, Context: r.Context,
+			})
+		}
+		clear(b) // the buffer lives on
+	case bpf.RecordProcess:
+		var r bpf.ProcessRecord
+		if !r.Decode(b) {
+			return
+		}
+		if r.Exited == 0 && d.onExec != nil {
+			d.onExec(r.TGID)
+		}
+		d.handler.Process(&event.Process{Time: int64(r.Time) + d.offset, TGID: r.TGID, Exited: r.Exited != 0})
+	}
+}
+
+func (d *decoder) socketEvent(r *bpf.SocketRecord) {
+	comm, _, _ := bytes.Cut(r.Comm[:], []byte{0})
+	d.socket = event.Socket{
+		Kind:   event.SocketKind(r.What),
+		Cookie: event.Cookie(r.Cookie),
+		Time:   int64(r.Time) + d.offset,
+		Local:  r.Addr.LocalAddr(), Remote: r.Addr.RemoteAddr(),
+		TGID: r.TGID, UID: r.UID, CgroupID: r.Cgroup, Comm: string(comm),
+		Role:        event.Role(r.Role),
+		CloseReason: event.CloseReason(r.Reason),
+		PreExisting: r.Flags&bpf.SocketPreExisting != 0,
+		RcvNxt:      r.RcvNxt, SndNxt: r.SndNxt,
+		// The kernel counts a SYN or FIN as a byte.
+		BytesSent:     without(r.BytesAcked, r.Flags&(bpf.SocketSynAcked|bpf.SocketFinAcked)),
+		BytesReceived: without(r.BytesReceived, r.Flags&bpf.SocketFinReceived),
+		SegsOut:       r.SegsOut, SegsIn: r.SegsIn,
+		Retransmits: r.Retransmits, RTTMicros: r.RTTMicros,
+	}
+	d.handler.Socket(&d.socket)
+}
+
+// without takes one off n for each flag, but not below 0.
+func without(n uint64, flags uint32) uint64 {
+	return n - min(n, uint64(bits.OnesCount32(flags)))
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/features"
+	"golang.org/x/sys/unix"
+)
+
+// Names of optional features that decide what is attached.
+const (
+	featureTouch       = "tracepoints sock_send_length and sock_recv_length"
+	featureScan        = "iterator task_file"
+	featureUprobeMulti = "uprobe_multi"
+	featureMapFiles    = "CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE"
+)
+
+// Probe finds out what this host and the rights of this process allow, without attaching
+// anything.
+func Probe(cfg Config) Features {
+	cfg = cfg.withDefaults()
+	var f Features
+	add := func(name string, required bool, err error) {
+		x := Feature{Name: name, Required: required, State: Supported}
+		if err != nil {
+			x.State, x.Reason = Missing, err.Error()
+			if errors.Is(err, unix.EPERM) {
+				x.State = Unknown
+			}
+		}
+		f = append(f, x)
+	}
+
+	caps, err := effectiveCapabilities()
+	sysAdmin := caps&(1<<unix.CAP_SYS_ADMIN) != 0
+	capability := func(name string, bit uint, required, orAdmin bool, why string) {
+		var missing error
+		switch {
+		case err != nil:
+			missing = err
+		case caps&(1<<bit) == 0 && (!orAdmin || !sysAdmin):
+			missing = errors.New(why)
+		}
+		add(name, required, missing)
+	}
+	capability("CAP_BPF", unix.CAP_BPF, true, true, "loads the programs; run as root or grant it")
+	capability("CAP_PERFMON", unix.CAP_PERFMON, true, true, "reads sockets and attaches to tracepoints and libraries; run as root or grant it")
+	capability("CAP_NET_ADMIN", unix.CAP_NET_ADMIN, true, true, "attaches to the cgroup's packets; run as root or grant it")
+	capability("CAP_SYS_PTRACE", unix.CAP_SYS_PTRACE, cfg.Keys, false, "finds the libraries that processes have mapped; run as root or grant it")
+	capability("CAP_DAC_READ_SEARCH", unix.CAP_DAC_READ_SEARCH, cfg.Keys, false, "reads the libraries of other users' processes; run as root or grant it")
+	capability(featureMapFiles, unix.CAP_CHECKPOINT_RESTORE, false, true, "without it, libraries that were replaced on disk while mapped are not found")
+
+	kernelTypes, err := btf.LoadKernelSpec()
+	if err != nil {
+		err = fmt.Errorf("a kernel built with CONFIG_DEBUG_INFO_BTF: %w", err)
+	}
+	add("kernel BTF", true, err)
+	add("cgroup v2", true, func() error { _, err := resolveCgroup(cfg.CgroupPath); return err }())
+	add("ring buffer", true, orSince(features.HaveMapType(ebpf.RingBuf), "5.8"))
+	add("socket storage", true, orSince(features.HaveMapType(ebpf.SkStorage), "5.2"))
+	add("cgroup_skb programs", cfg.Level > LevelConnections, orSince(features.HaveProgramType(ebpf.CGroupSKB), "4.10"))
+	add("cgroup_sock programs", true, orSince(features.HaveProgramType(ebpf.CGroupSock), "4.10"))
+	if kernelTypes != nil {
+		for _, tp := range []string{"inet_sock_set_state", "tcp_destroy_sock", "sched_process_exec", "sched_process_exit"} {
+			add("tracepoint "+tp, true, haveTracepoint(kernelTypes, tp))
+		}
+		add(featureTouch, false, haveTracepoint(kernelTypes, "sock_send_length"))
+		var iter *btf.Struct
+		err := kernelTypes.TypeByName("bpf_iter__task_file", &iter)
+		if err != nil {
+			err = errors.New("since Linux 5.8; connections that existed before are not reported")
+		}
+		add(featureScan, false, err)
+	}
+	if cfg.Keys {
+		add(featureUprobeMulti, false, orSince(features.HaveBPFLinkUprobeMulti(), "6.6; perf uprobes are used instead"))
+	}
+	return f
+}
+
+func orSince(err error, version string) error {
+	if errors.Is(err, ebpf.ErrNotSupported) {
+		return fmt.Errorf("since Linux %s", version)
+	}
+	return err
+}
+
+func haveTracepoint(types *btf.Spec, name string) error {
+	var t *btf.Typedef
+	if err := types.TypeByName("btf_trace_"+name, &t); err != nil {
+		return errors.New("this kernel has no such tracepoint")
+	}
+	return nil
+}
+
+func effectiveCapabilities() (uint64, error) {
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&hdr, &data[0]); err != nil {
+		return 0, os.NewSyscallError("capget", err)
+	}
+	return uint64(data[0].Effective) | uint64(data[1].Effective)<<32, nil
+}

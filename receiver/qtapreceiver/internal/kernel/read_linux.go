@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/cilium/ebpf/ringbuf"
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/qpoint-io/otelcol-qpoint/bpf"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
+)
+
+// drainInterval is how long records wait in the ring at most. The programs wake nobody, which
+// costs less than a wakeup per record.
+const drainInterval = 10 * time.Millisecond
+
+// Run reads the ring until ctx ends or Close is called.
+func (c *Capture) Run(ctx context.Context, h event.Handler) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	if c.scan != nil {
+		wg.Go(func() { c.scanSockets(ctx) })
+	}
+	d := decoder{handler: h}
+	if c.keys != nil {
+		d.onExec = c.keys.onExec
+		wg.Go(func() { c.keys.run(ctx) })
+	}
+
+	var rec ringbuf.Record
+	for {
+		if err := c.beat(&d); err != nil {
+			return err
+		}
+		c.reader.SetDeadline(time.Now().Add(drainInterval))
+		for n := 1; ; n++ {
+			err := c.reader.ReadInto(&rec)
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				break
+			}
+			if errors.Is(err, os.ErrClosed) {
+				return nil
+			}
+			if err != nil {
+				return fmt.Errorf("read the BPF ring buffer: %w", err)
+			}
+			d.decode(rec.RawSample)
+			// A ring that never gets empty must not starve the rest.
+			if n%1024 == 0 && time.Since(d.beat) > drainInterval {
+				if err := c.beat(&d); err != nil {
+					return err
+				}
+			}
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// beat does what is due between two drains.
+func (c *Capture) beat(d *decoder) error {
+	var mono, real unix.Timespec
+	if err := errors.Join(unix.ClockGettime(unix.CLOCK_MONOTONIC, &mono), unix.ClockGettime(unix.CLOCK_REALTIME, &real)); err != nil {
+		return fmt.Errorf("read the clocks: %w", err)
+	}
+	d.beat = time.Now()
+	d.offset = real.Nano() - mono.Nano()
+	if err := c.writeHeartbeat(); err != nil {
+		return err
+	}
+	var lost [bpf.RecordKinds]uint64
+	if err := c.coll.Variables[bpf.CaptureVarLost].Get(&lost); err != nil {
+		return fmt.Errorf("read the counters of lost records: %w", err)
+	}
+	for kind, name := range recordNames {
+		if n := lost[kind] - d.lost[kind]; n > 0 {
+			d.handler.Lost(name, n)
+		}
+	}
+	d.lost = lost
+	d.handler.Idle(real.Nano())
+	return nil
+}
+
+// writeHeartbeat tells the key probes that somebody reads what they write.
+func (c *Capture) writeHeartbeat() error {
+	var mono unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &mono); err != nil {
+		return fmt.Errorf("read the clock: %w", err)
+	}
+	if err := c.coll.Variables[bpf.CaptureVarHeartbeat].Set(uint64(mono.Nano())); err != nil {
+		return fmt.Errorf("write the heartbeat: %w", err)
+	}
+	return nil
+}
+
+// recordNames are the kinds of records as Handler.Lost names them.
+var recordNames = map[int]string{
+	bpf.RecordPacket: "packet", bpf.RecordSocket: "socket",
+	bpf.RecordSecret: "secret", bpf.RecordProcess: "process",
+}
+
+// scanSockets walks over all sockets from time to time: first over listeners, then over
+// connections, whose counters the program writes to the ring.
+func (c *Capture) scanSockets(ctx context.Context) {
+	interval := c.cfg.StatsInterval
+	if c.features.Get(featureTouch) != Supported && interval > time.Second {
+		interval = time.Second // the scan is then the only way to the owners
+	}
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for scan := uint32(1); ; scan++ {
+		if err := c.scanOnce(scan); err != nil && ctx.Err() == nil {
+			c.cfg.Logger.Warn("scan of open sockets failed", zap.Error(err))
+		}
+		if scan == 1 {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (c *Capture) scanOnce(scan uint32) error {
+	if err := c.coll.Variables[bpf.CaptureVarScan].Set(scan); err != nil {
+		return err
+	}
+	r, err := c.scan.Open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	_, err = io.Copy(io.Discard, r)
+	return err
+}

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package process says who is behind a TGID: executable, owner, service, container and pod.
+//
+// A short-lived client (curl) is gone before its last bytes are seen, so an entry is read at
+// the first event that names its process and kept for a grace after its exit.
+package process
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+)
+
+const (
+	// grace keeps an exited process: its last packets and its sockets' ends come after it.
+	grace = 30 * time.Second
+	// maxProcesses bounds the cache; a host with more live processes re-reads some of them.
+	maxProcesses = 65536
+	// maxEnviron bounds what is scanned of a process's environment.
+	maxEnviron = 256 << 10
+)
+
+// Info is one process image. It never changes once resolved, so its address identifies a resource.
+type Info struct {
+	TGID           uint32
+	ExecutablePath string
+	ExecutableName string
+	Owner          string
+	ServiceName    string
+	ContainerID    string
+	PodUID         string
+
+	host   Host
+	exited int64 // Unix nanoseconds, 0 while it runs
+}
+
+// Resolver caches what /proc says. It is used by one goroutine.
+type Resolver struct {
+	root    string
+	host    Host
+	byTGID  map[uint32]*Info
+	owners  map[uint32]string
+	exits   []*Info // in order of exit
+	unknown *Info
+}
+
+// NewResolver returns a resolver that reads below root ("/" in production).
+func NewResolver(root string, host Host) *Resolver {
+	return &Resolver{
+		root: root, host: host, byTGID: map[uint32]*Info{}, owners: map[uint32]string{},
+		unknown: &Info{ServiceName: "unknown_service", host: host},
+	}
+}
+
+// Host returns the identity that the resolver stamps on resources.
+func (r *Resolver) Host() Host { return r.host }
+
+// Unknown is the process of a socket that nobody could be named for.
+func (r *Resolver) Unknown() *Info { return r.unknown }
+
+// Resolve returns the process with the given TGID, reading /proc when it is not known yet.
+// comm and uid (as the kernel's event gave them) stand in for what cannot be read any more.
+func (r *Resolver) Resolve(tgid, uid uint32, comm string) *Info {
+	if tgid == 0 {
+		return r.unknown
+	}
+	if p := r.byTGID[tgid]; p != nil {
+		return p
+	}
+	return r.read(tgid, uid, comm)
+}
+
+// Exec notes that tgid runs a new image, and reads it at once.
+func (r *Resolver) Exec(tgid uint32) {
+	if tgid != 0 {
+		r.read(tgid, 0, "")
+	}
+}
+
+// Exit notes the end of tgid at now (Unix nanoseconds).
+func (r *Resolver) Exit(tgid uint32, now int64) {
+	if p := r.byTGID[tgid]; p != nil && p.exited == 0 {
+		p.exited = now
+		r.exits = append(r.exits, p)
+	}
+}
+
+// Tick forgets processes whose grace is over.
+func (r *Resolver) Tick(now int64) {
+	n := 0
+	for n < len(r.exits) && now-r.exits[n].exited >= int64(grace) {
+		// The TGID may belong to a later process by now.
+		if p := r.exits[n]; r.byTGID[p.TGID] == p {
+			delete(r.byTGID, p.TGID)
+		}
+		n++
+	}
+	if n > 0 {
+		r.exits = append(r.exits[:0:0], r.exits[n:]...)
+	}
+}
+
+// Len is the number of cached processes.
+func (r *Resolver) Len() int { return len(r.byTGID) }
+
+func (r *Resolver) read(tgid, uid uint32, comm string) *Info {
+	dir := filepath.Join(r.root, "proc", strconv.FormatUint(uint64(tgid), 10))
+	p := &Info{TGID: tgid, host: r.host}
+
+	exe, err := os.Readlink(filepath.Join(dir, "exe"))
+	if err == nil {
+		p.ExecutablePath = strings.TrimSuffix(exe, " (deleted)")
+		p.ExecutableName = filepath.Base(p.ExecutablePath)
+	} else if comm != "" {
+		p.ExecutableName = comm
+	} else {
+		p.ExecutableName = readLine(filepath.Join(dir, "comm"))
+	}
+	if errors.Is(err, fs.ErrNotExist) && p.ExecutableName == "" {
+		// Gone before anybody could look, and no event names it: do not keep an empty entry,
+		// a later event may carry its name.
+		if old := r.byTGID[tgid]; old != nil {
+			return old
+		}
+		return r.unknown
+	}
+
+	if owner, ok := ownerOf(filepath.Join(dir, "status")); ok {
+		uid = owner
+	}
+	p.Owner = r.owner(uid)
+	p.ContainerID, p.PodUID = readCgroup(filepath.Join(dir, "cgroup"))
+	p.ServiceName = serviceName(filepath.Join(dir, "environ"))
+	if p.ServiceName == "" {
+		p.ServiceName = p.ExecutableName
+	}
+
+	if len(r.byTGID) >= maxProcesses {
+		for k := range r.byTGID { // any one: re-reading costs microseconds
+			delete(r.byTGID, k)
+			break
+		}
+	}
+	r.byTGID[tgid] = p
+	return p
+}
+
+func (r *Resolver) owner(uid uint32) string {
+	if name, ok := r.owners[uid]; ok {
+		return name
+	}
+	id := strconv.FormatUint(uint64(uid), 10)
+	name := id
+	if u, err := user.LookupId(id); err == nil {
+		name = u.Username
+	}
+	if len(r.owners) < 4096 {
+		r.owners[uid] = name
+	}
+	return name
+}
+
+// ownerOf returns the real uid of a status file.
+func ownerOf(path string) (uint32, bool) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0, false
+	}
+	for line := range bytes.Lines(b) {
+		if rest, ok := bytes.CutPrefix(line, []byte("Uid:")); ok {
+			f := bytes.Fields(rest)
+			if len(f) == 0 {
+				return 0, false
+			}
+			n, err := strconv.ParseUint(string(f[0]), 10, 32)
+			return uint32(n), err == nil
+		}
+	}
+	return 0, false
+}
+
+// readCgroup looks at every hierarchy of a cgroup file: on v1 and hybrid hosts the container
+// is named in the controllers' paths while the unified one may be "/".
+func readCgroup(path string) (container, pod string) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", ""
+	}
+	for line := range bytes.Lines(b) {
+		_, rest, ok := bytes.Cut(line, []byte(":"))
+		if !ok {
+			continue
+		}
+		_, cg, ok := bytes.Cut(rest, []byte(":"))
+		if !ok {
+			continue
+		}
+		c, p := cgroupIDs(strings.TrimSuffix(string(cg), "\n"))
+		if container == "" {
+			container = c
+		}
+		if pod == "" {
+			pod = p
+		}
+	}
+	return container, pod
+}
+
+// serviceName reads OTEL_SERVICE_NAME, and nothing else, of an environment: the rest of it is
+// full of secrets, so the buffer is wiped.
+func serviceName(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	b, _ := io.ReadAll(io.LimitReader(f, maxEnviron))
+	defer clear(b)
+	const key = "OTEL_SERVICE_NAME="
+	for v := range bytes.SplitSeq(b, []byte{0}) {
+		if name, ok := bytes.CutPrefix(v, []byte(key)); ok {
+			return strings.ToValidUTF8(string(name), "\uFFFD")
+		}
+	}
+	return ""
+}
+
+// Fill writes the resource attributes of the process.
+func (p *Info) Fill(m pcommon.Map) {
+	put := func(k, v string) {
+		if v != "" {
+			m.PutStr(k, v)
+		}
+	}
+	put(semantic.ServiceName, p.ServiceName)
+	put(semantic.HostID, p.host.ID)
+	put(semantic.HostName, p.host.Name)
+	put(semantic.OSType, "linux")
+	if p.TGID != 0 {
+		m.PutInt(semantic.ProcessPID, int64(p.TGID))
+	}
+	put(semantic.ProcessExecutableName, strings.ToValidUTF8(p.ExecutableName, "\uFFFD"))
+	put(semantic.ProcessExecutablePath, strings.ToValidUTF8(p.ExecutablePath, "\uFFFD"))
+	put(semantic.ProcessOwner, p.Owner)
+	put(semantic.ContainerID, p.ContainerID)
+	put(semantic.K8sPodUID, p.PodUID)
+}

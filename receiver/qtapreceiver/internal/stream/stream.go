@@ -1,0 +1,471 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package stream rebuilds one direction of a TCP connection from its segments, by sequence
+// number: bytes in order, each once, and every hole exact to the byte.
+package stream
+
+import (
+	"bytes"
+
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
+)
+
+// Sink takes what a Stream rebuilt. It must not call the Stream's methods from within, except
+// Skip, Offset and Buffered.
+type Sink interface {
+	// Data delivers the next bytes of the stream; off is the stream offset of b[0] and t the Unix
+	// nanoseconds at which they were seen. b is valid during the call.
+	Data(t int64, off uint64, b []byte)
+	// Gap says that the n bytes at stream offset off will not come.
+	Gap(t int64, off, n uint64)
+}
+
+const (
+	// segmentHold is how long the rest of a segment is awaited when no other packet ends the wait:
+	// its parts are written to the ring by one run of one program, so a drain or two is enough.
+	segmentHold = int64(50e6)
+	// ackHold is how long an acknowledged hole is awaited: the peer has the bytes, so no retransmit
+	// will bring them, only a packet event that was overtaken by the acknowledgement's.
+	ackHold = int64(20e6)
+	// farRun is how many packets in sequence make a jump past the window believable.
+	farRun = 4
+)
+
+// Stream rebuilds one direction. It is not safe for concurrent use.
+type Stream struct {
+	sink   Sink
+	limits Limits
+	stats  *Stats
+
+	base      uint32 // sequence number of offset 0
+	next      uint64 // offset of the next byte to deliver
+	anchored  bool
+	midstream bool
+	closed    bool
+	reset     bool
+
+	fin    bool
+	finOff uint64
+
+	// tail is the furthest offset that a sequence number without data (ACK, FIN) vouches for:
+	// everything before it was sent, at tailT or earlier.
+	tail  uint64
+	tailT int64
+
+	acked uint64 // the peer has every byte before this offset
+	skip  uint64 // bytes before this offset need not be awaited
+
+	// The segment whose parts are still coming: [segNext, segEnd) has not been seen.
+	segOpen         bool
+	segSeq, segLen  uint32
+	segNext, segEnd uint64
+	segT            int64
+
+	held held
+
+	gaps [4]span // the latest gaps, to tell late bytes from duplicates
+	gapI int
+
+	far struct { // a run of packets beyond the window
+		next  uint64
+		since int64
+		n     int
+	}
+}
+
+type span struct{ off, end uint64 }
+
+// New returns a Stream without an anchor. stats may be shared between Streams of one goroutine.
+func New(sink Sink, limits Limits, stats *Stats) *Stream {
+	return &Stream{sink: sink, limits: limits.withDefaults(), stats: stats}
+}
+
+// Anchor sets the sequence number of the first payload byte: offset 0. Once data has been
+// taken the anchor stays.
+func (s *Stream) Anchor(next uint32) {
+	if s.anchored && (s.next > 0 || len(s.held.chunks) > 0 || s.fin) {
+		return
+	}
+	s.base, s.anchored = next, true
+}
+
+// AllowMidstream lets the first data anchor the stream when nothing else has: for connections
+// that were open before the capture began. Offset 0 is then the start of the first segment seen.
+func (s *Stream) AllowMidstream() { s.midstream = true }
+
+// Anchored says whether the sequence number of offset 0 is known.
+func (s *Stream) Anchored() bool { return s.anchored }
+
+// Offset is the stream offset of the next byte.
+func (s *Stream) Offset() uint64 { return s.next }
+
+// Buffered is the number of payload bytes held because bytes before them are missing.
+func (s *Stream) Buffered() int { return s.held.bytes }
+
+// Finished says that the stream's end (FIN) was seen and everything before it was delivered
+// or reported as a gap.
+func (s *Stream) Finished() bool { return s.fin && s.next >= s.finOff }
+
+// Reset says that a RST was seen in this direction.
+func (s *Stream) Reset() bool { return s.reset }
+
+// Skip says that the kernel was told not to copy the bytes before stream offset until: holes
+// there become gaps as soon as bytes behind them arrive, and a jump of any size is believed.
+func (s *Stream) Skip(until uint64) { s.skip = max(s.skip, until) }
+
+// Acked takes an acknowledgement number of the opposite direction. A hole the peer has
+// acknowledged will not be retransmitted, so it need not be awaited for MaxHold.
+func (s *Stream) Acked(ack uint32) {
+	if !s.anchored {
+		return
+	}
+	// No further than what was seen: a forged number must not reach ahead.
+	if off, ok := s.offset(ack); ok && off > s.acked {
+		s.acked = min(off, s.seen())
+	}
+}
+
+// seen is the end of the furthest byte known of.
+func (s *Stream) seen() uint64 {
+	end := max(s.next, s.tail)
+	if n := len(s.held.chunks); n > 0 {
+		end = max(end, s.held.chunks[n-1].end)
+	}
+	return end
+}
+
+// offset unwraps a sequence number near the next expected byte. False means before the anchor.
+func (s *Stream) offset(seq uint32) (uint64, bool) {
+	ref := max(s.next, s.skip)
+	d := int64(int32(seq - (s.base + uint32(ref))))
+	if d < 0 && uint64(-d) > ref {
+		return 0, false
+	}
+	return ref + uint64(d), true
+}
+
+// Packet takes one segment or part of a segment of this direction.
+func (s *Stream) Packet(p *event.Packet) {
+	n := uint64(len(p.Data))
+	s.stats.In += n
+	if s.closed {
+		s.stats.AfterClose += n
+		return
+	}
+	seq := p.Seq
+	if p.Flags&event.FlagSYN != 0 {
+		seq++
+		s.Anchor(seq)
+	}
+	if p.Flags&event.FlagRST != 0 {
+		s.reset = true
+		// A reset may carry a text for humans (RFC 9293 §3.5.2): not part of the stream.
+		s.stats.OutOfWindow += n
+		return
+	}
+	if !s.anchored {
+		if !s.midstream || n == 0 {
+			s.stats.Unanchored += n
+			return
+		}
+		s.Anchor(seq)
+	}
+	start, ok := s.offset(seq)
+	// The usual case first: the next bytes, whole, with nothing waiting.
+	if ok && start == s.next && p.Off == 0 && uint32(n) == p.Len && p.Flags&event.FlagFIN == 0 && !s.fin &&
+		!s.segOpen && len(s.held.chunks) == 0 {
+		if n > 0 {
+			s.far.n = 0
+			s.deliver(p.Time, p.Data)
+		}
+		return
+	}
+	if !ok {
+		// Before the anchor: a keep-alive probe, or not of this connection. A segment that merely
+		// starts there is not believed either: no sender has reason to make one.
+		s.stats.OutOfWindow += n
+		return
+	}
+	end := start + max(uint64(p.Len), uint64(p.Off)+n)
+	if !s.plausible(p.Time, start, end, n) {
+		s.stats.OutOfWindow += n
+		return
+	}
+	if p.Flags&event.FlagFIN != 0 && !s.fin && end >= s.next && end >= s.seen() {
+		s.fin, s.finOff = true, end
+	}
+	if n == 0 && end > s.tail && end > s.next {
+		s.tail, s.tailT = end, p.Time
+	} else if s.fin {
+		s.tail, s.tailT = max(s.tail, s.finOff), p.Time
+	}
+	if end > s.next || s.segOpen {
+		s.segment(p, start, end)
+	} else {
+		s.passed(start+uint64(p.Off), n)
+	}
+}
+
+// segment follows the parts of a segment, so that what was not copied is known as such.
+func (s *Stream) segment(p *event.Packet, start, end uint64) {
+	at := start + uint64(p.Off)
+	n := uint64(len(p.Data))
+	if s.segOpen && p.Seq == s.segSeq && p.Len == s.segLen && at >= s.segNext {
+		s.absent(p.Time, s.segNext, at)
+	} else {
+		s.endSegment(p.Time)
+		s.absent(p.Time, start, at)
+	}
+	if n > 0 {
+		s.take(p.Time, at, p.Data)
+	}
+	at += n
+	s.segOpen = at < end
+	s.segSeq, s.segLen, s.segNext, s.segEnd, s.segT = p.Seq, p.Len, at, end, p.Time
+	if n == 0 && s.segOpen {
+		// Nothing of it was copied: there is no part to wait for.
+		s.endSegment(p.Time)
+	}
+}
+
+// endSegment gives up the parts of the open segment that have not come.
+func (s *Stream) endSegment(t int64) {
+	if s.segOpen {
+		s.segOpen = false
+		s.absent(t, s.segNext, s.segEnd)
+	}
+}
+
+// plausible says whether a segment lies where one may lie.
+func (s *Stream) plausible(t int64, start, end, n uint64) bool {
+	if s.fin && end > s.finOff {
+		return false
+	}
+	if end <= max(s.next, s.skip)+uint64(s.limits.MaxWindow) {
+		return true
+	}
+	if n == 0 {
+		return false
+	}
+	// Data beyond the window is a forgery, or the ring was full for longer than the window. Only a
+	// run of it that lasts while nothing else comes is believed.
+	if start > s.far.next || start+uint64(s.limits.MaxWindow) < s.far.next {
+		s.far.n = 0
+	}
+	if s.far.n++; s.far.n == 1 {
+		s.far.next, s.far.since = end, t
+	}
+	s.far.next = max(s.far.next, end)
+	if s.far.n < farRun || t-s.far.since < int64(s.limits.MaxHold) {
+		return false
+	}
+	s.far.n = 0
+	s.stats.Resyncs++
+	s.flush(t, start)
+	return true
+}
+
+// take puts bytes where they belong.
+func (s *Stream) take(t int64, at uint64, b []byte) {
+	s.far.n = 0
+	for len(b) > 0 {
+		if at < s.next {
+			n := min(s.next-at, uint64(len(b)))
+			s.passed(at, n)
+			at, b = at+n, b[n:]
+			continue
+		}
+		if at > s.next && s.next < s.skip {
+			s.flush(t, min(at, s.skip))
+			continue
+		}
+		i := s.held.find(at)
+		n := uint64(len(b))
+		if i < len(s.held.chunks) {
+			switch c := &s.held.chunks[i]; {
+			case c.off > at:
+				n = min(n, c.off-at)
+			case c.data != nil:
+				n = min(n, c.end-at)
+				if bytes.Equal(c.data[at-c.off:][:n], b[:n]) {
+					s.stats.Duplicate += n
+				} else {
+					s.stats.Conflict += n
+				}
+				at, b = at+n, b[n:]
+				continue
+			default: // known as not copied, and now here
+				n = min(n, c.end-at)
+				s.carve(i, at, at+n)
+				i = s.held.find(at)
+			}
+		}
+		if at == s.next {
+			s.deliver(t, b[:n])
+			s.drain(t)
+		} else {
+			if s.makeRoom(t, at, n+chunkCost) {
+				continue
+			}
+			s.insert(i, chunk{off: at, end: at + n, t: t, data: bytes.Clone(b[:n])})
+		}
+		at, b = at+n, b[n:]
+	}
+}
+
+// makeRoom gives up the oldest hole when a chunk at offset at does not fit, and says whether it did.
+func (s *Stream) makeRoom(t int64, at, cost uint64) bool {
+	if uint64(s.held.memory)+cost <= uint64(s.limits.MaxBuffered) && s.stats.Memory+cost <= uint64(s.limits.MaxTotal) {
+		return false
+	}
+	s.stats.Forced++
+	if len(s.held.chunks) > 0 {
+		at = min(at, s.held.chunks[0].off)
+	}
+	s.giveUp(t, at)
+	return true
+}
+
+// absent notes that [at, end) was on the wire but not copied: a gap as soon as it is its turn.
+func (s *Stream) absent(t int64, at, end uint64) {
+	for at < end {
+		if at <= s.next {
+			at = s.next
+			to := end
+			if len(s.held.chunks) > 0 {
+				to = min(to, s.held.chunks[0].off)
+			}
+			if at >= to {
+				return
+			}
+			s.giveUp(t, to)
+			continue
+		}
+		i := s.held.find(at)
+		to := end
+		if i < len(s.held.chunks) {
+			if c := &s.held.chunks[i]; c.off <= at {
+				at = c.end
+				continue
+			}
+			to = min(to, s.held.chunks[i].off)
+		}
+		if s.makeRoom(t, at, chunkCost) {
+			continue
+		}
+		s.insert(i, chunk{off: at, end: to, t: t})
+		at = to
+	}
+}
+
+// deliver hands the next bytes to the sink.
+func (s *Stream) deliver(t int64, b []byte) {
+	off := s.next
+	s.next += uint64(len(b))
+	s.stats.Delivered += uint64(len(b))
+	s.sink.Data(t, off, b)
+}
+
+// drain hands over what is held and has its turn now.
+func (s *Stream) drain(t int64) {
+	for len(s.held.chunks) > 0 && s.held.chunks[0].off == s.next {
+		c := s.held.chunks[0]
+		s.remove(0)
+		if c.data == nil {
+			s.gap(t, c.end)
+		} else {
+			s.deliver(c.t, c.data)
+		}
+	}
+}
+
+// giveUp reports everything up to offset to as a gap; nothing held may lie before it.
+func (s *Stream) giveUp(t int64, to uint64) {
+	s.gap(t, to)
+	s.drain(t)
+}
+
+func (s *Stream) gap(t int64, to uint64) {
+	if to <= s.next {
+		return
+	}
+	off := s.next
+	s.next = to
+	s.stats.Gap += to - off
+	s.stats.Gaps++
+	if last := &s.gaps[s.gapI]; last.end == off && last.end > last.off {
+		last.end = to
+	} else {
+		s.gapI = (s.gapI + 1) % len(s.gaps)
+		s.gaps[s.gapI] = span{off, to}
+	}
+	s.sink.Gap(t, off, to-off)
+}
+
+// flush gives up every hole before offset to and everything missing up to it.
+func (s *Stream) flush(t int64, to uint64) {
+	for s.next < to {
+		end := to
+		if len(s.held.chunks) > 0 {
+			end = min(end, s.held.chunks[0].off)
+		}
+		s.giveUp(t, end)
+	}
+}
+
+// passed counts n bytes at an offset the stream is past.
+func (s *Stream) passed(at, n uint64) {
+	end := at + n
+	var late uint64
+	for _, g := range s.gaps {
+		if lo, hi := max(g.off, at), min(g.end, end); lo < hi {
+			late += hi - lo
+		}
+	}
+	s.stats.Late += late
+	s.stats.Duplicate += n - late
+}
+
+// Tick gives up holes that waited too long. now is in Unix nanoseconds; call it at least
+// every few tens of milliseconds.
+func (s *Stream) Tick(now int64) {
+	if s.segOpen && now-s.segT >= segmentHold {
+		s.endSegment(now)
+	}
+	for !s.closed {
+		hole, end, since := s.hole()
+		age := now - since
+		if !hole || age < int64(s.limits.MaxHold) && (end > s.acked || age < ackHold) {
+			return
+		}
+		s.stats.Expired++
+		s.giveUp(now, end)
+	}
+}
+
+// hole is the missing run at the head: its end, and when it was first known.
+func (s *Stream) hole() (ok bool, end uint64, since int64) {
+	if len(s.held.chunks) > 0 {
+		since = s.held.chunks[0].t
+		for i := range s.held.chunks {
+			since = min(since, s.held.chunks[i].t)
+		}
+		return true, s.held.chunks[0].off, since
+	}
+	if s.next < s.tail {
+		return true, s.tail, s.tailT
+	}
+	return false, 0, 0
+}
+
+// Close ends the stream: what is held is delivered, what is missing before it, or before the
+// FIN, becomes gaps. Later packets are only counted.
+func (s *Stream) Close(t int64) {
+	if s.closed {
+		return
+	}
+	s.endSegment(t)
+	s.flush(t, s.seen())
+	s.closed = true
+	s.held.chunks = nil
+}

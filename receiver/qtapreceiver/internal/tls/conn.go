@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package tls reads a TLS connection from the outside: fed with both directions' bytes and with
+// the session's secrets, it verifies and decrypts the records. Nothing is guessed: a secret is
+// found by the handshake's own transcript hash or client random, and only what an AEAD tag proves
+// is passed on.
+package tls
+
+import (
+	"hash"
+
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
+)
+
+// Info is what a handshake says about its connection.
+type Info struct {
+	Version string // "1.2", "1.3"
+	Cipher  string // IANA name
+	SNI     string // host name the client asked for, "" when it named none
+	ALPN    string // protocol the server chose, "" when none or not seen
+	Resumed bool   // the session is resumed, so no certificate was shown
+	// Visible is true once secrets were found and proven.
+	Visible bool
+}
+
+// Reasons of NotVisible.
+const (
+	ReasonAttachedLate       = "attached_late"       // the connection was joined after its handshake
+	ReasonNoSecret           = "no_secret"           // no secret came in time
+	ReasonUnsupportedCipher  = "unsupported_cipher"  // neither AES-GCM nor ChaCha20-Poly1305
+	ReasonUnsupportedVersion = "unsupported_version" // neither TLS 1.2 nor 1.3
+	ReasonGapInHandshake     = "gap_in_handshake"    // bytes of the handshake were not captured
+	ReasonHandshake          = "handshake_malformed" // the handshake cannot be followed
+	ReasonDecrypt            = "decrypt_failed"      // a secret was found and its tag does not verify
+	ReasonRenegotiation      = "renegotiation"       // TLS 1.2 keys changed on the open connection
+	ReasonResync             = "resync_failed"       // the record sequence was not found again after a gap
+	ReasonBuffer             = "buffer_limit"        // too much had to wait
+)
+
+// Sink takes what a Conn reads.
+type Sink interface {
+	l7.Stream
+	// TLS is called once the hellos are seen, and again when more of Info is known: with the
+	// protocol the server chose, and when the connection becomes visible.
+	TLS(info Info)
+	// NotVisible says, at most once, that no plaintext will come (any more), and why.
+	NotVisible(reason string)
+}
+
+type state uint8
+
+const (
+	stateHello      state       = iota // plaintext records; TLS 1.2 until ChangeCipherSpec
+	stateHandshake                     // TLS 1.3 encrypted handshake
+	stateEncrypted                     // application data (and, in TLS 1.2, Finished)
+	stateResync                        // after a gap: looking for a record
+	maxHandshakeLen = 256 << 10        // messages of one flight; certificate chains are the long ones
+)
+
+// Conn reads one connection. It is not safe for concurrent use.
+type Conn struct {
+	keys   *KeyStore
+	sink   Sink
+	limits Limits
+	stats  *Stats
+
+	client, server half
+	dead, closed   bool
+
+	info         Info
+	suite        *suite
+	helloSeen    bool // a ClientHello that the server's next hello answers
+	hello        clientHello
+	serverRandom [32]byte
+	clientHello1 []byte // raw; until the hash of the suite is known
+	transcript   hash.Hash
+	retried      bool // HelloRetryRequest
+	helloHash    []byte
+	hsHash       []byte // ClientHello..ServerHello
+	apHash       []byte // ClientHello..server Finished
+	extsSeen     bool   // EncryptedExtensions
+	earlyTaken   bool   // the server accepted 0-RTT
+	keys12       [2]*protection
+
+	waiting   bool // for a secret
+	waitSince int64
+	waitGen   uint64
+}
+
+// NewConn returns a Conn that finds its secrets in keys. stats may be shared between Conns of one goroutine.
+func NewConn(keys *KeyStore, sink Sink, limits Limits, stats *Stats) *Conn {
+	return &Conn{keys: keys, sink: sink, limits: limits.withDefaults(), stats: stats, client: half{client: true}}
+}
+
+// Data takes the next bytes of a direction: off is the TCP stream offset of b[0], t the Unix
+// nanoseconds at which they were seen. b is valid during the call only.
+func (c *Conn) Data(fromClient bool, t int64, off uint64, b []byte) {
+	c.stats.In += uint64(len(b))
+	if c.dead || c.closed {
+		c.stats.Dropped += uint64(len(b))
+		return
+	}
+	h := c.half(fromClient)
+	h.t = t
+	if h.gap {
+		// A gap behind waiting bytes: what follows it cannot be held in one piece, so the gap grows.
+		c.stats.Skipped += uint64(len(b))
+		h.gapLen += uint64(len(b))
+		return
+	}
+	if n := min(h.discard, uint64(len(b))); n > 0 {
+		h.discard -= n
+		c.stats.Skipped += n
+		off, b = off+n, b[n:]
+	}
+	if len(b) == 0 {
+		return
+	}
+	if len(h.buf) == 0 {
+		h.in, h.off = b, off
+	} else {
+		c.hold(h, b)
+	}
+	c.pump()
+	c.park(h)
+}
+
+// Gap says that n bytes of a direction at stream offset off will not come.
+func (c *Conn) Gap(fromClient bool, t int64, off, n uint64) {
+	if c.dead || c.closed {
+		return
+	}
+	h := c.half(fromClient)
+	h.t = t
+	c.stats.Gaps++
+	h.gapLen += n
+	if h.discard >= n {
+		h.discard -= n
+		h.gapLen = 0
+		return
+	}
+	h.discard = 0
+	h.gap = true
+	c.pump()
+}
+
+// Waiting says whether ciphertext waits for a secret: a Close now would give it up.
+func (c *Conn) Waiting() bool { return c.waiting && !c.dead && !c.closed }
+
+// Tick looks again for the secret that ciphertext waits for, and gives up when it has waited
+// too long. now is in Unix nanoseconds.
+func (c *Conn) Tick(now int64) {
+	if !c.Waiting() {
+		return
+	}
+	if c.keys.gen != c.waitGen {
+		c.pump()
+	}
+	if c.Waiting() && now-c.waitSince >= int64(c.limits.MaxWait) {
+		c.fail(ReasonNoSecret)
+	}
+}
+
+// Close ends the connection: what waits is tried for the last time, secrets are wiped, and the
+// sink is closed. reset is true when the connection did not end by FIN.
+func (c *Conn) Close(t int64, reset bool) {
+	if c.closed {
+		return
+	}
+	if !c.dead {
+		c.pump()
+		if c.waiting {
+			c.fail(ReasonNoSecret)
+		}
+	}
+	c.release()
+	c.closed = true
+	c.sink.Close(t, reset)
+}
+
+func (c *Conn) half(fromClient bool) *half {
+	if fromClient {
+		return &c.client
+	}
+	return &c.server
+}
+
+// pump processes records until neither direction can go on.
+func (c *Conn) pump() {
+	c.waiting = false
+	for !c.dead && (c.step(&c.server) || c.step(&c.client)) {
+	}
+	if !c.waiting {
+		c.waitSince = 0
+	} else if c.waitSince == 0 {
+		c.waitSince = max(c.client.t, c.server.t)
+	}
+	c.waitGen = c.keys.gen
+}
+
+// wait notes that a record needs a secret that is not there yet.
+func (c *Conn) wait() bool {
+	c.waiting = true
+	return false
+}
+
+// fail gives the connection's content up.
+func (c *Conn) fail(reason string) bool {
+	if !c.dead {
+		c.dead = true
+		c.release()
+		c.stats.NotVisible++
+		c.info.Visible = false
+		c.sink.NotVisible(reason)
+	}
+	return false
+}
+
+// release wipes secrets and gives buffers back.
+func (c *Conn) release() {
+	c.waiting = false
+	for _, h := range []*half{&c.client, &c.server} {
+		c.drop(h)
+		h.setKeys(nil)
+		h.hs = nil
+	}
+	for i, k := range c.keys12 {
+		if k != nil {
+			k.wipe()
+			c.keys12[i] = nil
+		}
+	}
+	c.transcript, c.clientHello1 = nil, nil
+}
+
+// find looks for a secret of this connection: by transcript hash, else by client random.
+func (c *Conn) find(st stage, transcript []byte, client bool, dst *secret) bool {
+	if transcript != nil && c.keys.find(newKeyID(st, false, transcript), client, dst) {
+		return true
+	}
+	return c.keys.find(newKeyID(st, true, c.hello.random[:]), client, dst)
+}
+
+// protection finds a secret and makes the direction's keys of it; nil when there is none.
+func (c *Conn) protection(st stage, transcript []byte, client bool) *protection {
+	var s secret
+	if !c.find(st, transcript, client, &s) {
+		return nil
+	}
+	defer s.wipe()
+	p, err := newProtection(c.suite, &s)
+	if err != nil {
+		return nil // a secret of another length than the suite's is not this connection's
+	}
+	return p
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package qtapreceiver
+
+import (
+	"slices"
+
+	"go.uber.org/zap"
+
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/kernel"
+)
+
+// notVisible are the TLS implementations whose sessions cannot be read yet: their connections
+// say so (`qpoint.payload.visibility`).
+var notVisible = []string{"Go crypto/tls", "GnuTLS", "BoringSSL", "NSS", "rustls", "Java", "OpenSSL 1.1"}
+
+// openKernel attaches to this host's kernel.
+func openKernel(cfg *Config, logger *zap.Logger) (event.Source, []zap.Field, error) {
+	kc := kernel.Config{
+		CgroupPath:    cfg.CGroup,
+		RingBytes:     cfg.RingSizeMiB * mib,
+		Ports:         kernel.Ports{Include: cfg.Ports.Include, Exclude: cfg.Ports.Exclude},
+		Level:         map[Level]kernel.Level{LevelConnections: kernel.LevelConnections, LevelHeaders: kernel.LevelHeaders, LevelFull: kernel.LevelFull}[cfg.Level],
+		Keys:          cfg.TLS.Enabled && cfg.Level != LevelConnections,
+		DenyProcesses: append([]string{}, cfg.TLS.DenyProcesses...),
+		StatsInterval: cfg.ConnectionInterval,
+		Logger:        logger,
+	}
+	switch egress, ingress := slices.Contains(cfg.Directions, DirectionEgress), slices.Contains(cfg.Directions, DirectionIngress); {
+	case !ingress:
+		kc.Direction = kernel.DirectionEgress
+	case !egress:
+		kc.Direction = kernel.DirectionIngress
+	}
+	c, err := kernel.Open(kc)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	s := c.Summary()
+	fields := []zap.Field{zap.String("cgroup", s.Cgroup), zap.String("level", string(cfg.Level)), zap.Strings("directions", cfg.Directions)}
+	var missing []string
+	for _, f := range s.Features {
+		if f.State != kernel.Supported {
+			missing = append(missing, f.Name+" ("+f.Reason+")")
+		}
+	}
+	if len(missing) > 0 {
+		fields = append(fields, zap.Strings("kernel_without", missing))
+	}
+	if kc.Keys {
+		fields = append(fields, zap.Strings("tls_libraries", s.Libraries), zap.Strings("tls_not_visible", notVisible))
+	} else {
+		fields = append(fields, zap.String("tls_not_visible", "all: no secrets are read"))
+	}
+	return c, fields, nil
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package qtapreceiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/receiver"
+	"go.opentelemetry.io/collector/receiver/receiverhelper"
+	"go.uber.org/zap"
+
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/emit"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/engine"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/metadata"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/process"
+)
+
+// openFunc opens the source of events. fields describe what it can and cannot see, for one
+// line in the log.
+type openFunc func(cfg *Config, logger *zap.Logger) (src event.Source, fields []zap.Field, err error)
+
+// signal is one signal's component of a `qtap` receiver. All of them share one tap.
+type signal struct {
+	tap     *tap
+	started bool
+}
+
+func (s *signal) Start(ctx context.Context, host component.Host) error {
+	if err := s.tap.start(ctx, host); err != nil {
+		return err
+	}
+	s.started = true
+	return nil
+}
+
+func (s *signal) Shutdown(ctx context.Context) error {
+	if !s.started {
+		s.tap.abandon()
+		return nil
+	}
+	s.started = false
+	return s.tap.stop(ctx)
+}
+
+// tap runs one engine for the signals of a `qtap` receiver.
+type tap struct {
+	cfg    *Config
+	set    receiver.Settings
+	open   openFunc
+	slot   *slot
+	obs    *receiverhelper.ObsReport
+	traces consumer.Traces
+	logs   consumer.Logs
+
+	mu      sync.Mutex
+	running int // started signals
+	over    bool
+
+	source    event.Source
+	engine    *engine.Engine
+	emitter   *emit.Emitter[*process.Info]
+	telemetry *telemetry
+	cancel    context.CancelFunc
+	wg        sync.WaitGroup
+}
+
+func newTap(cfg *Config, set receiver.Settings, open openFunc) (*tap, error) {
+	obs, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{
+		ReceiverID: set.ID, Transport: "ebpf", LongLivedCtx: true, ReceiverCreateSettings: set,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &tap{cfg: cfg, set: set, open: open, slot: slotOf(set.ID), obs: obs}, nil
+}
+
+func (t *tap) ended() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.over
+}
+
+// abandon notes that a signal was shut down without ever being started.
+func (t *tap) abandon() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.over = t.running == 0
+}
+
+func (t *tap) start(_ context.Context, host component.Host) (err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.running > 0 {
+		t.running++
+		return nil
+	}
+	src, fields, err := t.open(t.cfg, t.set.Logger)
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.set.ID, err)
+	}
+	t.source = src
+
+	scope := emit.Scope{Name: metadata.ScopeName, Version: t.set.BuildInfo.Version}
+	t.emitter = emit.New[*process.Info](scope, t.consumers())
+	t.engine = engine.New(engine.Settings{
+		Include:   t.cfg.Ports.Include,
+		Exclude:   t.cfg.Ports.Exclude,
+		Egress:    slices.Contains(t.cfg.Directions, DirectionEgress),
+		Ingress:   slices.Contains(t.cfg.Directions, DirectionIngress),
+		Interval:  t.cfg.ConnectionInterval,
+		Emitter:   t.emitter,
+		Processes: process.NewResolver("/", process.ReadHost("/")),
+		Logger:    t.set.Logger,
+	})
+	if t.telemetry, err = newTelemetry(t.set.TelemetrySettings, t.engine, t.books); err == nil {
+		err = t.slot.attachEngine(t.engine, t.emitter)
+	}
+	if err != nil {
+		t.emitter.Close(context.Background())
+		t.telemetry.close()
+		return errors.Join(fmt.Errorf("%s: %w", t.set.ID, err), src.Close())
+	}
+
+	var ctx context.Context
+	ctx, t.cancel = context.WithCancel(context.Background())
+	t.wg.Go(func() {
+		if err := src.Run(ctx, t.engine); err != nil && ctx.Err() == nil {
+			t.set.Logger.Error("Reading kernel events failed. Nothing is captured any more.", zap.Error(err))
+			componentstatus.ReportStatus(host, componentstatus.NewPermanentErrorEvent(err))
+		}
+	})
+	t.running, t.over = 1, false
+	t.set.Logger.Info("Watching connections", fields...)
+	return nil
+}
+
+// stop ends the engine when the last signal stops: first the source, then what the streams
+// hold, then the queues.
+func (t *tap) stop(ctx context.Context) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.running--; t.running > 0 {
+		return nil
+	}
+	t.over = true
+	t.cancel()
+	t.wg.Wait()
+	err := t.source.Close()
+	now := time.Now().UnixNano()
+	t.engine.Close(now)
+	if p := t.slot.payloads(); p != nil {
+		// Its segments are reported through this receiver, so they go before it does.
+		p.Segmenter.Drain(ctx, now)
+	}
+	t.slot.detachEngine()
+	t.emitter.Close(ctx)
+	t.telemetry.close()
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.set.ID, err)
+	}
+	return nil
+}
+
+// books returns every stage of the conservation identity.
+func (t *tap) books() []engine.Stage {
+	stages := t.engine.Stats().Stages
+	b := t.slot.books
+	for _, l := range []*emit.Ledger{t.emitter.Spans, t.emitter.Logs, b.Payloads, b.Bytes, b.Segments} {
+		stages = append(stages, engine.Stage{Name: l.Stage, Unit: l.Unit, Totals: l.Totals()})
+	}
+	return stages
+}
+
+func (t *tap) consumers() (c emit.Consumers) {
+	if t.traces != nil {
+		c.Traces = func(ctx context.Context, td ptrace.Traces, n int) error {
+			ctx = t.obs.StartTracesOp(ctx)
+			err := t.traces.ConsumeTraces(ctx, td)
+			t.obs.EndTracesOp(ctx, "qtap", n, err)
+			return err
+		}
+	}
+	if t.logs != nil {
+		c.Logs = consumeLogs(t.obs, t.logs)
+	}
+	return c
+}
+
+func consumeLogs(obs *receiverhelper.ObsReport, next consumer.Logs) func(context.Context, plog.Logs, int) error {
+	return func(ctx context.Context, ld plog.Logs, n int) error {
+		ctx = obs.StartLogsOp(ctx)
+		err := next.ConsumeLogs(ctx, ld)
+		obs.EndLogsOp(ctx, "qtap", n, err)
+		return err
+	}
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package qtapreceiver
+
+import (
+	"context"
+	"fmt"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/engine"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/metadata"
+)
+
+// telemetry publishes the books of the engine and of what follows it, stage by stage. The
+// values are read when they are collected, so a busy host pays nothing for them.
+type telemetry struct{ reg metric.Registration }
+
+func newTelemetry(set component.TelemetrySettings, e *engine.Engine, books func() []engine.Stage) (*telemetry, error) {
+	m := set.MeterProvider.Meter(metadata.ScopeName)
+	var errs error
+	counter := func(name, unit, desc string) metric.Int64ObservableCounter {
+		c, err := m.Int64ObservableCounter("receiver_qtap_"+name, metric.WithUnit(unit), metric.WithDescription(desc))
+		errs = firstError(errs, err)
+		return c
+	}
+	gauge := func(name, unit, desc string) metric.Int64ObservableGauge {
+		g, err := m.Int64ObservableGauge("receiver_qtap_"+name, metric.WithUnit(unit), metric.WithDescription(desc))
+		errs = firstError(errs, err)
+		return g
+	}
+	in := counter("stage_in", "1", "What entered a stage: in = out + dropped + in flight.")
+	out := counter("stage_out", "1", "What a stage handed on.")
+	dropped := counter("stage_dropped", "1", "What a stage gave up, by reason.")
+	inFlight := gauge("stage_in_flight", "1", "What is inside a stage.")
+	lost := counter("events_lost", "{event}", "Kernel events that did not fit into the ring, by kind.")
+	conns := gauge("connections", "{connection}", "Connections in the table.")
+	opened := counter("connections_opened", "{connection}", "Connections that were seen.")
+	evicted := counter("connections_evicted", "{connection}", "Connections given up because the table was full.")
+	expired := counter("connections_expired", "{connection}", "Connections whose end was never reported.")
+	excluded := counter("connections_excluded", "{connection}", "Connection ends left out because they are the collector's.")
+	secrets := counter("tls_secrets", "{secret}", "TLS secrets captured.")
+	processes := gauge("processes", "{process}", "Processes in the cache.")
+	if errs != nil {
+		return nil, fmt.Errorf("own metrics: %w", errs)
+	}
+	reg, err := m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		st := e.Stats()
+		for _, s := range books() {
+			stage, unit := attribute.String("stage", s.Name), attribute.String("unit", s.Unit)
+			with := metric.WithAttributes(stage, unit)
+			o.ObserveInt64(in, int64(s.In), with)
+			o.ObserveInt64(out, int64(s.Out), with)
+			o.ObserveInt64(inFlight, s.InFlight, with)
+			for reason, n := range s.Dropped {
+				o.ObserveInt64(dropped, int64(n), metric.WithAttributes(stage, unit, attribute.String("reason", reason)))
+			}
+		}
+		for kind, n := range st.Lost {
+			o.ObserveInt64(lost, int64(n), metric.WithAttributes(attribute.String("kind", kind)))
+		}
+		o.ObserveInt64(conns, int64(st.Connections))
+		o.ObserveInt64(opened, int64(st.Opened))
+		o.ObserveInt64(evicted, int64(st.Evicted))
+		o.ObserveInt64(expired, int64(st.Expired))
+		o.ObserveInt64(excluded, int64(st.Excluded))
+		o.ObserveInt64(secrets, int64(st.Secrets))
+		o.ObserveInt64(processes, int64(st.Processes))
+		return nil
+	}, in, out, dropped, inFlight, lost, conns, opened, evicted, expired, excluded, secrets, processes)
+	if err != nil {
+		return nil, fmt.Errorf("own metrics: %w", err)
+	}
+	return &telemetry{reg: reg}, nil
+}
+
+func (t *telemetry) close() {
+	if t != nil {
+		_ = t.reg.Unregister()
+	}
+}
+
+func firstError(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
