@@ -29,6 +29,8 @@ type converter struct {
 	oldest, newest time.Time
 	rows           *pulsestore.Rows
 	refused        refusals
+	// validKey is the last object key that was found valid: thousands of spans share one.
+	validKey string
 	// One row of each kind, used again for every record.
 	request    pulsestore.Request
 	connection pulsestore.Connection
@@ -183,8 +185,11 @@ func (c *converter) span(p process, span ptrace.Span) reason {
 	if r.ConnectionID, ok = connectionID(connection); !ok || span.TraceID().IsEmpty() || span.SpanID().IsEmpty() {
 		return reasonMalformed
 	}
-	if r.PayloadObject != "" && objectkey.Validate(r.PayloadObject) != nil {
-		return reasonMalformed
+	if r.PayloadObject != "" && r.PayloadObject != c.validKey {
+		if objectkey.Validate(r.PayloadObject) != nil {
+			return reasonMalformed
+		}
+		c.validKey = r.PayloadObject
 	}
 	if !c.inRange(r.Time) {
 		return reasonTime
