@@ -107,6 +107,7 @@ func TestOtherContentIsNeverOverwritten(t *testing.T) {
 	require.Equal(t, []byte("mine"), stored(t, set)[key])
 	require.Contains(t, stored(t, set), good, "the other segment is stored")
 	require.EqualValues(t, 2, exp.count(t, "entries_dropped", attribute.String("reason", "collision")))
+	require.EqualValues(t, 1, exp.count(t, "failures", attribute.String("class", "exists")))
 }
 
 func TestForeignLogsAreRefused(t *testing.T) {

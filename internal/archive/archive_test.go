@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ func sample() Exchange {
 
 func pack(t testing.TB, xs ...Exchange) Archive {
 	t.Helper()
-	a, err := NewPacker().Pack(xs)
+	a, err := NewPacker().Pack(slices.Values(xs))
 	require.NoError(t, err)
 	return a
 }
@@ -202,13 +203,13 @@ func TestLocalHeaders(t *testing.T) {
 
 func TestDeterministic(t *testing.T) {
 	p := NewPacker()
-	first, err := p.Pack([]Exchange{sample(), sample()})
+	first, err := p.Pack(slices.Values([]Exchange{sample(), sample()}))
 	require.NoError(t, err)
 	sum, digest := sha256.Sum256(first.Bytes), first.Digest
 	for range 10 {
-		_, err := p.Pack([]Exchange{{SpanID: "other"}})
+		_, err := p.Pack(slices.Values([]Exchange{{SpanID: "other"}}))
 		require.NoError(t, err)
-		again, err := p.Pack([]Exchange{sample(), sample()})
+		again, err := p.Pack(slices.Values([]Exchange{sample(), sample()}))
 		require.NoError(t, err)
 		require.Equal(t, sum, sha256.Sum256(again.Bytes))
 		require.Equal(t, digest, again.Digest)
