@@ -54,7 +54,7 @@ func flags() (config, error) {
 	flag.StringVar(&c.config, "config", "distributions/otelcol-qpoint/configs/demo.yaml", "its configuration, which captures at level `full`")
 	flag.StringVar(&args, "args", "", "further arguments of the collector, separated by spaces")
 	flag.StringVar(&c.metrics, "metrics", "http://127.0.0.1:8888/metrics", "where that configuration exposes the collector's own metrics")
-	flag.StringVar(&seen, "seen", `^otelcol_receiver_qtap_stage_out(_total)?\{.*stage="exchanges"`, "own metrics (regexp on name and labels) that count captured exchanges")
+	flag.StringVar(&seen, "seen", `^(otelcol_)?receiver_qtap_stage_out(_total)?\{.*stage="exchanges"`, "own metrics (regexp on name and labels) that count captured exchanges")
 	flag.StringVar(&drops, "drops", `dropped|lost|failed|refused|rejected|evicted|expired`, "own metrics (regexp on the name) that count what was given up")
 	flag.StringVar(&c.out, "out", "results.json", "results file")
 	flag.IntVar(&c.rounds, "rounds", 6, "rounds; each measures every case with and without the collector, in random order")

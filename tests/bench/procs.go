@@ -139,6 +139,7 @@ func startChild(cgroupFD int, name string, env []string, args ...string) (*child
 	c.cmd.Stdout, c.cmd.Stderr = &c.log, &c.log
 	c.cmd.Env = append(os.Environ(), env...)
 	c.cmd.SysProcAttr = attributes(cgroupFD)
+	c.cmd.WaitDelay = time.Second // what it leaves behind may hold its output open
 	if err := c.cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -349,7 +350,7 @@ func groupCPU(pgid int) (sum float64, err error) {
 	for _, d := range dirs {
 		pid, _ := strconv.Atoi(filepath.Base(d))
 		f, err := statFields(pid)
-		if err != nil || f[2] != strconv.Itoa(pgid) {
+		if err != nil || f[0] == "Z" || f[2] != strconv.Itoa(pgid) {
 			continue // ended meanwhile, or not ours
 		}
 		u, s, err := processCPU(pid)
