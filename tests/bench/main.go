@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -40,8 +41,9 @@ type config struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx); err != nil {
+	err := run(ctx)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -54,7 +56,7 @@ func flags() (config, error) {
 	flag.StringVar(&c.config, "config", "distributions/otelcol-qpoint/configs/demo.yaml", "its configuration, which captures at level `full`")
 	flag.StringVar(&args, "args", "", "further arguments of the collector, separated by spaces")
 	flag.StringVar(&c.metrics, "metrics", "http://127.0.0.1:8888/metrics", "where that configuration exposes the collector's own metrics")
-	flag.StringVar(&seen, "seen", `^otelcol_receiver_qtap_stage_out(_total)?\{.*stage="exchanges"`, "own metrics (regexp on name and labels) that count captured exchanges")
+	flag.StringVar(&seen, "seen", `^(otelcol_)?receiver_qtap_stage_out(_total)?\{.*stage="exchanges"`, "own metrics (regexp on name and labels) that count captured exchanges")
 	flag.StringVar(&drops, "drops", `dropped|lost|failed|refused|rejected|evicted|expired`, "own metrics (regexp on the name) that count what was given up")
 	flag.StringVar(&c.out, "out", "results.json", "results file")
 	flag.IntVar(&c.rounds, "rounds", 6, "rounds; each measures every case with and without the collector, in random order")
@@ -163,7 +165,7 @@ func run(ctx context.Context) error {
 	fmt.Print(table(samples))
 	for _, s := range samples {
 		if s.Collector && s.Seen == 0 {
-			return fmt.Errorf("the collector captured nothing (no metric that matches -seen grew): the figures say nothing")
+			return errors.New("the collector captured nothing (no metric that matches -seen grew): the figures say nothing")
 		}
 	}
 	return nil
@@ -186,7 +188,7 @@ func measureWell(ctx context.Context, c config, site site, s *sample) error {
 		fmt.Fprintf(os.Stderr, "%s, collector %v: nginx used only %.2f s of CPU, try %d of 3; load average %.1f\n",
 			s.Case, s.Collector, m.NginxUser+m.NginxSystem, try+1, loadAverage())
 	}
-	return fmt.Errorf("the machine is too busy with other things to measure")
+	return errors.New("the machine is too busy with other things to measure")
 }
 
 // measure fills in s. The collector starts before nginx, as it does on a host where it is a service.

@@ -103,7 +103,6 @@ type child struct {
 	cmd  *exec.Cmd
 	log  bytes.Buffer
 	done chan struct{}
-	err  error
 }
 
 // enterCgroup opens the cgroup for startChild, and makes it if needed.
@@ -139,11 +138,12 @@ func startChild(cgroupFD int, name string, env []string, args ...string) (*child
 	c.cmd.Stdout, c.cmd.Stderr = &c.log, &c.log
 	c.cmd.Env = append(os.Environ(), env...)
 	c.cmd.SysProcAttr = attributes(cgroupFD)
+	c.cmd.WaitDelay = time.Second // what it leaves behind may hold its output open
 	if err := c.cmd.Start(); err != nil {
 		return nil, err
 	}
 	go func() {
-		c.err = c.cmd.Wait()
+		_ = c.cmd.Wait()
 		close(c.done)
 	}()
 	return c, nil
@@ -153,14 +153,14 @@ func (c *child) pid() int { return c.cmd.Process.Pid }
 
 // stop ends the process, and whatever is left of its group.
 func (c *child) stop(patience time.Duration) error {
-	c.cmd.Process.Signal(syscall.SIGTERM)
+	_ = c.cmd.Process.Signal(syscall.SIGTERM)
 	var err error
 	select {
 	case <-c.done:
 	case <-time.After(patience):
 		err = fmt.Errorf("%s did not end within %v of SIGTERM", filepath.Base(c.cmd.Path), patience)
 	}
-	syscall.Kill(-c.pid(), syscall.SIGKILL)
+	_ = syscall.Kill(-c.pid(), syscall.SIGKILL)
 	<-c.done
 	return err
 }
@@ -181,7 +181,7 @@ func (c *child) await(ctx context.Context, patience time.Duration, ok func() err
 		}
 		select {
 		case <-c.done:
-			return fmt.Errorf("%s ended: %v\n%s", filepath.Base(c.cmd.Path), c.err, c.tail())
+			return fmt.Errorf("%s ended: %s\n%s", filepath.Base(c.cmd.Path), c.cmd.ProcessState, c.tail())
 		default:
 		}
 		if time.Now().After(deadline) {
@@ -198,7 +198,7 @@ type nginx struct {
 	worker int
 }
 
-func (n *nginx) stop() { n.child.stop(10 * time.Second) }
+func (n *nginx) stop() { _ = n.child.stop(10 * time.Second) }
 
 func startNginx(ctx context.Context, conf config, s site) (*nginx, error) {
 	c, err := startChild(conf.cgroupFD, "nginx", nil, "-p", s.dir, "-c", s.conf)
@@ -349,7 +349,7 @@ func groupCPU(pgid int) (sum float64, err error) {
 	for _, d := range dirs {
 		pid, _ := strconv.Atoi(filepath.Base(d))
 		f, err := statFields(pid)
-		if err != nil || f[2] != strconv.Itoa(pgid) {
+		if err != nil || f[0] == "Z" || f[2] != strconv.Itoa(pgid) {
 			continue // ended meanwhile, or not ours
 		}
 		u, s, err := processCPU(pid)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -124,24 +125,34 @@ func TestAgainstNetHTTP(t *testing.T) {
 			t.Fatalf("seed %d: host %q", seed, x.Request.Get("host"))
 		}
 		rd := bufio.NewReader(bytes.NewReader(res))
-		hs, err := http.ReadResponse(rd, hr)
-		for err == nil && hs.StatusCode < 200 {
-			hs, err = http.ReadResponse(rd, hr)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if body, err = io.ReadAll(hs.Body); err != nil {
-			t.Fatal(err)
-		}
+		status, header, body := readFinal(t, rd, hr)
 		m := x.Response
-		if m.Status != hs.StatusCode || fmt.Sprintf("%d %s", m.Status, m.Reason) != hs.Status || !bytes.Equal(m.Body, body) || int(m.BodySize) != len(body) || !m.Complete {
+		if fmt.Sprintf("%d %s", m.Status, m.Reason) != status || !bytes.Equal(m.Body, body) || int(m.BodySize) != len(body) || !m.Complete {
 			t.Fatalf("seed %d: %+v of %q", seed, m, res)
 		}
-		for name, vs := range hs.Header {
+		for name, vs := range header {
 			if m.Get(name) != vs[0] {
 				t.Fatalf("seed %d: %s is %q, want %q", seed, name, m.Get(name), vs[0])
 			}
+		}
+	}
+}
+
+// readFinal reads responses up to the final one and returns its status, header and content.
+func readFinal(t *testing.T, rd *bufio.Reader, req *http.Request) (string, http.Header, []byte) {
+	t.Helper()
+	for {
+		res, err := http.ReadResponse(rd, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.StatusCode >= 200 {
+			return res.Status, res.Header, body
 		}
 	}
 }
@@ -222,7 +233,7 @@ func TestKeptValues(t *testing.T) {
 	}
 	for i, x := range got {
 		if x.Request.Target != fmt.Sprint("/", i%3) || string(x.Request.Body) != fmt.Sprintf("%02d", i) ||
-			x.Response.Get("x") != fmt.Sprint(i%2) || string(x.Response.Body) != fmt.Sprintf("%02d", i) || x.Sequence != uint32(i) {
+			x.Response.Get("x") != strconv.Itoa(i%2) || string(x.Response.Body) != fmt.Sprintf("%02d", i) || x.Sequence != uint32(i) {
 			t.Fatalf("exchange %d: %+v %+v", i, x.Request, x.Response)
 		}
 	}

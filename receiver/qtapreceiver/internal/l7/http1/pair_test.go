@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -178,8 +179,10 @@ func TestAttribution(t *testing.T) {
 					if "/"+id != x.Request.Target {
 						t.Fatalf("client %d loss %v seed %d: response %s given to request %s", client, loss, seed, id, x.Request.Target)
 					}
-					var i int
-					fmt.Sscan(id, &i)
+					i, err := strconv.Atoi(id)
+					if err != nil {
+						t.Fatal(err)
+					}
 					if m := x.Response; m.Complete && m.BodySize != uint64(c.sizes[i]) {
 						t.Fatalf("client %d loss %v seed %d: response %s has %d bytes, want %d", client, loss, seed, id, m.BodySize, c.sizes[i])
 					}

@@ -72,7 +72,7 @@ func (r *recorder) proxy(t *testing.T, client net.Conn) {
 				}
 			}
 			if err != nil {
-				dst.(*net.TCPConn).CloseWrite()
+				_ = dst.(*net.TCPConn).CloseWrite()
 				return
 			}
 		}
@@ -118,8 +118,8 @@ func start(t *testing.T, addr, name string, args ...string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		cmd.Process.Signal(os.Interrupt)
-		cmd.Wait()
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait()
 	})
 	for range 200 {
 		if c, err := net.Dial("tcp", addr); err == nil {
