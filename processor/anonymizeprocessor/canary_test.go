@@ -51,7 +51,7 @@ func (c *canaries) fill(m protoreflect.Message, depth int) {
 		case f.Message() != nil && f.IsList():
 			list := m.Mutable(f).List()
 			if f.Message().FullName() == "opentelemetry.proto.common.v1.AnyValue" {
-				c.anyValues(list, f, depth)
+				c.anyValues(list, depth)
 				continue
 			}
 			if f.Message().FullName() == "opentelemetry.proto.common.v1.KeyValue" {
@@ -102,9 +102,7 @@ func (c *canaries) nested(depth int) *commonpb.AnyValue {
 	}
 	list := &commonpb.ArrayValue{}
 	m := &commonpb.KeyValueList{}
-	for _, v := range c.variants(depth) {
-		list.Values = append(list.Values, v)
-	}
+	list.Values = append(list.Values, c.variants(depth)...)
 	for _, v := range c.variants(depth) {
 		m.Values = append(m.Values, &commonpb.KeyValue{Key: c.next(), Value: v})
 	}
@@ -121,7 +119,7 @@ func (c *canaries) variants(depth int) []*commonpb.AnyValue {
 	}
 }
 
-func (c *canaries) anyValues(list protoreflect.List, _ protoreflect.FieldDescriptor, depth int) {
+func (c *canaries) anyValues(list protoreflect.List, depth int) {
 	for _, v := range c.variants(depth) {
 		list.Append(protoreflect.ValueOfMessage(v.ProtoReflect()))
 	}
