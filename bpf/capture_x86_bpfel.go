@@ -21,6 +21,7 @@ const (
 	CaptureMapOwnListeners   = "own_listeners"
 	CaptureMapOwnPeers       = "own_peers"
 	CaptureMapOwnSocks       = "own_socks"
+	CaptureMapOwnTgids       = "own_tgids"
 	CaptureMapRing           = "ring"
 	CaptureMapSockStates     = "sock_states"
 	CaptureProgOpensslKdf    = "openssl_kdf"
@@ -42,8 +43,8 @@ const (
 	CaptureVarFilterPorts    = "filter_ports"
 	CaptureVarHeartbeat      = "heartbeat"
 	CaptureVarLost           = "lost"
+	CaptureVarOwnInode       = "own_inode"
 	CaptureVarOwnListening   = "own_listening"
-	CaptureVarOwnTgid        = "own_tgid"
 	CaptureVarPacketRoom     = "packet_room"
 	CaptureVarPortBits       = "port_bits"
 	CaptureVarScan           = "scan"
@@ -118,6 +119,7 @@ type CaptureMapSpecs struct {
 	OwnListeners *ebpf.MapSpec `ebpf:"own_listeners"`
 	OwnPeers     *ebpf.MapSpec `ebpf:"own_peers"`
 	OwnSocks     *ebpf.MapSpec `ebpf:"own_socks"`
+	OwnTgids     *ebpf.MapSpec `ebpf:"own_tgids"`
 	Ring         *ebpf.MapSpec `ebpf:"ring"`
 	SockStates   *ebpf.MapSpec `ebpf:"sock_states"`
 }
@@ -133,8 +135,8 @@ type CaptureVariableSpecs struct {
 	FilterPorts  *ebpf.VariableSpec `ebpf:"filter_ports"`
 	Heartbeat    *ebpf.VariableSpec `ebpf:"heartbeat"`
 	Lost         *ebpf.VariableSpec `ebpf:"lost"`
+	OwnInode     *ebpf.VariableSpec `ebpf:"own_inode"`
 	OwnListening *ebpf.VariableSpec `ebpf:"own_listening"`
-	OwnTgid      *ebpf.VariableSpec `ebpf:"own_tgid"`
 	PacketRoom   *ebpf.VariableSpec `ebpf:"packet_room"`
 	PortBits     *ebpf.VariableSpec `ebpf:"port_bits"`
 	Scan         *ebpf.VariableSpec `ebpf:"scan"`
@@ -169,6 +171,7 @@ type CaptureMaps struct {
 	OwnListeners *ebpf.Map `ebpf:"own_listeners"`
 	OwnPeers     *ebpf.Map `ebpf:"own_peers"`
 	OwnSocks     *ebpf.Map `ebpf:"own_socks"`
+	OwnTgids     *ebpf.Map `ebpf:"own_tgids"`
 	Ring         *ebpf.Map `ebpf:"ring"`
 	SockStates   *ebpf.Map `ebpf:"sock_states"`
 }
@@ -180,6 +183,7 @@ func (m *CaptureMaps) Close() error {
 		m.OwnListeners,
 		m.OwnPeers,
 		m.OwnSocks,
+		m.OwnTgids,
 		m.Ring,
 		m.SockStates,
 	)
@@ -196,8 +200,8 @@ type CaptureVariables struct {
 	FilterPorts  *ebpf.Variable `ebpf:"filter_ports"`
 	Heartbeat    *ebpf.Variable `ebpf:"heartbeat"`
 	Lost         *ebpf.Variable `ebpf:"lost"`
+	OwnInode     *ebpf.Variable `ebpf:"own_inode"`
 	OwnListening *ebpf.Variable `ebpf:"own_listening"`
-	OwnTgid      *ebpf.Variable `ebpf:"own_tgid"`
 	PacketRoom   *ebpf.Variable `ebpf:"packet_room"`
 	PortBits     *ebpf.Variable `ebpf:"port_bits"`
 	Scan         *ebpf.Variable `ebpf:"scan"`

@@ -18,7 +18,7 @@ struct listen_key {
 	__u32 netns;
 };
 
-// What this process listened on when the capture began. The sockets themselves cannot be marked
+// What own processes listened on when the capture began. The sockets themselves cannot be marked
 // from user space: an MPTCP listener, as Go's servers have, hides a TCP socket inside.
 struct {
 	map_uint(type, MAP_TYPE_HASH);
@@ -54,7 +54,16 @@ struct {
 	map_type(value, struct sock_state);
 } sock_states SEC(".maps");
 
-// Sockets of this process, and what they accept.
+// Processes of this program: this one and others on the host. All that follows with own in its
+// name is theirs.
+struct {
+	map_uint(type, MAP_TYPE_HASH);
+	map_uint(max_entries, 1024);
+	map_type(key, __u32);
+	map_type(value, __u8);
+} own_tgids SEC(".maps");
+
+// Own sockets, and what they accept.
 struct {
 	map_uint(type, MAP_TYPE_SK_STORAGE);
 	map_uint(map_flags, MAP_NO_PREALLOC | MAP_CLONE);
@@ -62,7 +71,7 @@ struct {
 	map_type(value, __u32);
 } own_socks SEC(".maps");
 
-// Ends of this process's connections, by their addresses: mostly the other ends, whose socket
+// Ends of own connections, by their addresses: mostly the other ends, whose socket
 // cannot be marked.
 struct {
 	map_uint(type, MAP_TYPE_HASH);
@@ -83,8 +92,6 @@ const volatile __u64 port_bits[1024] = {};
 // again: lives of sockets, secrets, processes.
 const volatile __u64 packet_room = 0;
 
-// Written by the probe that runs once at start: the PID as the host's namespace sees it.
-__u32 own_tgid = 0;
 // Set when own_listeners has entries.
 __u32 own_listening = 0;
 // Records that found no room, by kind.
@@ -109,7 +116,9 @@ inline_always void submit(void *record)
 
 inline_always bool current_is_own(void)
 {
-	return own_tgid && bpf_get_current_pid_tgid() >> 32 == own_tgid;
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	return bpf_map_lookup_elem(&own_tgids, &tgid);
 }
 
 inline_always bool current_in_scope(void)
@@ -191,7 +200,7 @@ inline_always void sock_tuple(struct sock *sk, struct tuple *t)
 	t->netns = is_loopback(t->remote) ? sock_netns(sk) : 0;
 }
 
-// listens_own says whether a socket is bound where this process listened from the start on.
+// listens_own says whether a socket is bound where an own process listened from the start on.
 inline_always bool listens_own(struct sock *sk, const struct tuple *t, bool any_addr)
 {
 	struct listen_key k = {.port = t->local_port};
@@ -265,7 +274,7 @@ inline_always void emit_excluded(__u64 cookie, const struct tuple *t)
 	submit(r);
 }
 
-// own_peer remembers the other end of a connection of this process by its addresses.
+// own_peer remembers the other end of an own connection by its addresses.
 inline_always void own_peer(__u64 cookie, const struct tuple *t)
 {
 	struct tuple peer;

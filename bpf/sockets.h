@@ -248,7 +248,7 @@ int socket_recv(__u64 *ctx)
 	return touch((struct sock *)ctx[0]);
 }
 
-// Marks the sockets of this process before anything happens on them.
+// Marks own sockets before anything happens on them.
 SEC("cgroup/sock_create")
 int socket_create(struct bpf_sock *ctx)
 {

@@ -131,9 +131,6 @@ func (c *Capture) attach() error {
 	if err := c.attachCgroup(bpf.CaptureProgSocketCreate, ebpf.AttachCGroupInetSockCreate, c.cgroup.mount); err != nil {
 		return err
 	}
-	if err := c.markOwnSockets(); err != nil {
-		return err
-	}
 	for _, name := range []string{bpf.CaptureProgSocketState, bpf.CaptureProgSocketDestroy, bpf.CaptureProgSocketSend, bpf.CaptureProgSocketRecv, bpf.CaptureProgProcessExec, bpf.CaptureProgProcessExit} {
 		prog := c.coll.Programs[name]
 		if prog == nil {
@@ -144,6 +141,9 @@ func (c *Capture) attach() error {
 			return fmt.Errorf("attach %s: %w", name, err)
 		}
 		c.links = append(c.links, l)
+	}
+	if err := markOwn(c.coll); err != nil {
+		return err
 	}
 	if prog := c.coll.Programs[bpf.CaptureProgSocketScan]; prog != nil {
 		iter, err := link.AttachIter(link.IterOptions{Program: prog})

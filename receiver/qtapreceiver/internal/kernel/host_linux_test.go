@@ -27,7 +27,13 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv("QPOINT_TEST_SERVE") != "" {
+		serveAsCollector()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // needRoot skips a test that cannot run here. In CI it has to run.
 func needRoot(t *testing.T) {

@@ -9,7 +9,9 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"strings"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/qpoint-io/otelcol-qpoint/bpf"
@@ -21,72 +23,135 @@ type listenKey struct {
 	Port, Netns uint32
 }
 
-// markOwnSockets tells the programs about the sockets that this process has open already: what
-// it listens on, and both ends of its connections. Later sockets are marked as they are made.
-func (c *Capture) markOwnSockets() error {
-	dir, err := os.Open("/proc/self/fd")
+// own tells the programs which processes run this same program already, and their sockets: a
+// collector next to this one, whose traffic is as much about the capture itself as this one's.
+// Later ones the programs find by themselves.
+type own struct {
+	coll      *ebpf.Collection
+	listening uint32
+}
+
+func markOwn(coll *ebpf.Collection) error {
+	self, err := os.Stat("/proc/self/exe")
 	if err != nil {
-		return fmt.Errorf("list own sockets: %w", err)
+		return fmt.Errorf("own executable: %w", err)
 	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
+	names, err := readNames("/proc")
 	if err != nil {
-		return fmt.Errorf("list own sockets: %w", err)
+		return fmt.Errorf("list processes: %w", err)
 	}
-	var ns unix.Stat_t
-	if err := unix.Stat("/proc/self/ns/net", &ns); err != nil {
-		return fmt.Errorf("own network namespace: %w", err)
-	}
-	netns := uint32(ns.Ino)
-	listening := uint32(0)
+	o := &own{coll: coll}
 	for _, name := range names {
-		fd, err := strconv.Atoi(name)
+		pid, err := strconv.Atoi(name)
 		if err != nil {
 			continue
 		}
-		// Any error below: no socket, or closed in this moment.
-		proto, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL)
-		if err != nil || proto != unix.IPPROTO_TCP && proto != unix.IPPROTO_MPTCP {
-			continue
+		exe, err := os.Stat("/proc/" + name + "/exe")
+		if err != nil || !os.SameFile(exe, self) {
+			continue // or it has ended
 		}
-		sa, err := unix.Getsockname(fd)
-		if err != nil {
-			continue
+		// In a PID namespace this is not the number that the programs see; the own process's
+		// they have noted already.
+		if err := coll.Maps[bpf.CaptureMapOwnTgids].Put(uint32(pid), uint8(1)); err != nil {
+			return fmt.Errorf("mark own process: %w", err)
 		}
-		local := sockaddr(sa)
-		if on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err == nil && on != 0 {
-			key := listenKey{Addr: local.Addr().As16(), Port: uint32(local.Port()), Netns: netns}
-			if err := c.coll.Maps[bpf.CaptureMapOwnListeners].Put(key, uint8(1)); err != nil {
-				return fmt.Errorf("mark own listener: %w", err)
-			}
-			listening++
-			continue
-		}
-		if sa, err = unix.Getpeername(fd); err != nil {
-			continue
-		}
-		remote := sockaddr(sa)
-		here := bpf.Tuple{
-			Local: local.Addr().As16(), LocalPort: local.Port(),
-			Remote: remote.Addr().As16(), RemotePort: remote.Port(),
-		}
-		if remote.Addr().Unmap().IsLoopback() {
-			here.Netns = netns
-		}
-		there := bpf.Tuple{
-			Local: here.Remote, LocalPort: here.RemotePort,
-			Remote: here.Local, RemotePort: here.LocalPort, Netns: here.Netns,
-		}
-		for _, end := range []bpf.Tuple{here, there} {
-			if err := c.coll.Maps[bpf.CaptureMapOwnPeers].Put(end, uint64(1)); err != nil {
-				return fmt.Errorf("mark own connection: %w", err)
-			}
+		if err := o.markSockets(pid); err != nil {
+			return err
 		}
 	}
-	if err := c.coll.Variables[bpf.CaptureVarOwnListening].Set(listening); err != nil {
+	if err := coll.Variables[bpf.CaptureVarOwnListening].Set(o.listening); err != nil {
 		return fmt.Errorf("mark own listeners: %w", err)
 	}
 	return nil
+}
+
+// markSockets marks the TCP sockets that a process has open: what it listens on, and both ends
+// of its connections. Processes and sockets may end at any moment, which is no error.
+func (o *own) markSockets(pid int) error {
+	proc := "/proc/" + strconv.Itoa(pid)
+	names, err := readNames(proc + "/fd")
+	if err != nil {
+		return nil
+	}
+	var ns unix.Stat_t
+	if err := unix.Stat(proc+"/ns/net", &ns); err != nil {
+		return nil
+	}
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(pidfd)
+	for _, name := range names {
+		link, err := os.Readlink(proc + "/fd/" + name)
+		if err != nil || !strings.HasPrefix(link, "socket:") {
+			continue
+		}
+		n, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		fd, err := unix.PidfdGetfd(pidfd, n, 0)
+		if err != nil {
+			continue
+		}
+		err = o.markSocket(fd, uint32(ns.Ino))
+		unix.Close(fd)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *own) markSocket(fd int, netns uint32) error {
+	proto, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL)
+	if err != nil || proto != unix.IPPROTO_TCP && proto != unix.IPPROTO_MPTCP {
+		return nil
+	}
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return nil
+	}
+	local := sockaddr(sa)
+	if on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err == nil && on != 0 {
+		key := listenKey{Addr: local.Addr().As16(), Port: uint32(local.Port()), Netns: netns}
+		if err := o.coll.Maps[bpf.CaptureMapOwnListeners].Put(key, uint8(1)); err != nil {
+			return fmt.Errorf("mark own listener: %w", err)
+		}
+		o.listening++
+		return nil
+	}
+	if sa, err = unix.Getpeername(fd); err != nil {
+		return nil
+	}
+	remote := sockaddr(sa)
+	here := bpf.Tuple{
+		Local: local.Addr().As16(), LocalPort: local.Port(),
+		Remote: remote.Addr().As16(), RemotePort: remote.Port(),
+	}
+	if remote.Addr().Unmap().IsLoopback() {
+		here.Netns = netns
+	}
+	there := bpf.Tuple{
+		Local: here.Remote, LocalPort: here.RemotePort,
+		Remote: here.Local, RemotePort: here.LocalPort, Netns: here.Netns,
+	}
+	for _, end := range []bpf.Tuple{here, there} {
+		if err := o.coll.Maps[bpf.CaptureMapOwnPeers].Put(end, uint64(1)); err != nil {
+			return fmt.Errorf("mark own connection: %w", err)
+		}
+	}
+	return nil
+}
+
+func readNames(dir string) ([]string, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Readdirnames(-1)
 }
 
 func sockaddr(sa unix.Sockaddr) netip.AddrPort {

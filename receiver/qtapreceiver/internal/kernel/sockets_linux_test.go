@@ -249,3 +249,89 @@ func TestOwnSockets(t *testing.T) {
 		})
 	}
 }
+
+// serveAsCollector is another process of this program: a server that prints its port and, on
+// each line that it reads, downloads what the line names.
+func serveAsCollector() {
+	l, err := net.Listen("tcp", ":0")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 1000)) })) //nolint:errcheck // ends with the process
+	fmt.Println(l.Addr().(*net.TCPAddr).Port)
+	var url string
+	for {
+		if _, err := fmt.Scanln(&url); err != nil {
+			return
+		}
+		r, err := http.Get(url)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		n, err := io.Copy(io.Discard, r.Body)
+		fmt.Println(n, err)
+		r.Body.Close()
+	}
+}
+
+// TestOtherCollector leaves out the connections of another process of this program, which was
+// there before or comes later.
+func TestOtherCollector(t *testing.T) {
+	dir := newCgroup(t)
+	n := startNginx(t, dir, 1000)
+	url := fmt.Sprintf("http://127.0.0.1:%d/file", n.http)
+	start := func() (port int, get func()) {
+		cmd := commandIn(t, dir, "/proc/self/exe")
+		cmd.Path = "/proc/" + strconv.Itoa(os.Getpid()) + "/exe"
+		cmd.Env = append(os.Environ(), "QPOINT_TEST_SERVE=1")
+		stdin, err := cmd.StdinPipe()
+		require.NoError(t, err)
+		stdout, err := cmd.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, cmd.Start())
+		t.Cleanup(func() {
+			require.NoError(t, stdin.Close())
+			require.NoError(t, cmd.Wait())
+		})
+		_, err = fmt.Fscanln(stdout, &port)
+		require.NoError(t, err)
+		return port, func() {
+			_, err := fmt.Fprintln(stdin, url)
+			require.NoError(t, err)
+			var size int
+			var failure string
+			_, err = fmt.Fscanln(stdout, &size, &failure)
+			require.NoError(t, err)
+			require.Equal(t, 1000, size)
+			require.Equal(t, "<nil>", failure)
+		}
+	}
+	before, getBefore := start()
+	getBefore() // leaves a connection open
+	h := openHostIn(t, dir, nil)
+	after, getAfter := start()
+	for range 2 {
+		getBefore()
+		getAfter()
+		for _, port := range []int{before, after} {
+			h.curl(fmt.Sprintf("http://127.0.0.1:%d/", port))
+		}
+	}
+	c := h.curl(url)
+	h.settle()
+	require.Contains(t, h.connection(c.localPort, uint16(n.http)), event.SocketClosed)
+	for _, p := range h.packets {
+		if p.Local.Port() != c.localPort && p.Remote.Port() != c.localPort {
+			require.Empty(t, p.Data, "%+v", p)
+		}
+	}
+	excluded := map[event.Cookie]bool{}
+	for _, s := range h.sockets {
+		if s.Kind == event.SocketExcluded {
+			excluded[s.Cookie] = true
+		}
+	}
+	require.GreaterOrEqual(t, len(excluded), 12)
+}
