@@ -265,13 +265,11 @@ inline_always void emit_excluded(__u64 cookie, const struct tuple *t)
 	submit(r);
 }
 
-// exclude_own says in the ring that a connection of this process is to be forgotten and
-// remembers the other end's addresses.
-inline_always void exclude_own(__u64 cookie, const struct tuple *t)
+// own_peer remembers the other end of a connection of this process by its addresses.
+inline_always void own_peer(__u64 cookie, const struct tuple *t)
 {
 	struct tuple peer;
 
 	reverse(&peer, t);
 	bpf_map_update_elem(&own_peers, &peer, &cookie, 0);
-	emit_excluded(cookie, t);
 }

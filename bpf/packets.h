@@ -142,16 +142,15 @@ global_func int decide(struct __sk_buff *skb, __u64 pack)
 		if (listens_own((struct sock *)tp, &bound, false))
 			bpf_sk_storage_get(&own_socks, sk, NULL, STORAGE_CREATE);
 	}
-	if (bpf_sk_storage_get(&own_socks, sk, NULL, 0)) {
-		exclude_own(bpf_get_socket_cookie(skb), &t);
-		if (!listener) // a listener meets other peers
+	bool own = bpf_sk_storage_get(&own_socks, sk, NULL, 0);
+	if (own)
+		own_peer(bpf_get_socket_cookie(skb), &t);
+	if (own || bpf_map_lookup_elem(&own_peers, &t)) {
+		// A listener meets others too; the socket that it makes will say so for itself.
+		if (!listener) {
+			emit_excluded(bpf_get_socket_cookie(skb), &t);
 			st->verdict = VERDICT_SKIP;
-		return 1;
-	}
-	if (bpf_map_lookup_elem(&own_peers, &t)) {
-		emit_excluded(bpf_get_socket_cookie(skb), &t);
-		if (!listener)
-			st->verdict = VERDICT_SKIP;
+		}
 		return 1;
 	}
 	if (filtered(role, t.local_port, t.remote_port)) {

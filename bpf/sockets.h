@@ -89,7 +89,10 @@ inline_always bool wanted(struct sock *sk, struct sock_state *st, const struct t
 		return st->verdict == VERDICT_PASS;
 	if (bpf_sk_storage_get(&own_socks, sk, NULL, 0)) {
 		if (t->local_port) { // a connecting socket may have no port yet
-			exclude_own(bpf_get_socket_cookie(sk), t);
+			__u64 cookie = bpf_get_socket_cookie(sk);
+
+			own_peer(cookie, t);
+			emit_excluded(cookie, t);
 			st->verdict = VERDICT_SKIP;
 		}
 		return false;

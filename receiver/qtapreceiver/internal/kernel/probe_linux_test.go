@@ -5,6 +5,7 @@
 package kernel
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 func TestProbeReport(t *testing.T) {
@@ -27,30 +29,56 @@ func TestProbeReport(t *testing.T) {
 	}
 }
 
-// TestOpenWithoutRights runs itself as a user without capabilities.
-func TestOpenWithoutRights(t *testing.T) {
-	if os.Getenv("QPOINT_TEST_OPEN") != "" {
-		_, err := Open(Config{Level: LevelFull, Keys: true, CgroupPath: os.Getenv("QPOINT_TEST_OPEN")})
-		if err != nil {
-			_, _ = os.Stdout.WriteString("error: " + err.Error() + "\n")
-		}
-		os.Exit(0)
-	}
+// asUser opens a capture in a process of an unprivileged user with the given capabilities and
+// returns what it prints.
+func asUser(t *testing.T, cgroup string, caps ...uintptr) string {
+	t.Helper()
 	needRoot(t)
 	exe, err := os.Open("/proc/self/exe") // the binary's folder may be closed to others
 	require.NoError(t, err)
 	defer exe.Close()
-	cmd := exec.Command("/proc/self/fd/3", "-test.run=^TestOpenWithoutRights$")
+	cmd := exec.Command("/proc/self/fd/3", "-test.run=^TestOpenAsUser$")
 	cmd.ExtraFiles = []*os.File{exe}
 	cmd.Dir = "/"
-	cmd.Env = []string{"QPOINT_TEST_OPEN=/tmp"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	cmd.Env = []string{"QPOINT_TEST_OPEN=" + cgroup}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}, AmbientCaps: caps}
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
-	for _, want := range []string{"CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "`cgroup` /tmp is not in a cgroup v2 hierarchy"} {
-		require.Contains(t, string(out), want)
+	return string(out)
+}
+
+// TestOpenAsUser is what asUser runs.
+func TestOpenAsUser(t *testing.T) {
+	cgroup := os.Getenv("QPOINT_TEST_OPEN")
+	if cgroup == "" {
+		return // the tests below start it with a cgroup
 	}
-	require.Equal(t, 1, strings.Count(string(out), "\n"), "one line: %s", out)
+	c, err := Open(Config{Level: LevelFull, Keys: true, CgroupPath: cgroup})
+	if err != nil {
+		fmt.Println("error:", err)
+		os.Exit(0)
+	}
+	fmt.Println("open:", c.Summary().Libraries)
+	if err := c.Close(); err != nil {
+		fmt.Println("error:", err)
+	}
+	os.Exit(0)
+}
+
+func TestOpenWithoutRights(t *testing.T) {
+	out := asUser(t, "/tmp")
+	for _, want := range []string{"CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "`cgroup` /tmp is not in a cgroup v2 hierarchy"} {
+		require.Contains(t, out, want)
+	}
+	require.Equal(t, 1, strings.Count(out, "\n"), "one line: %s", out)
+}
+
+// TestOpenWithLeastRights shows that the capabilities that Probe asks for are enough.
+func TestOpenWithLeastRights(t *testing.T) {
+	out := asUser(t, newCgroup(t), unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_NET_ADMIN, unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH)
+	require.Equal(t, "open: [", out[:7], out)
+	require.Contains(t, out, opensslLibrary(t))
+	require.NotContains(t, out, "error")
 }
 
 func TestCloseTwice(t *testing.T) {

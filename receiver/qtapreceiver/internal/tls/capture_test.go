@@ -283,6 +283,8 @@ func (r *rig) requireAll(c *capture) {
 	require.True(r.result.t, bytes.Equal(c.request.Bytes(), r.sent.Bytes()), "request")
 	require.True(r.result.t, bytes.Equal(c.response.Bytes(), r.got.Bytes()), "response")
 	require.True(r.result.t, r.last().Visible)
+	require.Zero(r.result.t, r.gaps)
+	require.Zero(r.result.t, r.st.TagFailures)
 }
 
 func keyLog(label, random string, n int) *event.Secret {

@@ -1,0 +1,87 @@
+# Two commands matter to a new user: `make run` and `make test`. The rest are their parts.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export GOFLAGS ?= -buildvcs=false
+export QPOINT_DATA_DIR ?= ./data
+
+BINARY  := _build/otelcol-qpoint
+CONFIG  := distributions/otelcol-qpoint/configs/demo.yaml
+TOOL    := go tool -modfile=tools/go.mod
+# What the binary is made of: it is rebuilt when one of these is newer.
+SOURCES := $(shell git ls-files -co --exclude-standard 'bpf/*' 'exporter/*' 'extension/*' 'internal/*' 'processor/*' 'receiver/*' 2>/dev/null | grep -v '_test\.go$$' | grep -v '/testdata/' | grep -v '/web/')
+# The packages whose tests need neither root nor an engine, and run under the race detector.
+RACE    := ./internal/... ./processor/... ./extension/privacyguardextension/... \
+           ./receiver/qtapreceiver/internal/stream/... ./receiver/qtapreceiver/internal/tls/... \
+           ./receiver/qtapreceiver/internal/l7/... ./receiver/qtapreceiver/internal/engine/... ./receiver/qtapreceiver/internal/emit/...
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: run
+run: $(BINARY) chdb ## build what is missing and start the demo
+	@if [ "$$(id -u)" != 0 ]; then echo 'make run needs root: it loads eBPF programs (try: sudo -E make run)' >&2; exit 1; fi
+	@mkdir -p "$(QPOINT_DATA_DIR)"
+	exec $(BINARY) --config $(CONFIG)
+
+.PHONY: build
+build: $(BINARY) ## build the distribution with ocb
+
+$(BINARY): builder-config.yaml go.mod go.sum tools/go.mod $(SOURCES)
+	CGO_ENABLED=0 $(TOOL) builder --config builder-config.yaml
+	@touch $(BINARY)
+
+.PHONY: chdb
+chdb: ## fetch the embedded ClickHouse (libchdb) once
+	@scripts/fetch-chdb.sh >/dev/null
+
+.PHONY: generate
+generate: packages-build ## make the BPF objects anew from their C sources
+	go generate ./bpf/...
+
+.PHONY: ui
+ui: ## build the page into extension/pulseapiextension/dist
+	cd extension/pulseapiextension/web && npm ci --ignore-scripts && npm run check && npm run build
+
+.PHONY: packages-build packages-test
+packages-build: ## install the Debian packages that generate needs
+	@scripts/packages.sh clang-19:clang-19 llvm-strip-19:llvm-19 /usr/include/bpf/bpf_helpers.h:libbpf-dev
+packages-test: ## install the Debian packages that the tests drive
+	@scripts/packages.sh curl:curl openssl:openssl nginx:nginx-light wrk:wrk chromium:chromium python3:python3 ip:iproute2
+
+.PHONY: test
+test: packages-test chdb $(BINARY) test-race test-unit test-e2e ## run every test
+
+.PHONY: test-race
+test-race:
+	go test -race $(RACE)
+
+.PHONY: test-unit
+test-unit:
+	go test -p 2 $$(go list ./... | grep -v /tests/)
+
+.PHONY: test-e2e
+test-e2e: packages-test chdb $(BINARY)
+	cd tests && npm ci --ignore-scripts
+	go test -count=1 -timeout 20m ./tests/...
+
+.PHONY: bench
+bench: packages-test chdb $(BINARY) ## print the overhead ratios (takes minutes; never fails)
+	go run ./tests/bench -binary $(BINARY) -config $(CONFIG)
+
+.PHONY: lint
+lint: ## gofmt, vet, golangci-lint
+	@out=$$(git ls-files '*.go' | grep -v '_bpfe' | xargs gofmt -l); if [ -n "$$out" ]; then echo "not gofmt-ed: $$out" >&2; exit 1; fi
+	go vet ./...
+	$(TOOL) golangci-lint run --timeout 15m
+
+.PHONY: check-generated
+check-generated: generate ui ## fail when a committed generated file is not what its sources produce
+	@git diff --exit-code --stat -- bpf extension/pulseapiextension/dist || { echo 'generated files differ from their sources: commit the output of `make generate ui`' >&2; exit 1; }
+	@out=$$(git ls-files --others --exclude-standard -- bpf extension/pulseapiextension/dist); if [ -n "$$out" ]; then echo "generated but not committed: $$out" >&2; exit 1; fi
+
+.PHONY: clean
+clean: ## remove build outputs (./data stays)
+	rm -rf _build

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package qpoints3exporter is the `qpoint_s3` exporter: it stores payload segments as ZIP files
+// of HAR in the user's own S3-compatible bucket.
+package qpoints3exporter
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/configoptional"
+	"go.opentelemetry.io/collector/config/configretry"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/exporter"
+	"go.opentelemetry.io/collector/exporter/exporterhelper"
+
+	"github.com/qpoint-io/otelcol-qpoint/exporter/qpoints3exporter/internal/metadata"
+)
+
+const (
+	defaultRegion    = "us-east-1"
+	defaultTimeout   = 30 * time.Second
+	defaultConsumers = 4
+	// defaultQueueBytes bounds the memory of a bucket that is down: a request is a whole segment
+	// of up to 8 MiB and more, so that their number would be no bound.
+	defaultQueueBytes = 256 << 20
+)
+
+// NewFactory returns the factory of the `qpoint_s3` exporter.
+func NewFactory() exporter.Factory {
+	return exporter.NewFactory(metadata.Type, createDefaultConfig,
+		exporter.WithLogs(createLogs, metadata.LogsStability))
+}
+
+func createDefaultConfig() component.Config {
+	queue := exporterhelper.NewDefaultQueueConfig()
+	queue.Sizer = exporterhelper.RequestSizerTypeBytes
+	queue.QueueSize = defaultQueueBytes
+	queue.NumConsumers = defaultConsumers
+	return &Config{
+		Timeout: exporterhelper.TimeoutConfig{Timeout: defaultTimeout},
+		Queue:   configoptional.Some(queue),
+		Retry:   configretry.NewDefaultBackOffConfig(),
+	}
+}
+
+func createLogs(ctx context.Context, set exporter.Settings, config component.Config) (exporter.Logs, error) {
+	cfg := config.(*Config)
+	e, err := newExporter(set, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return exporterhelper.NewLogs(ctx, set, cfg, e.push,
+		exporterhelper.WithCapabilities(consumer.Capabilities{MutatesData: false}),
+		exporterhelper.WithStart(e.start),
+		exporterhelper.WithShutdown(e.shutdown),
+		exporterhelper.WithTimeout(cfg.Timeout),
+		exporterhelper.WithQueue(cfg.Queue),
+		exporterhelper.WithRetry(cfg.Retry),
+	)
+}

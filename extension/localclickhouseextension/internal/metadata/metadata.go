@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package metadata names the component.
+package metadata
+
+import "go.opentelemetry.io/collector/component"
+
+// Type is the component type.
+var Type = component.MustNewType("local_clickhouse")
+
+// ScopeName is the instrumentation scope of the component's own telemetry.
+const ScopeName = "github.com/qpoint-io/otelcol-qpoint/extension/localclickhouseextension"
+
+// ExtensionStability is the component's stability.
+const ExtensionStability = component.StabilityLevelAlpha

@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pulseapiextension
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/legacy"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/extension/extensiontest"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/qpoint-io/otelcol-qpoint/extension/pulseapiextension/internal/metadata"
+	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
+)
+
+// server is a started extension and what a test needs to talk to it.
+type server struct {
+	*apiExtension
+	url    string
+	token  string
+	stdout *bytes.Buffer
+	logs   *observer.ObservedLogs
+	router routers.Router
+}
+
+type host map[component.ID]component.Component
+
+func (h host) GetExtensions() map[component.ID]component.Component { return h }
+
+func testConfig(t *testing.T) *Config {
+	cfg := createDefaultConfig().(*Config)
+	cfg.NetAddr.Endpoint = "127.0.0.1:0"
+	cfg.ClickHouse = "local_clickhouse"
+	cfg.LocalTokenFile = filepath.Join(t.TempDir(), "token")
+	cfg.S3 = &S3Config{Endpoint: "http://127.0.0.1:1", Bucket: "qpoint", Region: "us-east-1", PathStyle: true, AccessKey: "AKIDEXAMPLE", SecretKey: "very-secret"}
+	return cfg
+}
+
+func start(t *testing.T, cfg *Config, reader pulsestore.Reader) *server {
+	t.Helper()
+	return startOn(t, cfg, reader, host{})
+}
+
+func startOn(t *testing.T, cfg *Config, reader pulsestore.Reader, h host) *server {
+	t.Helper()
+	require.NoError(t, cfg.Validate())
+	core, logs := observer.New(zap.DebugLevel)
+	set := extensiontest.NewNopSettings(metadata.Type)
+	set.Logger = zap.New(core)
+	e, err := newExtension(set, cfg)
+	require.NoError(t, err)
+	s := &server{apiExtension: e, stdout: &bytes.Buffer{}, logs: logs}
+	e.stdout = s.stdout
+	if reader != nil {
+		e.openReader = func(context.Context, component.Host) (pulsestore.Reader, io.Closer, error) {
+			return reader, io.NopCloser(nil), nil
+		}
+	}
+	require.NoError(t, e.Start(t.Context(), h))
+	t.Cleanup(func() {
+		http.DefaultClient.CloseIdleConnections()
+		require.NoError(t, e.Shutdown(context.Background()))
+	})
+	s.url = "http://" + e.addr.String()
+	if !cfg.Auth.HasValue() {
+		token, err := os.ReadFile(cfg.LocalTokenFile)
+		require.NoError(t, err)
+		s.token = strings.TrimSpace(string(token))
+	}
+
+	doc, err := openapi3.NewLoader().LoadFromData(openAPI)
+	require.NoError(t, err)
+	require.NoError(t, doc.Validate(t.Context()))
+	doc.Servers = openapi3.Servers{{URL: s.url + "/api/v1"}}
+	s.router, err = legacy.NewRouter(doc)
+	require.NoError(t, err)
+	return s
+}
+
+// call sends a request with the token and holds the answer against openapi.yaml.
+func (s *server) call(t *testing.T, method, path, body string, edit ...func(*http.Request)) (int, map[string]any, http.Header) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader(body))
+	require.NoError(t, err)
+	r.Header.Set("Authorization", "Bearer "+s.token)
+	for _, f := range edit {
+		f(r)
+	}
+	res, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+
+	if route, params, err := s.router.FindRoute(r); err == nil {
+		require.NoError(t, openapi3filter.ValidateResponse(t.Context(), &openapi3filter.ResponseValidationInput{
+			RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route},
+			Status:                 res.StatusCode, Header: res.Header, Body: io.NopCloser(bytes.NewReader(data)),
+			Options: &openapi3filter.Options{IncludeResponseStatus: true},
+		}), "%s %s\n%s", method, path, data)
+	} else {
+		require.GreaterOrEqual(t, res.StatusCode, 400, "an answer outside the contract")
+	}
+	var decoded map[string]any
+	if len(data) > 0 {
+		require.NoError(t, json.Unmarshal(data, &decoded), "%s", data)
+	}
+	return res.StatusCode, decoded, res.Header
+}
+
+// code sends a request that must fail and returns its problem's code.
+func (s *server) code(t *testing.T, status int, method, path, body string, edit ...func(*http.Request)) string {
+	t.Helper()
+	got, problem, header := s.call(t, method, path, body, edit...)
+	require.Equal(t, status, got, "%v", problem)
+	require.Equal(t, "application/problem+json", header.Get("Content-Type"))
+	return problem["code"].(string)
+}
+
+func TestRequests(t *testing.T) {
+	now := time.Now()
+	full := fullRequest(1, now.Add(-time.Second))
+	bare := pulsestore.Request{Time: now.Add(-2 * time.Second), TraceID: [16]byte{9}, SpanID: [8]byte{9}, Kind: "server", Method: "GET", Scheme: "http", Path: "/"}
+	s := start(t, testConfig(t), &rows{requests: []pulsestore.Request{bare, full}})
+
+	status, body, _ := s.call(t, "GET", "/api/v1/requests", "")
+	require.Equal(t, 200, status)
+	list := body["requests"].([]any)
+	require.Len(t, list, 2)
+	first := list[0].(map[string]any)
+	require.Equal(t, "0101"+strings.Repeat("0", 28), first["trace_id"])
+	require.Equal(t, "feedfacecafebeef", first["connection_id"])
+	require.Equal(t, full.Time.UTC().Format("2006-01-02T15:04:05.000000000Z"), first["time"])
+	require.EqualValues(t, 42_000_000, first["duration_ns"])
+	require.Equal(t, "2001:db8::1", first["peer_address"])
+	second := list[1].(map[string]any)
+	for _, absent := range []string{"status", "parent_span_id", "client_address", "timing_wait_ns", "connection_id"} {
+		require.NotContains(t, second, absent, "what is not known is absent, not zero")
+	}
+
+	status, one, _ := s.call(t, "GET", "/api/v1/requests/"+first["trace_id"].(string)+"/"+first["span_id"].(string), "")
+	require.Equal(t, 200, status)
+	require.Equal(t, first, one)
+	require.Equal(t, "not_found", s.code(t, 404, "GET", "/api/v1/requests/"+strings.Repeat("a", 32)+"/"+strings.Repeat("b", 16), ""))
+}
+
+func TestRequestsPages(t *testing.T) {
+	now := time.Now().Add(-time.Minute)
+	store := &rows{}
+	for i := range 25 {
+		row := fullRequest(byte(i+1), now)
+		row.Time = now.Add(time.Duration(i/2) * time.Second) // pairs share a time: the span id decides
+		store.requests = append(store.requests, row)
+	}
+	s := start(t, testConfig(t), store)
+	seen := map[string]bool{}
+	cursor := ""
+	for range 10 {
+		_, body, _ := s.call(t, "GET", "/api/v1/requests?limit=4&method=POST"+cursor, "")
+		for _, r := range body["requests"].([]any) {
+			id := r.(map[string]any)["span_id"].(string)
+			require.False(t, seen[id], "each row comes once")
+			seen[id] = true
+		}
+		next, ok := body["next_cursor"].(string)
+		if !ok {
+			break
+		}
+		cursor = "&cursor=" + next
+	}
+	require.Len(t, seen, 25)
+	require.Equal(t, "bad_parameter", s.code(t, 400, "GET", "/api/v1/requests?limit=4&method=GET"+cursor, ""), "a cursor belongs to its filters")
+}
+
+func TestBadParameters(t *testing.T) {
+	s := start(t, testConfig(t), &rows{})
+	for query, code := range map[string]string{
+		"colour=red": "unknown_parameter", "limit=0": "bad_parameter", "limit=1001": "bad_parameter", "limit=x": "bad_parameter",
+		"from=yesterday": "bad_parameter", "from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z": "bad_parameter", "from=0001-01-01T00:00:00Z": "bad_parameter",
+		"cursor=AAAA": "bad_parameter", "cursor=%21": "bad_parameter", "status_min=0": "bad_parameter", "status_max=1000": "bad_parameter",
+		"connection=1": "bad_parameter", "connection=000000000000000g": "bad_parameter", "connection=0000000000000000": "bad_parameter",
+		"limit=1&limit=2": "bad_parameter", "path=%ff": "bad_parameter", "path=" + strings.Repeat("a", 600): "bad_parameter",
+	} {
+		require.Equal(t, code, s.code(t, 400, "GET", "/api/v1/requests?"+query, ""), query)
+	}
+	require.Equal(t, "unknown_parameter", s.code(t, 400, "GET", "/api/v1/connections?cursor=x", ""))
+	require.Equal(t, "unknown_parameter", s.code(t, 400, "GET", "/api/v1/config?x=1", ""))
+	require.Equal(t, "bad_parameter", s.code(t, 400, "GET", "/api/v1/requests/xyz/0102030405060708", ""))
+	require.Equal(t, "no_such_route", s.code(t, 404, "GET", "/api/v1/nothing", ""))
+	require.Equal(t, "no_such_route", s.code(t, 404, "DELETE", "/api/v1/requests", ""))
+	for _, body := range []string{"", "[]", `{"trace_id":1}`, `{"key":"x"}`, `{} {}`, `{"trace_id":"` + strings.Repeat("a", 5000) + `"}`} {
+		require.Equal(t, "bad_body", s.code(t, 400, "POST", "/api/v1/payload-links", body), body)
+	}
+	require.Equal(t, "bad_parameter", s.code(t, 400, "POST", "/api/v1/payload-links", `{"trace_id":"00","span_id":"00"}`))
+}
+
+func TestFiltersReachTheStore(t *testing.T) {
+	store := &rows{}
+	cfg := testConfig(t)
+	cfg.Environment = "prod"
+	s := start(t, cfg, store)
+	s.call(t, "GET", "/api/v1/requests?"+url.Values{
+		"from": {"2026-01-01T00:00:00Z"}, "to": {"2026-01-02T00:00:00.5+01:00"}, "limit": {"7"}, "server": {"a b"}, "method": {"GET"},
+		"status_min": {"400"}, "status_max": {"499"}, "executable": {"/usr/bin/x"}, "path": {"'; DROP TABLE"}, "connection": {"00000000000000ff"},
+	}.Encode(), "")
+	require.Equal(t, []pulsestore.RequestQuery{{
+		Environment: "prod", From: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2026, 1, 1, 23, 0, 0, 5e8, time.UTC), Limit: 7,
+		ServerAddress: "a b", Method: "GET", StatusMin: 400, StatusMax: 499, Executable: "/usr/bin/x", PathContains: "'; DROP TABLE", ConnectionID: 255,
+	}}, store.asked)
+}
+
+func TestConnections(t *testing.T) {
+	now := time.Now()
+	s := start(t, testConfig(t), &rows{connections: []pulsestore.Connection{
+		{Time: now, Start: now.Add(-time.Minute), ConnectionID: 5, Sequence: 2, State: "established", Role: "client", Environment: "demo", ServiceName: "curl",
+			HostID: "h", HostName: "n", PID: 1, Executable: "/bin/x", User: "u", ContainerID: "c", PodUID: "p",
+			LocalAddress: netip.MustParseAddr("::ffff:10.0.0.1"), LocalPort: 1, PeerAddress: netip.MustParseAddr("10.0.0.2"), PeerPort: 2,
+			ServerAddress: "x.example", Protocol: "http", ProtocolVersion: "1.1", TLSVersion: "1.3", TLSCipher: "C", TLSNextProtocol: "h2",
+			SentBytes: 1, ReceivedBytes: 2, SentPackets: 3, ReceivedPackets: 4, Retransmits: 5, RTT: 6, Duration: 7, Requests: 8, Visibility: "not_visible", Reason: "attached_late"},
+		{Time: now, Start: now, ConnectionID: 6},
+	}})
+	_, body, _ := s.call(t, "GET", "/api/v1/connections", "")
+	list := body["connections"].([]any)
+	require.Len(t, list, 2)
+	require.Equal(t, "10.0.0.1", list[0].(map[string]any)["local_address"])
+	require.Equal(t, "0000000000000005", list[0].(map[string]any)["connection_id"])
+	require.NotContains(t, list[1], "rtt_ns")
+}
+
+// TestPayloadState goes through everything that a span, its segment and the clock can say.
+func TestPayloadState(t *testing.T) {
+	for _, tc := range []struct {
+		row, object, objectReason string // object "" for no row
+		age                       time.Duration
+		state, reason, link       string // link: the problem's code, "" when one is issued
+	}{
+		{"pending", "", "", time.Second, "pending", "", ""},
+		{"pending", "", "", 2 * time.Minute, "lost", "no_receipt", ""},
+		{"pending", "sent", "", time.Second, "sent", "", ""},
+		{"pending", "sent", "", time.Hour, "sent", "", ""},
+		{"pending", "lost", "queue_full", time.Second, "lost", "queue_full", "payload_lost"},
+		{"truncated", "", "", time.Second, "truncated", "body_cap", ""},
+		{"truncated", "sent", "", time.Second, "truncated", "body_cap", ""},
+		{"truncated", "lost", "queue_full", time.Second, "lost", "queue_full", "payload_lost"},
+		{"filtered", "", "", time.Second, "filtered", "body_cap", "payload_filtered"},
+		{"sampled_out", "", "", time.Hour, "sampled_out", "body_cap", "payload_sampled_out"},
+		{"not_visible", "", "", time.Hour, "not_visible", "body_cap", "payload_not_visible"},
+		{"lost", "sent", "", time.Second, "lost", "body_cap", "payload_lost"},
+		{"", "", "", time.Second, "", "", "payload_none"},
+	} {
+		t.Run(fmt.Sprintf("%s with %q after %s", tc.row, tc.object, tc.age), func(t *testing.T) {
+			row := fullRequest(1, time.Now().Add(-tc.age))
+			row.PayloadState = tc.row
+			if tc.row != "pending" && tc.row != "" {
+				row.PayloadReason = "body_cap"
+			}
+			store := &rows{requests: []pulsestore.Request{row}, objects: map[string]pulsestore.PayloadObject{}}
+			if tc.object != "" {
+				store.objects[testKey] = pulsestore.PayloadObject{Key: testKey, State: tc.object, Reason: tc.objectReason}
+			}
+			s := start(t, testConfig(t), store)
+			_, body, _ := s.call(t, "GET", "/api/v1/requests", "")
+			payload := body["requests"].([]any)[0].(map[string]any)["payload"].(map[string]any)
+			require.Equal(t, tc.state, payload["state"])
+			reason, _ := payload["reason"].(string)
+			require.Equal(t, tc.reason, reason)
+			ids := fmt.Sprintf(`{"trace_id":"%x","span_id":"%x"}`, row.TraceID, row.SpanID)
+			if tc.link != "" {
+				require.Equal(t, tc.link, s.code(t, 404, "POST", "/api/v1/payload-links", ids))
+				return
+			}
+			status, _, _ := s.call(t, "POST", "/api/v1/payload-links", ids)
+			require.Equal(t, 200, status)
+		})
+	}
+}
+
+func TestPayloadLink(t *testing.T) {
+	row := fullRequest(1, time.Now())
+	bad := fullRequest(2, time.Now())
+	bad.PayloadObject = "../../other-bucket/secret.zip"
+	cfg := testConfig(t)
+	cfg.Prefix = "team=a/x"
+	s := start(t, cfg, &rows{requests: []pulsestore.Request{row, bad}})
+	ids := fmt.Sprintf(`{"trace_id":"%x","span_id":"%x"}`, row.TraceID, row.SpanID)
+	status, body, _ := s.call(t, "POST", "/api/v1/payload-links", ids)
+	require.Equal(t, 200, status)
+	u, err := url.Parse(body["url"].(string))
+	require.NoError(t, err)
+	require.Equal(t, "/qpoint/team%3Da/x"+testKey, u.EscapedPath())
+	require.Equal(t, "60", u.Query().Get("X-Amz-Expires"))
+	require.Equal(t, "host", u.Query().Get("X-Amz-SignedHeaders"), "no header of its own: no CORS preflight")
+	require.Equal(t, "0201000000000000.har", body["entry"])
+	require.Equal(t, "team=a/x"+testKey, body["key"])
+
+	require.Equal(t, "bad_key", s.code(t, 404, "POST", "/api/v1/payload-links", fmt.Sprintf(`{"trace_id":"%x","span_id":"%x"}`, bad.TraceID, bad.SpanID)))
+	require.Equal(t, "not_found", s.code(t, 404, "POST", "/api/v1/payload-links", `{"trace_id":"`+strings.Repeat("a", 32)+`","span_id":"`+strings.Repeat("b", 16)+`"}`))
+
+	audit := s.logs.FilterMessage("payload link").All()
+	require.Len(t, audit, 3)
+	first := audit[0].ContextMap()
+	require.Equal(t, "issued", first["result"])
+	require.Equal(t, "local", first["who"])
+	require.Equal(t, "0201000000000000", first["span_id"])
+	require.Len(t, first["key_sha256"], 64)
+	require.Equal(t, "bad_key", audit[1].ContextMap()["reason"])
+	require.Equal(t, "refused", audit[2].ContextMap()["result"])
+	s.requireLogsWithout(t, testKey, u.Query().Get("X-Amz-Signature"), "very-secret", s.token)
+}
+
+func (s *server) requireLogsWithout(t *testing.T, secrets ...string) {
+	t.Helper()
+	for _, entry := range s.logs.All() {
+		line := fmt.Sprint(entry.Message, entry.ContextMap())
+		for _, secret := range secrets {
+			require.NotContains(t, line, secret)
+		}
+	}
+}
+
+func TestWithoutBucket(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.S3 = nil
+	row := fullRequest(1, time.Now())
+	s := start(t, cfg, &rows{requests: []pulsestore.Request{row}})
+	_, body, header := s.call(t, "GET", "/api/v1/config", "")
+	require.Nil(t, body["payload"])
+	require.Contains(t, header.Get("Content-Security-Policy"), "connect-src 'self';")
+	require.Equal(t, "no_bucket", s.code(t, 404, "POST", "/api/v1/payload-links", fmt.Sprintf(`{"trace_id":"%x","span_id":"%x"}`, row.TraceID, row.SpanID)))
+}
+
+func TestStoreTrouble(t *testing.T) {
+	store := &rows{err: errors.New("dial tcp 10.9.8.7:9000: user default, password hunter2")}
+	s := start(t, testConfig(t), store)
+	status, body, header := s.call(t, "GET", "/api/v1/requests", "")
+	require.Equal(t, 503, status)
+	require.Equal(t, "store_unavailable", body["code"])
+	require.NotContains(t, body["detail"], "10.9.8.7", "what the store says is for the log")
+	require.Equal(t, "1", header.Get("Retry-After"))
+	require.Equal(t, "store_unavailable", s.code(t, 503, "GET", "/api/v1/healthz", ""))
+
+	store.mu.Lock()
+	store.err = nil
+	store.block = make(chan struct{})
+	store.mu.Unlock()
+	answers := make(chan string, maxConcurrentQueries+1)
+	for range maxConcurrentQueries {
+		go func() { _, body, _ := s.call(t, "GET", "/api/v1/requests", ""); answers <- fmt.Sprint(body["code"]) }()
+	}
+	require.Eventually(t, func() bool { return len(s.slots) == maxConcurrentQueries }, 5*time.Second, 10*time.Millisecond)
+	require.Equal(t, "busy", s.code(t, 503, "GET", "/api/v1/requests", ""), "one more than may run at once")
+	close(store.block)
+	for range maxConcurrentQueries {
+		require.Equal(t, "<nil>", <-answers)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	s := start(t, testConfig(t), &rows{})
+	status, _, _ := s.call(t, "GET", "/api/v1/healthz", "", func(r *http.Request) { r.Header.Del("Authorization") })
+	require.Equal(t, 200, status)
+	res, err := http.Get(s.url + "/api/v1/openapi.yaml")
+	require.NoError(t, err)
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.Equal(t, openAPI, data)
+}

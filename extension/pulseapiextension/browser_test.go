@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pulseapiextension
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/extension/extensiontest"
+
+	"github.com/qpoint-io/otelcol-qpoint/extension/localclickhouseextension"
+	"github.com/qpoint-io/otelcol-qpoint/extension/locals3extension"
+	"github.com/qpoint-io/otelcol-qpoint/internal/archive"
+	"github.com/qpoint-io/otelcol-qpoint/internal/objectkey"
+	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore"
+	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore/s3settings"
+	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
+)
+
+// TestBrowser opens the page in Chromium, on the real extension, store and bucket, and drives it by
+// web/test/page.mjs. What the script needs to happen while it looks, it asks of `control`.
+func TestBrowser(t *testing.T) {
+	for _, need := range []string{"/usr/bin/chromium", "web/node_modules/playwright-core/package.json"} {
+		if _, err := os.Stat(need); err != nil {
+			if os.Getenv("CI") == "true" {
+				t.Fatalf("%s is missing: apt install chromium, and npm ci in web", need)
+			}
+			t.Skipf("%s is missing: apt install chromium, and npm ci in web", need)
+		}
+	}
+	w := newWorld(t)
+	w.fill(t)
+	control := httptest.NewServer(http.HandlerFunc(w.control))
+	defer control.Close()
+
+	artifacts, err := filepath.Abs("web/artifacts")
+	require.NoError(t, err)
+	scenario, err := json.Marshal(map[string]any{
+		"control": control.URL, "artifacts": artifacts, "rows": w.ids, "bodies": w.bodies,
+		"live": w.live.url, "cors": w.cors.url, "down": w.down.url, "refused": w.refused.url, "denied": w.denied.url, "token": w.live.token,
+	})
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "node", "test/page.mjs")
+	cmd.Dir = "web"
+	cmd.Env = append(os.Environ(), "SCENARIO="+string(scenario))
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	require.NoError(t, cmd.Run())
+
+	require.NotZero(t, w.live.logs.FilterMessage("payload link").Len(), "every link is in the audit log")
+	w.live.requireLogsWithout(t, w.live.token, "canary-in-a-body", "Signature")
+}
+
+// world is everything that the page needs to be real.
+type world struct {
+	store                             *pulsestore.Store
+	bucket                            *objectstore.S3
+	live, cors, down, refused, denied *server
+	ids                               map[string]string // name -> trace/span
+	bodies                            map[string]string // what the page must show
+	late                              func() error      // puts the object that is pending
+	burst                             func() error      // inserts many
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	engine := startClickHouse(t)
+	w := &world{ids: map[string]string{}, bodies: map[string]string{}}
+	page, refusedAt, s3Port := freeEndpoint(t), freeEndpoint(t), freeEndpoint(t)
+	storage := startS3(t, s3Port, "http://"+page, "http://"+refusedAt)
+	set := storage.(s3settings.Storage).S3Settings()
+	var err error
+	w.bucket, err = objectstore.NewS3(t.Context(), set, objectstore.Options{})
+	require.NoError(t, err)
+	t.Cleanup(w.bucket.CloseIdle)
+
+	w.store, err = pulsestore.Open(engine.(pulsestore.Engine).ClickHouseOptions(), pulsestore.DefaultDatabase)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, w.store.Close()) })
+	require.NoError(t, w.store.Migrate(t.Context(), pulsestore.SchemaOptions{}))
+
+	id := component.MustNewID("local_s3")
+	one := func(endpoint string, edit func(*Config)) *server {
+		cfg := testConfig(t)
+		cfg.NetAddr.Endpoint = endpoint
+		cfg.S3, cfg.Storage = nil, &id
+		edit(cfg)
+		return startOn(t, cfg, nil, host{id: storage, component.MustNewID("local_clickhouse"): engine})
+	}
+	own := func(s S3Config) func(*Config) {
+		return func(c *Config) { c.Storage, c.S3 = nil, &s }
+	}
+	w.live = one(page, func(*Config) {})
+	w.cors = one("127.0.0.1:0", func(*Config) {}) // its origin is not in the bucket's CORS rule
+	w.down = one("127.0.0.1:0", own(S3Config{Endpoint: "http://" + freeEndpoint(t), Bucket: "qpoint", Region: "us-east-1", PathStyle: true, AccessKey: "a", SecretKey: "b"}))
+	// local_s3 refuses a wrong signature without CORS headers, so that a page cannot tell.
+	w.refused = one(refusedAt, own(S3Config{Endpoint: set.Endpoint, Bucket: "qpoint", Region: "us-east-1", PathStyle: true, AccessKey: set.AccessKey, SecretKey: "wrong"}))
+	// AWS and others send them with every answer.
+	polite := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
+		rw.WriteHeader(http.StatusForbidden)
+		_, _ = rw.Write([]byte(`<?xml version="1.0"?><Error><Code>SignatureDoesNotMatch</Code></Error>`))
+	}))
+	t.Cleanup(polite.Close)
+	w.denied = one("127.0.0.1:0", own(S3Config{Endpoint: polite.URL, Bucket: "qpoint", Region: "us-east-1", PathStyle: true, AccessKey: "a", SecretKey: "b"}))
+	return w
+}
+
+func freeEndpoint(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func startClickHouse(t *testing.T) component.Component {
+	t.Helper()
+	f := localclickhouseextension.NewFactory()
+	cfg := f.CreateDefaultConfig().(*localclickhouseextension.Config)
+	cfg.DataDir = t.TempDir()
+	e, err := f.Create(t.Context(), extensiontest.NewNopSettings(f.Type()), cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, e.Shutdown(context.Background())) })
+	if err := e.Start(t.Context(), componenttest.NewNopHost()); err != nil {
+		if strings.Contains(err.Error(), "was not found") && os.Getenv("CI") != "true" {
+			t.Skip(err)
+		}
+		t.Fatal(err)
+	}
+	return e
+}
+
+// insert writes rows as the `pulse` exporter does.
+func (w *world) insert(requests []pulsestore.Request, objects ...pulsestore.PayloadObject) error {
+	b := pulsestore.NewRows()
+	for i := range requests {
+		b.AddRequest(&requests[i])
+	}
+	for i := range objects {
+		b.AddPayloadObject(&objects[i])
+	}
+	return w.store.Insert(context.Background(), b)
+}
+
+func startS3(t *testing.T, endpoint string, origins ...string) component.Component {
+	t.Helper()
+	f := locals3extension.NewFactory()
+	cfg := f.CreateDefaultConfig().(*locals3extension.Config)
+	cfg.Endpoint, cfg.DataDir = endpoint, t.TempDir()
+	cfg.CORS.AllowedOrigins = origins
+	e, err := f.Create(t.Context(), extensiontest.NewNopSettings(f.Type()), cfg)
+	require.NoError(t, err)
+	require.NoError(t, e.Start(t.Context(), componenttest.NewNopHost()))
+	t.Cleanup(func() { require.NoError(t, e.Shutdown(context.Background())) })
+	return e
+}
+
+func (w *world) control(rw http.ResponseWriter, r *http.Request) {
+	var err error
+	switch r.URL.Path {
+	case "/late":
+		err = w.late()
+	case "/fresh":
+		err = w.fresh("/fresh", 90)
+	case "/fresh2":
+		err = w.fresh("/fresh-two", 91)
+	case "/burst":
+		err = w.burst()
+	case "/token":
+		for _, s := range []*server{w.cors, w.down, w.refused, w.denied} {
+			if s.url == r.URL.Query().Get("of") {
+				_, _ = rw.Write([]byte(s.token))
+			}
+		}
+	default:
+		http.NotFound(rw, r)
+	}
+	if err != nil {
+		http.Error(rw, err.Error(), http.StatusInternalServerError)
+	}
+}
+
+// fill makes one row for every thing that the page can show.
+func (w *world) fill(t *testing.T) {
+	t.Helper()
+	now := time.Now()
+	packed := func(s string) []byte {
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		_, err := z.Write([]byte(s))
+		require.NoError(t, err)
+		require.NoError(t, z.Close())
+		return b.Bytes()
+	}
+	order := `{"id":12345678901234567890,"state":"paid","note":"canary-in-a-body","items":[{"sku":"A-1","qty":2,"price":19.90},{"sku":"B-7","qty":1,"price":5}],"empty":{},"ok":true,"ref":null}`
+	w.bodies["order"] = order
+	evil := `<script>window.pwned=1</script><img src=x onerror="window.pwned=1">`
+	w.bodies["evil"] = evil
+	noise := make([]byte, 90<<10)
+	_, _ = rand.Read(noise)
+	var pic bytes.Buffer
+	img := image.NewRGBA(image.Rect(0, 0, 64, 40))
+	for i := range 64 * 40 {
+		img.Set(i%64, i/64, color.RGBA{uint8(i % 64 * 4), 118, uint8(i / 64 * 6), 255})
+	}
+	require.NoError(t, png.Encode(&pic, img))
+
+	type fixture struct {
+		name, method, host, path, program string
+		status                            uint16
+		edit                              func(*pulsestore.Request)
+		request, response                 archive.Message
+	}
+	jsonType := archive.Header{Name: "content-type", Value: "application/json; charset=utf-8"}
+	fixtures := []fixture{
+		{"order", "POST", "api.shop.example", "/v1/orders/{number}/pay", "/usr/bin/python3.13", 201, nil,
+			archive.Message{Body: []byte(`{"amount":44.8,"currency":"EUR"}`), Headers: []archive.Header{{Name: "Host", Value: "api.shop.example"}, {Name: "User-Agent", Value: "python-requests/2.33"}, {Name: "Authorization", Value: "Bearer eyJhbGciOi.demo"}, jsonType}},
+			archive.Message{Body: []byte(order), Headers: []archive.Header{jsonType, {Name: "set-cookie", Value: "a=1"}, {Name: "Set-Cookie", Value: "b=2"}, {Name: "x-odd", Value: "caf\xe9"}}}},
+		{"evil", "GET", "evil.example", "/", "/usr/bin/curl", 200, nil,
+			archive.Message{Headers: []archive.Header{{Name: "Host", Value: "evil.example"}, {Name: "X-Evil", Value: evil}}},
+			archive.Message{Body: []byte(evil), Headers: []archive.Header{{Name: "content-type", Value: "text/html"}}}},
+		{"gzip", "GET", "cdn.example", "/app.js", "/usr/bin/node", 200, nil, archive.Message{},
+			archive.Message{Body: packed("console.log('unpacked');"), Headers: []archive.Header{{Name: "content-type", Value: "text/javascript"}, {Name: "content-encoding", Value: "gzip"}}}},
+		{"brotli", "GET", "cdn.example", "/app.css", "/usr/bin/node", 200, nil, archive.Message{},
+			archive.Message{Body: []byte{0x0b, 0x02, 0x80, 'h', 'i', 3}, Headers: []archive.Header{{Name: "content-encoding", Value: "br"}}}},
+		{"image", "GET", "cdn.example", "/logo.png", "/usr/bin/node", 200, nil, archive.Message{},
+			archive.Message{Body: pic.Bytes(), Headers: []archive.Header{{Name: "content-type", Value: "image/png"}}}},
+		{"form", "POST", "login.example", "/session", "/usr/bin/curl", 302, nil,
+			archive.Message{Body: []byte("user=ada&remember=1&next=%2Fhome"), Headers: []archive.Header{{Name: "content-type", Value: "application/x-www-form-urlencoded"}}},
+			archive.Message{Headers: []archive.Header{{Name: "location", Value: "/home"}}}},
+		{"binary", "PUT", "files.example", "/upload/{id}", "/usr/local/bin/backup", 204, nil,
+			archive.Message{Body: noise, Headers: []archive.Header{{Name: "content-type", Value: "application/octet-stream"}}}, archive.Message{}},
+		{"truncated", "GET", "files.example", "/big.txt", "/usr/bin/wget", 200, func(r *pulsestore.Request) { r.PayloadState = "truncated"; r.PayloadReason = "body_cap" },
+			archive.Message{}, archive.Message{Body: []byte(strings.Repeat("line of text\n", 50)), BodySize: 5 << 20, Truncated: true, Headers: []archive.Header{{Name: "content-type", Value: "text/plain"}}}},
+		{"no_response", "GET", "slow.example", "/hang", "/usr/bin/curl", 0, func(r *pulsestore.Request) { r.ErrorType = "timeout" }, archive.Message{}, archive.Message{}},
+	}
+	// One segment larger than the first range that the page reads, so that it needs three.
+	segment := objectkey.New("host-1", now)
+	var exchanges []archive.Exchange
+	var requests []pulsestore.Request
+	for i, f := range fixtures {
+		row := w.row(f.name, byte(i+1), now.Add(-time.Duration(i+1)*700*time.Millisecond), segment, "pending")
+		row.Method, row.ServerAddress, row.Path, row.Template, row.Executable, row.Status = f.method, f.host, f.path, "", f.program, f.status
+		row.Query, row.ErrorType = "", ""
+		row.ResponseBodySize = max(uint64(len(f.response.Body)), f.response.BodySize)
+		row.RequestBodySize = uint64(len(f.request.Body))
+		if f.edit != nil {
+			f.edit(&row)
+		}
+		requests = append(requests, row)
+		exchanges = append(exchanges, exchange(row, f.request, f.response))
+	}
+	require.NoError(t, w.put(segment, exchanges))
+
+	states := []struct{ name, state, reason, object string }{
+		{"lost", "lost", "queue_full", segment}, {"not_visible", "not_visible", "attached_late", ""}, {"filtered", "filtered", "", ""},
+		{"sampled_out", "sampled_out", "", ""}, {"gone", "sent", "", objectkey.New("host-1", now.Add(-time.Hour))},
+	}
+	for i, s := range states {
+		row := w.row(s.name, byte(50+i), now.Add(-time.Duration(i+20)*time.Second), s.object, s.state)
+		row.PayloadReason, row.Path, row.Method, row.Status = s.reason, "/state/"+s.name, "GET", []uint16{200, 404, 500, 503, 200}[i]
+		row.Kind = []string{"client", "server"}[i%2]
+		requests = append(requests, row)
+	}
+
+	late := objectkey.New("host-1", now.Add(time.Second))
+	row := w.row("late", 80, now.Add(-300*time.Millisecond), late, "pending")
+	row.Path = "/late"
+	requests = append(requests, row)
+	w.late = func() error {
+		return w.put(late, []archive.Exchange{exchange(row, archive.Message{}, archive.Message{Body: []byte("arrived"), Headers: []archive.Header{{Name: "content-type", Value: "text/plain"}}})})
+	}
+	w.burst = func() error {
+		var many []pulsestore.Request
+		at := time.Now()
+		for i := range 400 {
+			row := fullRequest(1, at.Add(time.Duration(i)*time.Microsecond))
+			row.SpanID = [8]byte{7, byte(i >> 8), byte(i), 1}
+			row.Path, row.PayloadState = fmt.Sprintf("/burst/%d", i), "filtered"
+			many = append(many, row)
+		}
+		return w.insert(many)
+	}
+	require.NoError(t, w.insert(requests, pulsestore.PayloadObject{Time: now, Key: segment, Environment: "demo", State: "sent", Opened: now, Closed: now}))
+}
+
+// fresh inserts a row that is new.
+func (w *world) fresh(path string, n byte) error {
+	row := fullRequest(n, time.Now())
+	row.Path, row.PayloadState = path, "filtered"
+	return w.insert([]pulsestore.Request{row})
+}
+
+func (w *world) row(name string, n byte, at time.Time, object, state string) pulsestore.Request {
+	row := fullRequest(n, at)
+	row.PayloadObject, row.PayloadState, row.ErrorType = object, state, ""
+	w.ids[name] = fmt.Sprintf("%x/%x", row.TraceID, row.SpanID)
+	return row
+}
+
+func exchange(row pulsestore.Request, request, response archive.Message) archive.Exchange {
+	request.Method, request.Target, request.Version = row.Method, row.Path, "1.1"
+	x := archive.Exchange{
+		TraceID: fmt.Sprintf("%x", row.TraceID), SpanID: fmt.Sprintf("%x", row.SpanID), Started: row.Time,
+		Send: row.TimingSend, Wait: row.TimingWait, Receive: row.TimingReceive,
+		Scheme: row.Scheme, ServerAddress: row.ServerAddress, ServerPort: 443, Request: request,
+	}
+	x.Request.BodySize = max(x.Request.BodySize, uint64(len(request.Body)))
+	if row.Status != 0 {
+		response.Status, response.Reason, response.Version = int(row.Status), http.StatusText(int(row.Status)), "1.1"
+		response.BodySize = max(response.BodySize, uint64(len(response.Body)))
+		x.Response = &response
+	}
+	return x
+}
+
+func (w *world) put(key string, exchanges []archive.Exchange) error {
+	packed, err := archive.NewPacker().Pack(exchanges)
+	if err != nil {
+		return err
+	}
+	return w.bucket.Put(context.Background(), objectstore.Put{Key: key, Body: packed.Bytes, Digest: base64.RawURLEncoding.EncodeToString(packed.Digest[:])})
+}

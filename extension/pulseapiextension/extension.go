@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pulseapiextension
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/collector/config/confighttp"
+	"go.opentelemetry.io/collector/config/configoptional"
+	"go.opentelemetry.io/collector/extension"
+	"go.opentelemetry.io/collector/extension/extensioncapabilities"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/qpoint-io/otelcol-qpoint/extension/pulseapiextension/internal/metadata"
+	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore/s3settings"
+	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
+)
+
+var _ extensioncapabilities.Dependent = (*apiExtension)(nil)
+
+// apiExtension owns one HTTP server and the reader behind it.
+type apiExtension struct {
+	cfg   *Config
+	set   extension.Settings
+	links metric.Int64Counter
+
+	// openReader is a seam for tests of this package that need rows no engine would return.
+	openReader func(context.Context, component.Host) (pulsestore.Reader, io.Closer, error)
+	// stdout gets the one line with the URL; a test reads it.
+	stdout io.Writer
+
+	server *http.Server
+	slots  chan struct{}
+	reader io.Closer
+	addr   net.Addr
+	done   sync.WaitGroup
+}
+
+func newExtension(set extension.Settings, cfg *Config) (*apiExtension, error) {
+	links, err := set.MeterProvider.Meter(metadata.ScopeName).Int64Counter("extension_pulse_api_payload_links",
+		metric.WithDescription("Answers to requests for a payload link, by result."), metric.WithUnit("{link}"))
+	if err != nil {
+		return nil, err
+	}
+	e := &apiExtension{cfg: cfg, set: set, links: links, stdout: os.Stdout}
+	e.openReader = e.openStore
+	return e, nil
+}
+
+// Dependencies makes the engine and the bucket start before, and stop after, this extension.
+func (e *apiExtension) Dependencies() []component.ID {
+	var ids []component.ID
+	if !e.cfg.clickHouseIsURL() {
+		ids = append(ids, e.cfg.clickHouseID())
+	}
+	if e.cfg.Storage != nil {
+		ids = append(ids, *e.cfg.Storage)
+	}
+	if e.cfg.Auth.HasValue() {
+		ids = append(ids, e.cfg.Auth.Get().Config.AuthenticatorID)
+	}
+	return ids
+}
+
+// Start opens the store and serves. When it returns nil, the page can be opened.
+func (e *apiExtension) Start(ctx context.Context, host component.Host) (err error) {
+	signer, err := e.newSigner(host)
+	if err != nil {
+		return err
+	}
+	auth, token, err := e.newAuthenticator(ctx, host)
+	if err != nil {
+		return err
+	}
+	page, err := newPage(signer.origin())
+	if err != nil {
+		return err
+	}
+	listener, err := e.cfg.ToListener(ctx)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("`endpoint` %s is in use by another process: stop it, or choose another endpoint", e.cfg.NetAddr.Endpoint)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot listen on `endpoint` %s: %w", e.cfg.NetAddr.Endpoint, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = listener.Close()
+			if e.reader != nil {
+				_ = e.reader.Close()
+				e.reader = nil
+			}
+		}
+	}()
+	reader, closer, err := e.openReader(ctx, host)
+	if err != nil {
+		return err
+	}
+	e.reader, e.addr = closer, listener.Addr()
+
+	e.slots = make(chan struct{}, maxConcurrentQueries)
+	api := &api{
+		reader: reader, environment: e.cfg.Environment, auth: auth, signer: signer, page: page, links: e.links,
+		log: e.set.Logger, audit: e.set.Logger.Named("audit"), now: time.Now,
+		slots:  e.slots,
+		cookie: sessionCookie{name: fmt.Sprintf("qpoint_session_%d", listener.Addr().(*net.TCPAddr).Port), secure: e.cfg.TLS.HasValue()},
+	}
+	// The authenticator guards /api/v1 and not the page itself, which holds no data and must load
+	// before a person can give a token; so it is taken out of the server's own chain.
+	server := e.cfg.ServerConfig
+	server.Auth = configoptional.None[confighttp.AuthConfig]()
+	if e.server, err = server.ToServer(ctx, host.GetExtensions(), e.set.TelemetrySettings, api.handler()); err != nil {
+		return err
+	}
+	srv := e.server
+	e.done.Go(func() {
+		if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			componentstatus.ReportStatus(host, componentstatus.NewFatalErrorEvent(fmt.Errorf("cannot serve `endpoint` %s: %w", e.cfg.NetAddr.Endpoint, err)))
+		}
+	})
+	e.announce(token)
+	return nil
+}
+
+// announce prints the URL once on standard output. The token goes into the fragment, which a
+// browser never sends, and never into the log.
+func (e *apiExtension) announce(token string) {
+	scheme := "http"
+	if e.cfg.TLS.HasValue() {
+		scheme = "https"
+	}
+	url := scheme + "://" + e.addr.String() + "/"
+	e.set.Logger.Info("Pulse is ready. Standard output shows the URL to open.")
+	if token != "" {
+		url += "#token=" + token
+	}
+	_, _ = fmt.Fprintln(e.stdout, "Pulse: "+url)
+}
+
+// Shutdown stops serving, waits for the requests in flight and closes the store.
+func (e *apiExtension) Shutdown(ctx context.Context) error {
+	var errs []error
+	if e.server != nil {
+		if err := e.server.Shutdown(ctx); err != nil {
+			errs = append(errs, err, e.server.Close())
+		}
+		e.server = nil
+	}
+	e.done.Wait()
+	if e.reader != nil {
+		errs = append(errs, e.reader.Close())
+		e.reader = nil
+	}
+	return errors.Join(errs...)
+}
+
+// newSigner finds the bucket. Without one, the API has metadata only and says so.
+func (e *apiExtension) newSigner(host component.Host) (*signer, error) {
+	switch {
+	case e.cfg.S3 != nil:
+		return newSigner(e.cfg.S3.settings, e.cfg.Prefix)
+	case e.cfg.Storage != nil:
+		ext, ok := host.GetExtensions()[*e.cfg.Storage]
+		if !ok {
+			return nil, fmt.Errorf("`storage` names %s, which is not among the service's extensions: add it to `service::extensions`", e.cfg.Storage)
+		}
+		storage, ok := ext.(s3settings.Storage)
+		if !ok {
+			return nil, fmt.Errorf("`storage` names %s, which does not serve a bucket: use an extension such as local_s3", e.cfg.Storage)
+		}
+		return newSigner(storage.S3Settings, e.cfg.Prefix)
+	}
+	return nil, nil
+}

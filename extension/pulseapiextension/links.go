@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pulseapiextension
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.uber.org/zap"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/objectkey"
+	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore/s3settings"
+	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+)
+
+// linkLifetime is how long a payload link works. A link cannot be revoked, so it is short.
+const linkLifetime = 60 * time.Second
+
+// signer makes links that let their bearer read one object. It cannot read one itself: it holds
+// a signer and no client.
+type signer struct {
+	// settings is asked for every link, because a bucket's extension may change its credentials.
+	settings func() s3settings.Settings
+	prefix   string
+	base     *url.URL // of the bucket
+}
+
+func newSigner(settings func() s3settings.Settings, prefix string) (*signer, error) {
+	s := settings()
+	if s.Bucket == "" || s.AccessKey == "" || s.SecretKey == "" {
+		return nil, errors.New("the bucket that `storage` or `s3` names has no name or no credentials: payload links cannot be signed")
+	}
+	base, err := bucketURL(s)
+	if err != nil {
+		return nil, err
+	}
+	return &signer{settings: settings, prefix: prefix, base: base}, nil
+}
+
+func bucketURL(s s3settings.Settings) (*url.URL, error) {
+	endpoint := s.Endpoint
+	if endpoint == "" {
+		endpoint = "https://s3." + s.Region + ".amazonaws.com"
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Host == "" {
+		return nil, fmt.Errorf("the endpoint of the bucket is not a URL: %q", endpoint)
+	}
+	u.Path = "/"
+	if s.PathStyle {
+		u.Path += s.Bucket + "/"
+	} else {
+		u.Host = s.Bucket + "." + u.Host
+	}
+	return u, nil
+}
+
+// origin is what the page may connect to beside itself; "" without a bucket.
+func (s *signer) origin() string {
+	if s == nil {
+		return ""
+	}
+	return s.base.Scheme + "://" + s.base.Host
+}
+
+func (s *signer) bucket() string { return s.settings().Bucket }
+
+// link signs a GET of the object with the given key, without its prefix.
+func (s *signer) link(ctx context.Context, key string, now time.Time) (string, error) {
+	set := s.settings()
+	u := *s.base
+	u.Path += s.prefix + key
+	u.RawPath = escapePath(u.Path)
+	u.RawQuery = url.Values{"X-Amz-Expires": {strconv.Itoa(int(linkLifetime / time.Second))}}.Encode()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return "", err
+	}
+	// In the query, not in headers: a request without headers of its own needs no CORS preflight.
+	signed, _, err := v4.NewSigner().PresignHTTP(ctx,
+		aws.Credentials{AccessKeyID: string(set.AccessKey), SecretAccessKey: string(set.SecretKey)},
+		r, "UNSIGNED-PAYLOAD", "s3", set.Region, now,
+		func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
+	return signed, err
+}
+
+// escapePath escapes as S3 signatures want it: everything but unreserved characters and '/'
+// (net/url leaves more as it is, and the signature would not match).
+func escapePath(path string) string {
+	var b strings.Builder
+	for _, c := range []byte(path) {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~/", c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}
+
+type linkRequest struct {
+	TraceID string `json:"trace_id"`
+	SpanID  string `json:"span_id"`
+}
+
+type linkAnswer struct {
+	URL       string `json:"url"`
+	ExpiresAt string `json:"expires_at"`
+	Bucket    string `json:"bucket"`
+	Key       string `json:"key"` // with the prefix
+	Entry     string `json:"entry"`
+}
+
+// postPayloadLink gives out a link to the object of one exchange. The caller names the exchange
+// and never a key; the audit line is written before the link leaves.
+func (a *api) postPayloadLink(r *http.Request) (any, error) {
+	var body linkRequest
+	if err := decodeBody(r, &body); err != nil {
+		return nil, err
+	}
+	trace, err := parseTraceID(body.TraceID)
+	if err != nil {
+		return nil, err
+	}
+	span, err := parseSpanID(body.SpanID)
+	if err != nil {
+		return nil, err
+	}
+	key, reason, err := a.payloadKey(r.Context(), trace, span)
+	if err != nil {
+		a.auditLink(r, body, "", "refused", reason)
+		return nil, err
+	}
+	link, err := a.signer.link(r.Context(), key, a.now())
+	if err != nil {
+		a.auditLink(r, body, key, "refused", "signer")
+		return nil, fmt.Errorf("cannot sign a payload link: %w", err)
+	}
+	a.auditLink(r, body, key, "issued", "")
+	return linkAnswer{
+		URL: link, ExpiresAt: timeText(a.now().Add(linkLifetime)),
+		Bucket: a.signer.bucket(), Key: a.signer.prefix + key, Entry: body.SpanID + ".har",
+	}, nil
+}
+
+// payloadKey returns the key of the object that holds the exchange, or why there is none.
+func (a *api) payloadKey(ctx context.Context, trace [16]byte, span [8]byte) (key, reason string, err error) {
+	row, objects, err := a.request(ctx, trace, span)
+	if err != nil {
+		reason = "store_unavailable"
+		var p *problem
+		if errors.As(err, &p) {
+			reason = p.Code
+		}
+		return "", reason, err
+	}
+	state, reason := payloadState(row, objects, a.now())
+	kept := state == semantic.PayloadSent || state == semantic.PayloadPending || state == semantic.PayloadTruncated ||
+		// Without a receipt nobody knows; the bucket does.
+		state == semantic.PayloadLost && reason == reasonNoReceipt
+	switch {
+	case a.signer == nil:
+		return "", "no_bucket", fail(http.StatusNotFound, "no_bucket", "this Pulse knows no bucket: set `storage` or `s3` of `pulse_api`")
+	case !kept || row.PayloadObject == "":
+		p := fail(http.StatusNotFound, "payload_"+nonEmpty(state, "none"), "the payload of this request is not in the bucket")
+		p.Reason = reason
+		return "", p.Code, p
+	case objectkey.Validate(row.PayloadObject) != nil:
+		// Rows come from other hosts: what is not shaped as our keys is never signed.
+		return "", "bad_key", fail(http.StatusNotFound, "bad_key", "the stored object key is not one that qpoint_s3 writes")
+	}
+	return row.PayloadObject, "", nil
+}
+
+func nonEmpty(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+// auditLink says who asked for which payload and what came of it. The key is hashed: with it and
+// a leaked log, nobody should find the object faster.
+func (a *api) auditLink(r *http.Request, body linkRequest, key, result, reason string) {
+	fields := []zap.Field{
+		zap.String("who", a.auth.who(r.Context())), zap.String("from", r.RemoteAddr),
+		zap.String("trace_id", body.TraceID), zap.String("span_id", body.SpanID), zap.String("result", result),
+	}
+	if key != "" {
+		sum := sha256.Sum256([]byte(key))
+		fields = append(fields, zap.String("key_sha256", hex.EncodeToString(sum[:])))
+	}
+	if reason != "" {
+		fields = append(fields, zap.String("reason", reason))
+	}
+	a.audit.Info("payload link", fields...)
+	a.links.Add(r.Context(), 1, metric.WithAttributes(attribute.String("result", result)))
+}

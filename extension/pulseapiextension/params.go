@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pulseapiextension
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"hash/fnv"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
+)
+
+const (
+	defaultLimit = 100
+	maxLimit     = 1000
+	defaultRange = 24 * time.Hour
+	maxFilter    = 512 // bytes of one filter value
+)
+
+// params are the query parameters of one request: each known, given once, and valid UTF-8.
+type params map[string]string
+
+func parseParams(values url.Values, known []string) (params, error) {
+	p := params{}
+	for name, v := range values {
+		switch {
+		case !slices.Contains(known, name):
+			return nil, fail(http.StatusBadRequest, "unknown_parameter", fmt.Sprintf("%q is not a parameter of this route: see /api/v1/openapi.yaml", name))
+		case len(v) != 1:
+			return nil, badParam(name, "is given more than once")
+		case len(v[0]) > maxFilter || !utf8.ValidString(v[0]):
+			return nil, badParam(name, fmt.Sprintf("is longer than %d bytes, or not UTF-8", maxFilter))
+		}
+		p[name] = v[0]
+	}
+	return p, nil
+}
+
+func badParam(name, what string) *problem {
+	return fail(http.StatusBadRequest, "bad_parameter", fmt.Sprintf("parameter %q %s", name, what))
+}
+
+// span returns the half-open time range [from, to); the last 24 hours when neither is given.
+func (p params) span(now time.Time) (from, to time.Time, err error) {
+	if to, err = p.time("to", now); err != nil {
+		return from, to, err
+	}
+	if from, err = p.time("from", to.Add(-defaultRange)); err != nil {
+		return from, to, err
+	}
+	if !from.Before(to) {
+		return from, to, badParam("from", "is not before \"to\"")
+	}
+	return from, to, nil
+}
+
+func (p params) time(name string, def time.Time) (time.Time, error) {
+	s, ok := p[name]
+	if !ok {
+		return def.UTC(), nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	// The store counts nanoseconds in 64 bits.
+	if err != nil || t.Year() < 1970 || t.Year() > 2200 {
+		return t, badParam(name, "is not an RFC 3339 time such as 2026-01-31T12:00:00Z, between 1970 and 2200")
+	}
+	return t.UTC(), nil
+}
+
+func (p params) int(name string, def, low, high int) (int, error) {
+	s, ok := p[name]
+	if !ok {
+		return def, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < low || n > high {
+		return 0, badParam(name, fmt.Sprintf("is not a number from %d to %d", low, high))
+	}
+	return n, nil
+}
+
+// connection is a connection id of 16 hex digits; 0 when it is not given.
+func (p params) connection() (uint64, error) {
+	s, ok := p["connection"]
+	if !ok {
+		return 0, nil
+	}
+	id, err := strconv.ParseUint(s, 16, 64)
+	if err != nil || len(s) != 16 || id == 0 {
+		return 0, badParam("connection", "is not an id of 16 hex digits")
+	}
+	return id, nil
+}
+
+var requestParams = []string{"from", "to", "limit", "cursor", "server", "method", "status_min", "status_max", "executable", "path", "connection"}
+
+// requestQuery turns parameters into the typed question; the store never sees text of a client as SQL.
+func requestQuery(values url.Values, environment string, now time.Time) (q pulsestore.RequestQuery, err error) {
+	p, err := parseParams(values, requestParams)
+	if err != nil {
+		return q, err
+	}
+	q = pulsestore.RequestQuery{
+		Environment: environment, ServerAddress: p["server"], Method: p["method"], Executable: p["executable"], PathContains: p["path"],
+	}
+	if q.From, q.To, err = p.span(now); err != nil {
+		return q, err
+	}
+	if q.Limit, err = p.int("limit", defaultLimit, 1, maxLimit); err != nil {
+		return q, err
+	}
+	low, err := p.int("status_min", 0, 1, 999)
+	if err != nil {
+		return q, err
+	}
+	high, err := p.int("status_max", 0, 1, 999)
+	if err != nil {
+		return q, err
+	}
+	q.StatusMin, q.StatusMax = uint16(low), uint16(high)
+	if q.ConnectionID, err = p.connection(); err != nil {
+		return q, err
+	}
+	if s, ok := p["cursor"]; ok {
+		if q.After, err = decodeCursor(s, q); err != nil {
+			return q, err
+		}
+	}
+	return q, nil
+}
+
+// A cursor is the position after a row (8 bytes of Unix nanoseconds, 8 bytes of span id) and a
+// hash of the filters it belongs to, so that it cannot be continued with other ones.
+const cursorLen = 8 + 8 + 4
+
+func encodeCursor(c *pulsestore.Cursor, q pulsestore.RequestQuery) string {
+	b := binary.BigEndian.AppendUint64(nil, uint64(c.Time.UnixNano()))
+	b = append(b, c.SpanID[:]...)
+	b = binary.BigEndian.AppendUint32(b, filterHash(q))
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+func decodeCursor(s string, q pulsestore.RequestQuery) (*pulsestore.Cursor, error) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	if err != nil || len(b) != cursorLen {
+		return nil, badParam("cursor", "was not given out by this API")
+	}
+	if binary.BigEndian.Uint32(b[16:]) != filterHash(q) {
+		return nil, badParam("cursor", "belongs to other filters: start again without it")
+	}
+	c := &pulsestore.Cursor{Time: time.Unix(0, int64(binary.BigEndian.Uint64(b))).UTC()}
+	copy(c.SpanID[:], b[8:16])
+	return c, nil
+}
+
+// filterHash leaves the time range out: a page that follows live data moves it.
+func filterHash(q pulsestore.RequestQuery) uint32 {
+	h := fnv.New32a()
+	_, _ = fmt.Fprintf(h, "%q %d %q %q %d %d %q %q", q.Environment, q.ConnectionID, q.ServerAddress, q.Method, q.StatusMin, q.StatusMax, q.Executable, q.PathContains)
+	return h.Sum32()
+}
+
+func parseTraceID(s string) (id [16]byte, err error) {
+	err = parseID(id[:], "trace_id", s)
+	return id, err
+}
+
+func parseSpanID(s string) (id [8]byte, err error) {
+	err = parseID(id[:], "span_id", s)
+	return id, err
+}
+
+// parseID reads lower-case hex that is not all zero (W3C Trace Context).
+func parseID(into []byte, name, s string) error {
+	if len(s) == hex.EncodedLen(len(into)) && s == strings.ToLower(s) && strings.Trim(s, "0") != "" {
+		if _, err := hex.Decode(into, []byte(s)); err == nil {
+			return nil
+		}
+	}
+	return badParam(name, fmt.Sprintf("is not an id of %d hex digits", hex.EncodedLen(len(into))))
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pulseapiextension
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
+	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+)
+
+const (
+	// receiptTimeout is how long a segment may take until it counts as lost.
+	receiptTimeout = 60 * time.Second
+	// reasonNoReceipt says that no segment record ever arrived.
+	reasonNoReceipt = "no_receipt"
+)
+
+type requestJSON struct {
+	Time             string      `json:"time"`
+	TraceID          string      `json:"trace_id"`
+	SpanID           string      `json:"span_id"`
+	ParentSpanID     string      `json:"parent_span_id,omitempty"`
+	Kind             string      `json:"kind"`
+	Environment      string      `json:"environment"`
+	ServiceName      string      `json:"service_name"`
+	HostID           string      `json:"host_id,omitempty"`
+	HostName         string      `json:"host_name,omitempty"`
+	PID              uint32      `json:"pid,omitempty"`
+	Executable       string      `json:"executable,omitempty"`
+	User             string      `json:"user,omitempty"`
+	ContainerID      string      `json:"container_id,omitempty"`
+	PodUID           string      `json:"pod_uid,omitempty"`
+	ConnectionID     string      `json:"connection_id,omitempty"`
+	ExchangeSequence uint32      `json:"exchange_sequence"`
+	Method           string      `json:"method"`
+	Scheme           string      `json:"scheme"`
+	ServerAddress    string      `json:"server_address"`
+	ServerPort       uint16      `json:"server_port,omitempty"`
+	ClientAddress    string      `json:"client_address,omitempty"`
+	ClientPort       uint16      `json:"client_port,omitempty"`
+	PeerAddress      string      `json:"peer_address,omitempty"`
+	PeerPort         uint16      `json:"peer_port,omitempty"`
+	Path             string      `json:"path"`
+	Template         string      `json:"template,omitempty"`
+	Query            string      `json:"query,omitempty"`
+	Status           uint16      `json:"status,omitempty"`
+	ErrorType        string      `json:"error_type,omitempty"`
+	ProtocolVersion  string      `json:"protocol_version,omitempty"`
+	TLSVersion       string      `json:"tls_version,omitempty"`
+	TLSCipher        string      `json:"tls_cipher,omitempty"`
+	Duration         int64       `json:"duration_ns"`
+	TimingSend       int64       `json:"timing_send_ns,omitempty"`
+	TimingWait       int64       `json:"timing_wait_ns,omitempty"`
+	TimingReceive    int64       `json:"timing_receive_ns,omitempty"`
+	RequestBodySize  uint64      `json:"request_body_size"`
+	ResponseBodySize uint64      `json:"response_body_size"`
+	Payload          payloadJSON `json:"payload"`
+}
+
+type payloadJSON struct {
+	State   string `json:"state"`
+	Reason  string `json:"reason,omitempty"`
+	Object  string `json:"object,omitempty"` // without the prefix
+	Visible bool   `json:"visible"`
+}
+
+type requestsAnswer struct {
+	Requests   []requestJSON `json:"requests"`
+	NextCursor string        `json:"next_cursor,omitempty"`
+}
+
+func (a *api) getRequests(r *http.Request) (any, error) {
+	q, err := requestQuery(r.URL.Query(), a.environment, a.now())
+	if err != nil {
+		return nil, err
+	}
+	answer := requestsAnswer{Requests: []requestJSON{}}
+	err = a.query(r.Context(), func(ctx context.Context) error {
+		rows, next, err := a.reader.Requests(ctx, q)
+		if err != nil {
+			return err
+		}
+		if next != nil {
+			answer.NextCursor = encodeCursor(next, q)
+		}
+		objects, err := a.receipts(ctx, rows)
+		if err != nil {
+			return err
+		}
+		for i := range rows {
+			answer.Requests = append(answer.Requests, requestView(&rows[i], objects, a.now()))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+func (a *api) getRequest(r *http.Request) (any, error) {
+	if _, err := parseParams(r.URL.Query(), nil); err != nil {
+		return nil, err
+	}
+	trace, err := parseTraceID(r.PathValue("trace"))
+	if err != nil {
+		return nil, err
+	}
+	span, err := parseSpanID(r.PathValue("span"))
+	if err != nil {
+		return nil, err
+	}
+	row, objects, err := a.request(r.Context(), trace, span)
+	if err != nil {
+		return nil, err
+	}
+	return requestView(row, objects, a.now()), nil
+}
+
+// request returns one row and the receipt of its segment, or the problem that there is none.
+func (a *api) request(ctx context.Context, trace [16]byte, span [8]byte) (row *pulsestore.Request, objects map[string]pulsestore.PayloadObject, err error) {
+	err = a.query(ctx, func(ctx context.Context) error {
+		if row, err = a.reader.Request(ctx, a.environment, trace, span); err != nil {
+			return err
+		}
+		if row == nil {
+			return fail(http.StatusNotFound, "not_found", "there is no request with this trace and span id: it may be older than the store keeps rows, or not have arrived yet")
+		}
+		objects, err = a.receipts(ctx, []pulsestore.Request{*row})
+		return err
+	})
+	return row, objects, err
+}
+
+// receipts asks once for the segments of all rows.
+func (a *api) receipts(ctx context.Context, rows []pulsestore.Request) (map[string]pulsestore.PayloadObject, error) {
+	seen := map[string]bool{}
+	var keys []string
+	for i := range rows {
+		if key := rows[i].PayloadObject; key != "" && awaitsReceipt(rows[i].PayloadState) && !seen[key] {
+			seen[key] = true
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	return a.reader.PayloadObjects(ctx, keys)
+}
+
+// awaitsReceipt reports whether a state can still change with the segment's record.
+func awaitsReceipt(state string) bool {
+	return state == semantic.PayloadPending || state == semantic.PayloadTruncated
+}
+
+// payloadState is what is known now of a payload that was on its way when its span was written.
+func payloadState(row *pulsestore.Request, objects map[string]pulsestore.PayloadObject, now time.Time) (state, reason string) {
+	if !awaitsReceipt(row.PayloadState) {
+		return row.PayloadState, row.PayloadReason
+	}
+	object, ok := objects[row.PayloadObject]
+	switch {
+	case ok && object.State == semantic.PayloadLost:
+		return semantic.PayloadLost, object.Reason
+	case row.PayloadState == semantic.PayloadTruncated:
+		return row.PayloadState, row.PayloadReason
+	case ok:
+		return semantic.PayloadSent, ""
+	case now.Sub(row.Time.Add(row.Duration)) > receiptTimeout:
+		return semantic.PayloadLost, reasonNoReceipt
+	}
+	return semantic.PayloadPending, row.PayloadReason
+}
+
+func requestView(row *pulsestore.Request, objects map[string]pulsestore.PayloadObject, now time.Time) requestJSON {
+	v := requestJSON{
+		Time: timeText(row.Time), TraceID: hex.EncodeToString(row.TraceID[:]), SpanID: hex.EncodeToString(row.SpanID[:]),
+		Kind: row.Kind, Environment: row.Environment, ServiceName: row.ServiceName,
+		HostID: row.HostID, HostName: row.HostName, PID: row.PID, Executable: row.Executable, User: row.User,
+		ContainerID: row.ContainerID, PodUID: row.PodUID, ConnectionID: connectionText(row.ConnectionID), ExchangeSequence: row.ExchangeSequence,
+		Method: row.Method, Scheme: row.Scheme, ServerAddress: row.ServerAddress, ServerPort: row.ServerPort,
+		ClientAddress: addrText(row.ClientAddress), ClientPort: row.ClientPort,
+		PeerAddress: addrText(row.PeerAddress), PeerPort: row.PeerPort,
+		Path: row.Path, Template: row.Template, Query: row.Query, Status: row.Status, ErrorType: row.ErrorType,
+		ProtocolVersion: row.ProtocolVersion, TLSVersion: row.TLSVersion, TLSCipher: row.TLSCipher,
+		Duration: int64(row.Duration), TimingSend: int64(row.TimingSend), TimingWait: int64(row.TimingWait), TimingReceive: int64(row.TimingReceive),
+		RequestBodySize: row.RequestBodySize, ResponseBodySize: row.ResponseBodySize,
+		Payload: payloadJSON{Object: row.PayloadObject, Visible: row.PayloadVisible},
+	}
+	if row.ParentSpanID != [8]byte{} {
+		v.ParentSpanID = hex.EncodeToString(row.ParentSpanID[:])
+	}
+	v.Payload.State, v.Payload.Reason = payloadState(row, objects, now)
+	return v
+}
+
+// timeText is RFC 3339 in UTC with all nine digits, so that text sorts as time.
+func timeText(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000000Z") }
+
+func connectionText(id uint64) string {
+	if id == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%016x", id)
+}
+
+func addrText(a netip.Addr) string {
+	if !a.IsValid() || a.IsUnspecified() {
+		return ""
+	}
+	return a.Unmap().String()
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package archive
+
+import (
+	"archive/zip"
+	"bytes"
+	"compress/flate"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"iter"
+	"strconv"
+	"time"
+)
+
+// Extension ends the name of every file in an archive.
+const Extension = ".har"
+
+// Packer makes archives and keeps its buffers for the next one. It is not safe for concurrent use.
+type Packer struct {
+	out, har, deflated bytes.Buffer
+	enc                *json.Encoder
+	fw                 *flate.Writer
+	names              map[string]int
+}
+
+// Archive is a packed segment. Bytes is valid until the Packer is used again.
+type Archive struct {
+	Bytes []byte
+	// Uncompressed is the size of all files before compression, in bytes.
+	Uncompressed int64
+	// Digest is the SHA-256 of the names and contents of the files, before compression: equal
+	// content has an equal digest, whatever compressed it.
+	Digest [sha256.Size]byte
+}
+
+// NewPacker returns an empty Packer.
+func NewPacker() *Packer {
+	p := &Packer{names: map[string]int{}}
+	p.enc = json.NewEncoder(&p.har)
+	p.enc.SetEscapeHTML(false)
+	// The fastest level: packing runs on the watched host, and text still shrinks about as well.
+	p.fw, _ = flate.NewWriter(&p.deflated, flate.BestSpeed) // fails only for a level that does not exist
+	return p
+}
+
+// Pack makes a ZIP file of the exchanges, in their order, taking one at a time. The same exchanges give the same bytes.
+// A file is named by its exchange's span id; if a span id comes again, a number follows it.
+func (p *Packer) Pack(exchanges iter.Seq[Exchange]) (Archive, error) {
+	p.out.Reset()
+	clear(p.names)
+	zw := zip.NewWriter(&p.out)
+	digest := sha256.New()
+	var total int64
+	for x := range exchanges {
+		n, err := p.add(zw, digest, &x)
+		if err != nil {
+			return Archive{}, fmt.Errorf("pack exchange %s: %w", x.SpanID, err)
+		}
+		total += n
+	}
+	if err := zw.Close(); err != nil {
+		return Archive{}, fmt.Errorf("pack: %w", err)
+	}
+	a := Archive{Bytes: p.out.Bytes(), Uncompressed: total}
+	digest.Sum(a.Digest[:0])
+	return a, nil
+}
+
+// add deflates the exchange before its header is written, so that the local header carries the
+// sizes: one range request for an entry then needs nothing else.
+func (p *Packer) add(zw *zip.Writer, digest hash.Hash, x *Exchange) (int64, error) {
+	p.har.Reset()
+	if err := p.enc.Encode(toHAR(x)); err != nil {
+		return 0, err
+	}
+	p.deflated.Reset()
+	p.fw.Reset(&p.deflated)
+	if _, err := p.fw.Write(p.har.Bytes()); err != nil {
+		return 0, err
+	}
+	if err := p.fw.Close(); err != nil {
+		return 0, err
+	}
+
+	name := p.name(x.SpanID)
+	date, clock := dosTime(x.Started)
+	fh := &zip.FileHeader{
+		Name:               name,
+		Method:             zip.Deflate,
+		ModifiedDate:       date,  //nolint:staticcheck // CreateRaw does not derive them from Modified
+		ModifiedTime:       clock, //nolint:staticcheck // as above
+		CRC32:              crc32.ChecksumIEEE(p.har.Bytes()),
+		CompressedSize64:   uint64(p.deflated.Len()),
+		UncompressedSize64: uint64(p.har.Len()),
+	}
+	fh.SetMode(0o600)
+	w, err := zw.CreateRaw(fh)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := w.Write(p.deflated.Bytes()); err != nil {
+		return 0, err
+	}
+	// Name and content are separated by their lengths, so that no two lists of files collide.
+	fmt.Fprintf(digest, "%d %s %d ", len(name), name, p.har.Len())
+	digest.Write(p.har.Bytes())
+	return int64(p.har.Len()), nil
+}
+
+func (p *Packer) name(spanID string) string {
+	p.names[spanID]++
+	if n := p.names[spanID]; n > 1 {
+		return spanID + "." + strconv.Itoa(n) + Extension
+	}
+	return spanID + Extension
+}
+
+// dosTime is MS-DOS date and time in UTC, the fields of a ZIP header. It cannot say more than
+// even seconds from 1980 to 2107.
+func dosTime(t time.Time) (date, clock uint16) {
+	t = t.UTC()
+	if t.Year() < 1980 || t.Year() > 2107 {
+		return 1<<5 | 1, 0
+	}
+	date = uint16(t.Day() + int(t.Month())<<5 + (t.Year()-1980)<<9)
+	clock = uint16(t.Second()/2 + t.Minute()<<5 + t.Hour()<<11)
+	return date, clock
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package objectstore is the small part of S3 that storing payload segments needs, with errors
+// that say what to do about them.
+package objectstore
+
+import "context"
+
+// Object is what is known of a stored object without reading it.
+type Object struct {
+	// Size is in bytes.
+	Size int64
+	// ETag is as the server gives it, quotes included.
+	ETag string
+	// Digest is the value that Put was given, or "" for an object that was not stored by Put.
+	Digest string
+}
+
+// Put describes an object to store.
+type Put struct {
+	Key  string
+	Body []byte
+	// Digest is a checksum of what the object holds. It is stored with the object, so that the
+	// same content can be told from other content without reading either.
+	Digest string
+}
+
+// Provider stores objects in one bucket. Its errors are of type *Error.
+type Provider interface {
+	// CheckBucket returns nil when the bucket exists and the credentials may use it.
+	CheckBucket(ctx context.Context) error
+	// Put stores an object under a key that is free. If the key is taken the error's class is
+	// Exists and the object that is there stays as it is.
+	Put(ctx context.Context, put Put) error
+	// Head returns what is known of the object under key.
+	Head(ctx context.Context, key string) (Object, error)
+}

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package pulsestore_test
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/extension/extensiontest"
+	"go.uber.org/goleak"
+
+	"github.com/qpoint-io/otelcol-qpoint/extension/localclickhouseextension"
+	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// engine starts the embedded ClickHouse for one test.
+func engine(t testing.TB) *clickhouse.Options {
+	t.Helper()
+	factory := localclickhouseextension.NewFactory()
+	cfg := factory.CreateDefaultConfig().(*localclickhouseextension.Config)
+	cfg.DataDir = t.TempDir()
+	ext, err := factory.Create(context.Background(), extensiontest.NewNopSettings(factory.Type()), cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, ext.Shutdown(context.Background())) })
+	if err := ext.Start(context.Background(), componenttest.NewNopHost()); err != nil {
+		if strings.Contains(err.Error(), "libchdb (the embedded ClickHouse) was not found") && os.Getenv("CI") != "true" {
+			t.Skip(err)
+		}
+		t.Fatal(err)
+	}
+	return ext.(pulsestore.Engine).ClickHouseOptions()
+}
+
+func openStore(t testing.TB, opts *clickhouse.Options) *pulsestore.Store {
+	t.Helper()
+	s, err := pulsestore.Open(opts, "qpoint")
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, s.Close()) })
+	return s
+}
+
+func newStore(t testing.TB) *pulsestore.Store {
+	t.Helper()
+	s := openStore(t, engine(t))
+	require.NoError(t, s.Migrate(context.Background(), pulsestore.SchemaOptions{TTL: 30 * 24 * time.Hour}))
+	return s
+}
+
+// base is a recent time with nanoseconds, as TTL would drop an old one.
+var base = time.Now().Add(-time.Hour).UTC().Truncate(time.Second).Add(123456789)
+
+// request has a different value in every field, so that a column that is swapped shows.
+func request(n int) pulsestore.Request {
+	r := pulsestore.Request{
+		Time: base.Add(time.Duration(n) * time.Millisecond), Kind: "client", Environment: "production", ServiceName: "shop", HostID: "host-1", HostName: "h1",
+		PID: 4242, Executable: "/usr/bin/curl", User: "www", ContainerID: "c0ffee", PodUID: "pod-1", ConnectionID: 1<<63 + uint64(n%10), ExchangeSequence: 7,
+		Method: "GET", Scheme: "https", ServerAddress: fmt.Sprintf("api%d.example.com", n%3), ServerPort: 443, ClientAddress: netip.MustParseAddr("10.1.2.3"),
+		ClientPort: 50123, PeerAddress: netip.MustParseAddr("2001:db8::1"), PeerPort: 8443, Path: fmt.Sprintf("/items/{id}/%d", n), Template: "/items/{id}/{n}", Query: "a=&b=",
+		Status: uint16(200 + n%5*100), ErrorType: "e", ProtocolVersion: "1.1", TLSVersion: "1.3", TLSCipher: "TLS_AES_128_GCM_SHA256", Duration: 1111 * time.Microsecond,
+		TimingSend: 11 * time.Microsecond, TimingWait: 22 * time.Microsecond, TimingReceive: 33 * time.Microsecond, RequestBodySize: 5, ResponseBodySize: 1 << 40,
+		PayloadState: "pending", PayloadReason: "r", PayloadObject: "2026/01/01/00/h/01.zip", PayloadVisible: true,
+	}
+	binary.BigEndian.PutUint64(r.TraceID[8:], uint64(n))
+	binary.BigEndian.PutUint64(r.SpanID[:], uint64(n)|1<<60)
+	binary.BigEndian.PutUint64(r.ParentSpanID[:], uint64(n)|1<<61)
+	return r
+}
+
+func connection(id uint64, sequence uint32) pulsestore.Connection {
+	return pulsestore.Connection{
+		Time: base.Add(time.Duration(sequence) * time.Second), Start: base.Add(time.Duration(id) * time.Millisecond), ConnectionID: id, Sequence: sequence, State: "established",
+		Role: "client", CloseReason: "fin", Environment: "production", ServiceName: "shop", HostID: "host-1", HostName: "h1", PID: 4242, Executable: "/usr/bin/curl",
+		User: "www", ContainerID: "c0ffee", PodUID: "pod-1", LocalAddress: netip.MustParseAddr("10.1.2.3"), LocalPort: 50123, PeerAddress: netip.MustParseAddr("2001:db8::1"),
+		PeerPort: 443, ServerAddress: "api.example.com", Protocol: "http", ProtocolVersion: "1.1", TLSVersion: "1.3", TLSCipher: "c", TLSNextProtocol: "http/1.1",
+		SentBytes: 1, ReceivedBytes: 2, SentPackets: 3, ReceivedPackets: 4, Retransmits: 5, RTT: 6 * time.Millisecond, Duration: 7 * time.Second, Requests: 8,
+		Visibility: "visible", Reason: "why",
+	}
+}
+
+func object(key, state string, at time.Time) pulsestore.PayloadObject {
+	return pulsestore.PayloadObject{Time: at, Key: key, Environment: "production", HostID: "h", State: state, Reason: "r", Entries: 3, Bytes: 4, Opened: base, Closed: base.Add(time.Second)}
+}
+
+func TestRoundTrip(t *testing.T) {
+	s := newStore(t)
+	ctx := context.Background()
+	rows := pulsestore.NewRows()
+	want := make([]pulsestore.Request, 25)
+	for n := range want {
+		want[n] = request(n)
+		rows.AddRequest(&want[n])
+	}
+	bare := pulsestore.Request{Time: base.Add(-time.Minute), TraceID: [16]byte{1}, SpanID: [8]byte{1}}
+	rows.AddRequest(&bare)
+	old, newer := connection(1, 0), connection(1, 2)
+	newer.State = "closed"
+	other := connection(2, 0)
+	for _, c := range []*pulsestore.Connection{&newer, &old, &other} {
+		rows.AddConnection(c)
+	}
+	lost, sent := object("k1", "lost", base), object("k1", "sent", base.Add(time.Second))
+	rows.AddPayloadObject(&sent)
+	rows.AddPayloadObject(&lost)
+	require.NoError(t, s.Insert(ctx, rows))
+	assert.Equal(t, map[string]int{"requests": 26, "connections": 3, "payload_objects": 2}, rows.Counts())
+
+	one, err := s.Request(ctx, "production", want[3].TraceID, want[3].SpanID)
+	require.NoError(t, err)
+	assert.Equal(t, &want[3], one)
+	none, err := s.Request(ctx, "staging", want[3].TraceID, want[3].SpanID)
+	require.NoError(t, err)
+	assert.Nil(t, none)
+	one, err = s.Request(ctx, "", bare.TraceID, bare.SpanID)
+	require.NoError(t, err)
+	assert.Equal(t, &bare, one, "zero values must come back as such")
+
+	// Pages, newest first, without a gap or a repetition.
+	q := pulsestore.RequestQuery{Environment: "production", From: base, To: base.Add(time.Hour), Limit: 10}
+	var got []pulsestore.Request
+	for pages := 1; ; pages++ {
+		page, next, err := s.Requests(ctx, q)
+		require.NoError(t, err)
+		got = append(got, page...)
+		if next == nil {
+			assert.Equal(t, 3, pages)
+			break
+		}
+		q.After = next
+	}
+	require.Len(t, got, 25)
+	for i := range got {
+		assert.Equal(t, want[24-i], got[i])
+	}
+
+	connections, err := s.Connections(ctx, pulsestore.ConnectionQuery{Limit: 10})
+	require.NoError(t, err)
+	assert.Equal(t, []pulsestore.Connection{other, newer}, connections)
+	connections, err = s.Connections(ctx, pulsestore.ConnectionQuery{Limit: 10, ConnectionID: 1, From: base, To: base.Add(time.Minute)})
+	require.NoError(t, err)
+	assert.Equal(t, []pulsestore.Connection{newer}, connections)
+
+	objects, err := s.PayloadObjects(ctx, []string{"k1", "missing"})
+	require.NoError(t, err)
+	assert.Equal(t, map[string]pulsestore.PayloadObject{"k1": sent}, objects)
+	objects, err = s.PayloadObjects(ctx, nil)
+	require.NoError(t, err)
+	assert.Empty(t, objects)
+}
+
+func TestFilters(t *testing.T) {
+	s := newStore(t)
+	ctx := context.Background()
+	rows := pulsestore.NewRows()
+	for n := range 100 {
+		r := request(n)
+		if n == 42 {
+			r.Path, r.Executable, r.Method = "/it's\t\\n {x:String} 'q' ü", "/usr/bin/python3", "POST"
+		}
+		rows.AddRequest(&r)
+	}
+	require.NoError(t, s.Insert(ctx, rows))
+	for name, c := range map[string]struct {
+		q    pulsestore.RequestQuery
+		want int
+	}{
+		"all":           {pulsestore.RequestQuery{}, 100},
+		"environment":   {pulsestore.RequestQuery{Environment: "staging"}, 0},
+		"injection":     {pulsestore.RequestQuery{Environment: "' OR 1=1 --"}, 0},
+		"connection":    {pulsestore.RequestQuery{ConnectionID: 1<<63 + 4}, 10},
+		"server":        {pulsestore.RequestQuery{ServerAddress: "api1.example.com"}, 33},
+		"method":        {pulsestore.RequestQuery{Method: "POST"}, 1},
+		"status range":  {pulsestore.RequestQuery{StatusMin: 400, StatusMax: 499}, 20},
+		"status min":    {pulsestore.RequestQuery{StatusMin: 500}, 40},
+		"executable":    {pulsestore.RequestQuery{Executable: "/usr/bin/python3"}, 1},
+		"path":          {pulsestore.RequestQuery{PathContains: "/9"}, 11},
+		"path, hostile": {pulsestore.RequestQuery{PathContains: "it's\t\\n {x:String} 'q' ü"}, 1},
+		"percent":       {pulsestore.RequestQuery{PathContains: "%"}, 0},
+		"time":          {pulsestore.RequestQuery{From: base.Add(10 * time.Millisecond), To: base.Add(20 * time.Millisecond)}, 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.q.Limit = 1000
+			got, next, err := s.Requests(ctx, c.q)
+			require.NoError(t, err)
+			assert.Nil(t, next)
+			assert.Len(t, got, c.want)
+		})
+	}
+	for _, limit := range []int{0, -1, 1001} {
+		_, _, err := s.Requests(ctx, pulsestore.RequestQuery{Limit: limit})
+		assert.Error(t, err)
+	}
+}
+
+// TestInsertTwice stores the same push twice, as a retry does, and then the same rows in another
+// push, as a queue does that was cut anew after a crash.
+func TestInsertTwice(t *testing.T) {
+	opts := engine(t)
+	s := openStore(t, opts)
+	ctx := context.Background()
+	require.NoError(t, s.Migrate(ctx, pulsestore.SchemaOptions{}))
+	push := func(from, to int) *pulsestore.Rows {
+		rows := pulsestore.NewRows()
+		for n := from; n < to; n++ {
+			r, c, o := request(n), connection(uint64(n), 1), object(fmt.Sprint("k", n), "sent", base)
+			rows.AddRequest(&r)
+			rows.AddConnection(&c)
+			rows.AddPayloadObject(&o)
+		}
+		return rows
+	}
+	const n = 30_000 // several pieces of an insert
+	require.NoError(t, s.Insert(ctx, push(0, n)))
+	require.NoError(t, s.Insert(ctx, push(0, n)))
+	conn, err := clickhouse.Open(opts)
+	require.NoError(t, err)
+	defer conn.Close()
+	count := func(table, final string) (count uint64) {
+		require.NoError(t, conn.QueryRow(ctx, "SELECT count() FROM qpoint."+table+" "+final).Scan(&count))
+		return count
+	}
+	for _, table := range []string{"requests", "connections", "payload_objects"} {
+		assert.EqualValues(t, n, count(table, ""), "%s: a retry is stored twice", table)
+	}
+	require.NoError(t, s.Insert(ctx, push(n-10, n+10)))
+	for _, table := range []string{"requests", "connections", "payload_objects"} {
+		assert.EqualValues(t, n+20, count(table, ""), table)
+		assert.EqualValues(t, n+10, count(table, "FINAL"), table)
+	}
+	got, _, err := s.Requests(ctx, pulsestore.RequestQuery{Limit: 1000})
+	require.NoError(t, err)
+	seen := map[[8]byte]bool{}
+	for _, r := range got {
+		assert.False(t, seen[r.SpanID], "a row twice")
+		seen[r.SpanID] = true
+	}
+	assert.Len(t, seen, 1000)
+	connections, err := s.Connections(ctx, pulsestore.ConnectionQuery{Limit: 15})
+	require.NoError(t, err)
+	ids := map[uint64]bool{}
+	for _, c := range connections {
+		ids[c.ConnectionID] = true
+	}
+	assert.Len(t, ids, 15)
+}
+
+func TestMigrate(t *testing.T) {
+	opts := engine(t)
+	ctx := context.Background()
+	conn, err := clickhouse.Open(opts)
+	require.NoError(t, err)
+	defer conn.Close()
+
+	// Several collectors at once.
+	var wg sync.WaitGroup
+	for range 8 {
+		s := openStore(t, opts)
+		wg.Go(func() { assert.NoError(t, s.Migrate(ctx, pulsestore.SchemaOptions{TTL: time.Hour})) })
+	}
+	wg.Wait()
+	var versions uint64
+	require.NoError(t, conn.QueryRow(ctx, "SELECT uniqExact(version) FROM qpoint.schema_migrations").Scan(&versions))
+	assert.EqualValues(t, 1, versions)
+
+	s := openStore(t, opts)
+	ddl := func() (ddl string) {
+		require.NoError(t, conn.QueryRow(ctx, "SELECT create_table_query FROM system.tables WHERE database = 'qpoint' AND name = 'requests'").Scan(&ddl))
+		return ddl
+	}
+	assert.Contains(t, ddl(), "TTL toDateTime(time) + toIntervalSecond(3600)")
+	r := request(0)
+	r.Time = r.Time.Add(time.Hour) // now: younger than every TTL here
+	rows := pulsestore.NewRows()
+	rows.AddRequest(&r)
+	require.NoError(t, s.Insert(ctx, rows))
+	require.NoError(t, s.Migrate(ctx, pulsestore.SchemaOptions{TTL: 2 * time.Hour}))
+	assert.Contains(t, ddl(), "TTL toDateTime(time) + toIntervalSecond(7200)")
+	require.NoError(t, s.Migrate(ctx, pulsestore.SchemaOptions{}))
+	assert.NotContains(t, ddl(), " TTL ")
+	require.NoError(t, s.Migrate(ctx, pulsestore.SchemaOptions{TTL: 3 * time.Hour}))
+	assert.Contains(t, ddl(), "TTL toDateTime(time) + toIntervalSecond(10800)")
+	found, err := s.Request(ctx, "", r.TraceID, r.SpanID)
+	require.NoError(t, err)
+	assert.NotNil(t, found, "a change of TTL lost a row that is not old")
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package anonymizeprocessor
+
+import (
+	"context"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/processor/processorhelper"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/privacy"
+	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+)
+
+// anonymizer holds what the traces and the logs processor of one component have in common.
+type anonymizer struct {
+	environment string
+	hash        string
+	telemetry   *telemetry
+	unregister  func()
+}
+
+func newAnonymizer(set component.TelemetrySettings, cfg *Config) (*anonymizer, error) {
+	t, err := newTelemetry(set)
+	if err != nil {
+		return nil, err
+	}
+	return &anonymizer{environment: cfg.Environment, hash: policyHash(cfg), telemetry: t}, nil
+}
+
+func (a *anonymizer) start(context.Context, component.Host) error {
+	a.unregister = privacy.RegisterPolicy(a.hash)
+	return nil
+}
+
+func (a *anonymizer) shutdown(context.Context) error {
+	if a.unregister != nil {
+		a.unregister()
+	}
+	return nil
+}
+
+func (a *anonymizer) processTraces(ctx context.Context, td ptrace.Traces) (ptrace.Traces, error) {
+	c := newCleaner()
+	td.ResourceSpans().RemoveIf(func(rs ptrace.ResourceSpans) bool {
+		rs.ScopeSpans().RemoveIf(func(ss ptrace.ScopeSpans) bool {
+			if ss.Spans().Len() == 0 {
+				return true
+			}
+			c.scope(ss.Scope())
+			ss.SetSchemaUrl(schemaURL(ss.SchemaUrl()))
+			for _, span := range ss.Spans().All() {
+				c.span(span)
+			}
+			return false
+		})
+		if rs.ScopeSpans().Len() == 0 {
+			return true
+		}
+		a.resource(c, rs.Resource())
+		rs.SetSchemaUrl(schemaURL(rs.SchemaUrl()))
+		return false
+	})
+	a.telemetry.add(ctx, &c.tally)
+	if td.ResourceSpans().Len() == 0 {
+		return td, processorhelper.ErrSkipProcessingData
+	}
+	return td, nil
+}
+
+func (a *anonymizer) processLogs(ctx context.Context, ld plog.Logs) (plog.Logs, error) {
+	c := newCleaner()
+	ld.ResourceLogs().RemoveIf(func(rl plog.ResourceLogs) bool {
+		rl.ScopeLogs().RemoveIf(func(sl plog.ScopeLogs) bool {
+			sl.LogRecords().RemoveIf(c.record)
+			if sl.LogRecords().Len() == 0 {
+				return true
+			}
+			c.scope(sl.Scope())
+			sl.SetSchemaUrl(schemaURL(sl.SchemaUrl()))
+			return false
+		})
+		if rl.ScopeLogs().Len() == 0 {
+			return true
+		}
+		a.resource(c, rl.Resource())
+		rl.SetSchemaUrl(schemaURL(rl.SchemaUrl()))
+		return false
+	})
+	a.telemetry.add(ctx, &c.tally)
+	if ld.ResourceLogs().Len() == 0 {
+		return ld, processorhelper.ErrSkipProcessingData
+	}
+	return ld, nil
+}
+
+// resource cleans r and stamps it. The attributes move to a new resource, so that parts of
+// a resource that the pdata API does not show (entity references) stay behind.
+func (a *anonymizer) resource(c *cleaner, r pcommon.Resource) {
+	c.attributes(r.Attributes())
+	clean := pcommon.NewResource()
+	r.Attributes().MoveTo(clean.Attributes())
+	clean.Attributes().PutStr(semantic.Anonymized, a.hash)
+	clean.Attributes().PutStr(semantic.Environment, a.environment)
+	clean.MoveTo(r)
+}
