@@ -303,3 +303,31 @@ func TestE2EConnectionsOnly(t *testing.T) {
 		}
 	}
 }
+
+// TestE2EShortLived asks who was behind clients that are gone within milliseconds.
+func TestE2EShortLived(t *testing.T) {
+	l := newLab(t, "short")
+	l.start(nil)
+	dir, port := t.TempDir(), freePort(t)
+	randomFile(t, filepath.Join(dir, "f"), 10)
+	l.nginx(port, dir, fmt.Sprintf("listen 127.0.0.1:%d;", port))
+	curl, err := exec.LookPath("curl")
+	require.NoError(t, err)
+	const n = 30
+	for range n {
+		l.run("curl", "-s", fmt.Sprintf("http://127.0.0.1:%d/f", port))
+	}
+	require.Eventually(t, func() bool { return l.traces.SpanCount() == 2*n }, 5*time.Second, 20*time.Millisecond)
+	l.stop()
+	paths := map[string]int{}
+	for _, td := range l.traces.AllTraces() {
+		for _, rs := range td.ResourceSpans().All() {
+			m := rs.Resource().Attributes()
+			if name := text(m, semantic.ProcessExecutableName); name == "curl" {
+				paths[text(m, semantic.ProcessExecutablePath)] += rs.ScopeSpans().At(0).Spans().Len()
+			}
+		}
+	}
+	t.Log(paths)
+	require.Equal(t, n, paths[curl]+paths[""], "every client span names curl")
+}

@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receivertest"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
@@ -249,4 +250,44 @@ func TestShutdownWithoutStart(t *testing.T) {
 	p, err := NewPayloadFactory().CreateLogs(ctx, settings(metadata.PayloadType, ""), createDefaultPayloadConfig(), consumertest.NewNop())
 	require.NoError(t, err)
 	require.NoError(t, p.Shutdown(ctx))
+}
+
+// TestOwnMetrics reads the books as a collector's operator does.
+func TestOwnMetrics(t *testing.T) {
+	ctx, src, tel := context.Background(), newScripted(), componenttest.NewTelemetry()
+	set := settings(metadata.Type, "metrics")
+	set.TelemetrySettings = tel.NewTelemetrySettings()
+	var traces consumertest.TracesSink
+	r, err := newFactory(src.open).CreateTraces(ctx, set, createDefaultConfig(), &traces)
+	require.NoError(t, err)
+	require.NoError(t, r.Start(ctx, componenttest.NewNopHost()))
+	src.play <- exchange
+	require.Eventually(t, func() bool { return traces.SpanCount() == 1 }, 5*time.Second, 5*time.Millisecond)
+
+	read := func(name string) map[string]int64 {
+		got, err := tel.GetMetric("otelcol_receiver_qtap_" + name)
+		require.NoError(t, err)
+		points := map[string]int64{}
+		var all []metricdata.DataPoint[int64]
+		switch d := got.Data.(type) {
+		case metricdata.Sum[int64]:
+			require.True(t, d.IsMonotonic)
+			all = d.DataPoints
+		case metricdata.Gauge[int64]:
+			all = d.DataPoints
+		}
+		for _, p := range all {
+			stage, _ := p.Attributes.Value("stage")
+			points[stage.AsString()] += p.Value
+		}
+		return points
+	}
+	require.Eventually(t, func() bool { return read("stage_out")["exchanges"] == 1 && read("stage_out")["spans"] == 1 }, 5*time.Second, 20*time.Millisecond)
+	in, out, dropped, inFlight := read("stage_in"), read("stage_out"), read("stage_dropped"), read("stage_in_flight")
+	for stage := range in {
+		require.Equal(t, in[stage], out[stage]+dropped[stage]+inFlight[stage], stage)
+	}
+	require.EqualValues(t, 1, read("connections_opened")[""])
+	require.NoError(t, r.Shutdown(ctx))
+	require.NoError(t, tel.Shutdown(ctx))
 }

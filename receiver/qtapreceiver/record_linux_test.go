@@ -14,10 +14,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.uber.org/zap"
 
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event/replay"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/metadata"
 )
 
 var record = flag.Bool("record", false, "record kernel events for the engine's replay test")
@@ -72,11 +75,9 @@ func (k *known) Packet(p *event.Packet) {
 	}
 }
 
-// TestRecord writes internal/engine/testdata/replay/*.jsonl from real programs and the real kernel.
-func TestRecord(t *testing.T) {
-	if !*record {
-		t.Skip("writes recordings: run it with -record, as root")
-	}
+// TestE2ERecord plays what it recorded of real programs again: the same spans must come out, and so
+// they must where no kernel is. With -record it renews internal/engine/testdata/replay/*.jsonl.
+func TestE2ERecord(t *testing.T) {
 	for _, version := range []string{"plain", "1.3", "1.2"} {
 		l := newLab(t, "rec"+version)
 		var src *recorded
@@ -100,6 +101,11 @@ func TestRecord(t *testing.T) {
 		l.run("curl", "-sk", "--http1.1", "--resolve", fmt.Sprintf("lab.test:%d:127.0.0.1", port), url, url+"?again", "--next", "-sk", "--http1.1", "--resolve", fmt.Sprintf("lab.test:%d:127.0.0.1", port), "-d", "a=b", url)
 		time.Sleep(500 * time.Millisecond)
 		l.stop()
+		require.Equal(t, 6, l.traces.SpanCount())
+		require.Equal(t, spanIDs(&l.traces), spanIDs(replayed(t, src.buf.Bytes())))
+		if !*record {
+			continue
+		}
 
 		k := &known{Recorder: replay.NewRecorder(&bytes.Buffer{}, nil), tgids: map[uint32]bool{}}
 		require.NoError(t, replay.NewSource(bytes.NewReader(src.buf.Bytes())).Run(context.Background(), k))
@@ -112,4 +118,30 @@ func TestRecord(t *testing.T) {
 		require.NoError(t, k.Flush())
 		require.NoError(t, f.Close())
 	}
+}
+
+// replayed returns what a receiver makes of a recording.
+func replayed(t *testing.T, recording []byte) *consumertest.TracesSink {
+	ctx, sink := context.Background(), &consumertest.TracesSink{}
+	set := settings(metadata.Type, "replay")
+	r, err := newFactory(func(*Config, *zap.Logger) (event.Source, []zap.Field, error) {
+		return replay.NewSource(bytes.NewReader(recording)), nil, nil
+	}).CreateTraces(ctx, set, createDefaultConfig(), sink)
+	require.NoError(t, err)
+	require.NoError(t, r.Start(ctx, componenttest.NewNopHost()))
+	require.Eventually(t, func() bool { return sink.SpanCount() == 6 }, 5*time.Second, 5*time.Millisecond, "spans of the recording")
+	require.NoError(t, r.Shutdown(ctx))
+	return sink
+}
+
+func spanIDs(sink *consumertest.TracesSink) map[string]bool {
+	ids := map[string]bool{}
+	for _, td := range sink.AllTraces() {
+		for _, rs := range td.ResourceSpans().All() {
+			for _, s := range rs.ScopeSpans().At(0).Spans().All() {
+				ids[s.TraceID().String()+s.SpanID().String()+s.ParentSpanID().String()+s.Kind().String()] = true
+			}
+		}
+	}
+	return ids
 }
