@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/emit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/process"
@@ -62,7 +60,6 @@ type Settings struct {
 
 	Emitter   *emit.Emitter[*process.Info]
 	Processes *process.Resolver
-	Logger    *zap.Logger
 }
 
 // Payloads is where payloads go while a `qtap_payload` receiver is attached.
@@ -113,10 +110,7 @@ func (e *Engine) Packet(p *event.Packet) {
 	e.counts.captured += n
 	c := e.byCookie[p.Cookie]
 	if c == nil {
-		if c = e.unclaimed(p); c == nil {
-			e.counts.dropBytes(dropTableFull, n)
-			return
-		}
+		c = e.unclaimed(p)
 	}
 	if c.excluded || c.ignored {
 		e.counts.dropBytes(dropFiltered, n)
@@ -224,7 +218,7 @@ func (e *Engine) unclaimed(p *event.Packet) *conn {
 	return e.create(0, t, p.Time)
 }
 
-// create adds a connection; nil when the table is full of younger ones.
+// create adds a connection, in place of an older one when the table is full.
 func (e *Engine) create(cookie event.Cookie, t tuple, now int64) *conn {
 	if len(e.byCookie)+len(e.byTuple) >= 2*maxConns {
 		e.evict(64, func(a, b *conn) bool { return a.seen < b.seen })
@@ -317,8 +311,8 @@ func (e *Engine) Socket(s *event.Socket) {
 		}
 		if c = e.byTuple[t]; c != nil && c.cookie == 0 && t.complete() {
 			e.adopt(c, s.Cookie)
-		} else if c = e.create(s.Cookie, t, s.Time); c == nil {
-			return
+		} else {
+			c = e.create(s.Cookie, t, s.Time)
 		}
 		if s.Kind == event.SocketStats || s.Kind == event.SocketClosed {
 			c.books = *s
@@ -407,9 +401,7 @@ func (e *Engine) port(p uint16) bool {
 func (e *Engine) exclude(s *event.Socket, t tuple) {
 	c := e.byCookie[s.Cookie]
 	if c == nil {
-		if c = e.create(s.Cookie, t, s.Time); c == nil {
-			return
-		}
+		c = e.create(s.Cookie, t, s.Time)
 	} else if t.complete() {
 		e.setTuple(c, t)
 	}

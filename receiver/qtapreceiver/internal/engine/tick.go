@@ -138,7 +138,6 @@ func (e *Engine) finish(c *conn) {
 func (e *Engine) forget(c *conn) {
 	if c.cookie != 0 && e.byCookie[c.cookie] == c {
 		delete(e.byCookie, c.cookie)
-		e.counts.closed++
 	}
 	if e.byTuple[c.tuple] == c {
 		delete(e.byTuple, c.tuple)
