@@ -15,7 +15,6 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.uber.org/goleak"
-	"go.uber.org/zap"
 
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/emit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
@@ -78,7 +77,7 @@ func newBench(t testing.TB, opts ...option) *bench {
 	})
 	set := Settings{
 		Egress: true, Ingress: true, Interval: 30 * time.Second,
-		Emitter: b.emitter, Logger: zap.NewNop(),
+		Emitter:   b.emitter,
 		Processes: process.NewResolver("testdata", process.Host{ID: "host-1", BootID: "boot-1", Name: "box"}),
 	}
 	b.e = New(set)

@@ -87,7 +87,9 @@ func (e *Engine) sweep(now int64) {
 	silent := int64(2*e.set.Interval + time.Minute)
 	for _, c := range e.byCookie {
 		if now-c.seen >= silent && !c.closing {
-			e.counts.expired++
+			if !c.excluded && !c.ignored { // the kernel does not report the end of those
+				e.counts.expired++
+			}
 			c.closing, c.closedAt, c.linger = true, c.seen, now
 			e.activate(c)
 		}
@@ -138,7 +140,6 @@ func (e *Engine) finish(c *conn) {
 func (e *Engine) forget(c *conn) {
 	if c.cookie != 0 && e.byCookie[c.cookie] == c {
 		delete(e.byCookie, c.cookie)
-		e.counts.closed++
 	}
 	if e.byTuple[c.tuple] == c {
 		delete(e.byTuple, c.tuple)
