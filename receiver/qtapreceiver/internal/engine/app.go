@@ -3,18 +3,21 @@
 package engine
 
 import (
+	"strings"
+
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http1"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http2"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/tls"
 )
 
 // Reasons why a connection's requests are not visible.
 const (
-	reasonUnknownProtocol     = "unknown_protocol"     // not HTTP/1
+	reasonUnknownProtocol     = "unknown_protocol"     // neither HTTP/1 nor HTTP/2
 	reasonProtocolUnsupported = "protocol_unsupported" // a protocol that is known, but not read yet
 )
 
@@ -35,6 +38,7 @@ type application struct {
 	stack layer
 	tls   *tls.Conn
 	http1 *http1.Parser
+	http2 *http2.Parser
 
 	encrypted bool
 	info      tls.Info
@@ -78,6 +82,8 @@ func (a *application) data(dir event.Direction, t int64, pos uint64, b []byte) {
 	}
 	if a.opaque || a.gone || a.reason != "" {
 		a.setCharge(0)
+	} else if a.http2 != nil {
+		a.setCharge(a.http2.Held())
 	} else {
 		a.setCharge(min(a.charge+len(b), chargeHeads+a.maxCharge))
 	}
@@ -96,6 +102,8 @@ func (a *application) orient(r run) {
 	if tlsMatch, _ := tls.Sniff(r.b); tlsMatch {
 		known = true
 	} else if match, _ := http1.Sniff(r.b); match {
+		known = true
+	} else if match, _ := http2.Sniff(r.b); match || http2.SniffJoined(r.b) {
 		known = true
 	}
 	if known {
@@ -287,7 +295,15 @@ func (l *layer) decide(client bool) {
 		}
 	}
 	match, more := http1.Sniff(l.first)
+	match2, more2 := http2.Sniff(l.first)
+	more = more || more2
 	switch {
+	case match2:
+		l.a.protocol = "http"
+		l.start(l.a.newHTTP2(http2.Options{}))
+	case client && l.a.c.books.PreExisting && http2.SniffJoined(l.first):
+		l.a.protocol = "http"
+		l.start(l.a.newHTTP2(http2.Options{Joined: true}))
 	case match:
 		l.a.protocol = "http"
 		l.start(l.a.newHTTP1())
@@ -351,20 +367,41 @@ func (l *layer) lose(n uint64) {
 
 // newHTTP1 returns a parser that emits the connection's exchanges.
 func (a *application) newHTTP1() l7.Stream {
-	opt := http1.Options{}
+	opt := http1.Options{OnTunnel: a.tunnel}
 	if p := a.c.e.payloads.Load(); p != nil && p.MaxBody > 0 && !a.c.e.set.HeadersOnly {
 		opt.MaxBody, opt.KeepPayload = p.MaxBody, true
 		a.maxCharge = 2 * p.MaxBody
 	}
 	a.http1 = http1.New(opt, func(x *l7.Exchange) {
-		a.version = x.Request.Version
-		if host, _ := splitAuthority(x.Request.Get("Host")); host != "" {
-			a.host = host
-		}
-		a.c.exchange(x)
+		a.exchange(x)
 		a.setCharge(0)
 	}, &a.c.e.counts.http1)
 	return a.http1
+}
+
+// newHTTP2 returns a parser that emits the exchanges of the connection's streams.
+func (a *application) newHTTP2(opt http2.Options) l7.Stream {
+	if p := a.c.e.payloads.Load(); p != nil && p.MaxBody > 0 && !a.c.e.set.HeadersOnly {
+		opt.MaxBody, opt.KeepPayload = p.MaxBody, true
+	}
+	a.http2 = http2.New(opt, a.exchange, &a.c.e.counts.http2)
+	return a.http2
+}
+
+// tunnel says who reads on after an exchange of HTTP/1 that switched protocols.
+func (a *application) tunnel(x *l7.Exchange) l7.Stream {
+	if x.Response.Status == 101 && strings.EqualFold(x.Response.Get("Upgrade"), "h2c") {
+		return a.newHTTP2(http2.Options{Upgraded: x})
+	}
+	return nil
+}
+
+func (a *application) exchange(x *l7.Exchange) {
+	a.version = x.Request.Version
+	if host, _ := splitAuthority(x.Request.Get("Host")); host != "" {
+		a.host = host
+	}
+	a.c.exchange(x)
 }
 
 // plaintext is what a tls.Conn feeds.
