@@ -18,6 +18,7 @@ const (
 	reasonCaptureOff = "payload_capture_off"
 	reasonBodyCap    = "max_body_size"
 	reasonGap        = l7.IncompleteGap
+	reasonFields     = l7.IncompleteFields
 )
 
 // payload puts the exchange into the open segment and returns what its span says of it.
@@ -34,6 +35,8 @@ func (e *Engine) payload(c *conn, x *l7.Exchange, trace pcommon.TraceID, span pc
 		return semantic.PayloadFiltered, reasonCaptureOff, ""
 	case x.Request.Missing > 0 || x.Response != nil && x.Response.Missing > 0:
 		return semantic.PayloadTruncated, reasonGap, key
+	case x.Request.UnknownFields > 0 || x.Response != nil && x.Response.UnknownFields > 0:
+		return semantic.PayloadTruncated, reasonFields, key
 	case x.Request.Truncated || x.Response != nil && x.Response.Truncated:
 		return semantic.PayloadTruncated, reasonBodyCap, key
 	}
