@@ -87,7 +87,8 @@ type half struct {
 	settings  bool // the first frame was read: SETTINGS, by RFC 9113 §3.4
 	maxFrame  int  // what the receiver allows; 0 when that was not seen
 	everLost  bool
-	seen      bool // a frame was read
+	why       string // reason of the latest loss
+	seen      bool   // a frame was read
 	finder    finder
 	talkedNow bool // was the last to talk
 }
@@ -149,7 +150,7 @@ func New(opt Options, emit func(*l7.Exchange), stats *Stats) *Parser {
 		h.maxFrame = firstMaxFrame
 		if opt.Joined {
 			h.state, h.maxFrame = searching, 0
-			h.everLost, h.settings = true, true
+			h.everLost, h.settings, h.why = true, true, l7.IncompleteGap
 			h.table.lose()
 		}
 	}

@@ -161,7 +161,7 @@ func (p *Parser) lose(h *half, reason string) {
 		p.stats.Desyncs.Add(1)
 	}
 	h.have, h.stream, h.buf = 0, nil, h.buf[:0]
-	h.state, h.everLost = searching, true
+	h.state, h.everLost, h.why = searching, true, reason
 	h.finder.reset()
 	if h.block.open {
 		h.block.bad = reason

@@ -68,7 +68,7 @@ func (p *Parser) open(id uint32, pos uint64) *stream {
 	if p.server.state == searching {
 		// Its response may begin in what is not read.
 		st.responseDone = true
-		st.fail(l7.IncompleteGap)
+		st.fail(p.server.why)
 	}
 	return st
 }
