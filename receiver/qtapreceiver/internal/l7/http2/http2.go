@@ -208,6 +208,9 @@ func (p *Parser) step(h *half, pos uint64, b []byte) int {
 		return n
 	case inPayload:
 		n := min(len(b), h.remain)
+		if h.frame.kind == frameData && !h.padKnown {
+			n = 1 // whether the others are content depends on it
+		}
 		h.remain -= n
 		p.account(h, n)
 		if !p.payload(h, b[:n]) {
@@ -237,9 +240,7 @@ func (p *Parser) preface(h *half, pos uint64, b []byte) int {
 	n := 0
 	for ; n < len(b) && h.have < len(preface); n++ {
 		if b[n] != preface[h.have] {
-			p.stats.skip(SkipResync, h.have+n)
-			h.have = 0
-			p.lose(h, l7.IncompleteParse)
+			p.lose(h, l7.IncompleteParse) // accounts for h.have
 			return n
 		}
 		h.have++
