@@ -39,6 +39,7 @@ type finder struct {
 	valid int // how many of them are
 	rows  [maxRows]row
 	n     int
+	soon  uint64 // the least next of the rows: before it there is nothing to do for them
 }
 
 // reset is called when bytes are missing.
@@ -61,7 +62,7 @@ func (s *finder) find(b []byte, client bool, maxFrame int) (n int, found bool) {
 		size = firstMaxFrame
 	}
 	for i, c := range b {
-		if s.n > 0 && s.sure(maxFrame) {
+		if s.n > 0 && s.off >= s.soon && s.sure(maxFrame) {
 			return i, true
 		}
 		s.hi, s.lo = byte(s.lo>>56), s.lo<<8|uint64(c)
@@ -72,7 +73,7 @@ func (s *finder) find(b []byte, client bool, maxFrame int) (n int, found bool) {
 		s.valid = headerLen
 		s.header(s.off-headerLen, client, size)
 	}
-	if s.n > 0 && s.sure(maxFrame) {
+	if s.n > 0 && s.off >= s.soon && s.sure(maxFrame) {
 		return len(b), true
 	}
 	return len(b), false
@@ -81,8 +82,26 @@ func (s *finder) find(b []byte, client bool, maxFrame int) (n int, found bool) {
 // header looks at the 9 bytes at offset at.
 func (s *finder) header(at uint64, client bool, size int) {
 	f := frame{length: int(s.hi)<<16 | int(s.lo>>48), kind: byte(s.lo >> 40), flags: byte(s.lo >> 32), stream: uint32(s.lo)}
-	ok := f.length <= size && f.kind <= framePriorityUpdate && f.stream < 1<<31 && f.plausible(client, size)
-	expected := false
+	ok := f.kind <= framePriorityUpdate && f.length <= size && f.stream < 1<<31 && f.plausible(client, size)
+	expected := s.n > 0 && at >= s.soon && s.follow(at, f, ok)
+	if !ok || expected || f.kind == frameContinuation || s.n == maxRows {
+		return
+	}
+	r := row{start: at, frames: 1}
+	if at == s.turned {
+		r.turns = 1
+	}
+	r.extend(at, f)
+	if s.n == 0 || r.next < s.soon {
+		s.soon = r.next
+	}
+	s.rows[s.n] = r
+	s.n++
+}
+
+// follow extends the row that expects the header f at offset at, and ends those that it contradicts. It returns
+// whether there was one.
+func (s *finder) follow(at uint64, f frame, ok bool) (expected bool) {
 	kept := s.rows[:0]
 	for _, r := range s.rows[:s.n] {
 		if r.next == at {
@@ -93,19 +112,13 @@ func (s *finder) header(at uint64, client bool, size int) {
 			r.frames++
 			r.extend(at, f)
 		}
+		if len(kept) == 0 || r.next < s.soon {
+			s.soon = r.next
+		}
 		kept = append(kept, r)
 	}
 	s.n = len(kept)
-	if !ok || expected || f.kind == frameContinuation || s.n == maxRows {
-		return
-	}
-	r := row{start: at, frames: 1}
-	if at == s.turned {
-		r.turns = 1
-	}
-	r.extend(at, f)
-	s.rows[s.n] = r
-	s.n++
+	return expected
 }
 
 func (r *row) extend(at uint64, f frame) {
