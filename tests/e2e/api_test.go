@@ -35,6 +35,7 @@ type request struct {
 	PID              int       `json:"pid"`
 	User             string    `json:"user"`
 	Executable       string    `json:"executable"`
+	ProtocolVersion  string    `json:"protocol_version"`
 	TLSVersion       string    `json:"tls_version"`
 	TLSCipher        string    `json:"tls_cipher"`
 	RequestBodySize  int64     `json:"request_body_size"`

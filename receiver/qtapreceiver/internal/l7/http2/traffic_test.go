@@ -28,7 +28,7 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
-	"golang.org/x/net/http2/h2c"
+	"golang.org/x/net/http2/h2c" //nolint:staticcheck // net/http does not upgrade
 
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http1"
@@ -198,7 +198,7 @@ func goServer(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := &http.Server{Handler: h2c.NewHandler(echo, &http2.Server{})}
+	srv := &http.Server{Handler: h2c.NewHandler(echo, &http2.Server{})} //nolint:staticcheck // as above
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = srv.Serve(l) })
 	t.Cleanup(func() { _ = srv.Close(); wg.Wait() })
