@@ -21,10 +21,10 @@ type Options struct {
 	MaxBody int
 	// MaxHeader is the largest field section in bytes, both encoded and decoded; 64 KiB when 0.
 	MaxHeader int
-	// MaxStreams is how many requests may be in flight; 256 when 0.
+	// MaxStreams is how many requests may be in flight; 1024 when 0.
 	MaxStreams int
-	// MaxHeld bounds the content and field lines kept of all exchanges in flight, in bytes; 1 MiB when 0.
-	// Content beyond it is counted, not kept.
+	// MaxHeld bounds the content kept of all exchanges in flight, in bytes; content beyond it is counted, not
+	// kept. It bounds their field lines alike: no further request is then in flight. 4 MiB or four bodies when 0.
 	MaxHeld int
 	// MaxTable is the largest part of an HPACK dynamic table that is kept per direction, in bytes; 64 KiB when 0.
 	MaxTable int
@@ -39,8 +39,8 @@ type Options struct {
 const (
 	defaultMaxBody    = 64 << 10
 	defaultMaxHeader  = 64 << 10
-	defaultMaxStreams = 256
-	defaultMaxHeld    = 1 << 20
+	defaultMaxStreams = 1024
+	defaultMaxHeld    = 4 << 20
 	defaultMaxTable   = 64 << 10
 	// keepBuffer is the largest reassembly buffer a direction keeps between frames.
 	keepBuffer = 8 << 10
@@ -118,7 +118,7 @@ type Parser struct {
 	streams        map[uint32]*stream
 	lastID         uint32 // highest stream that the client opened
 	sequence       uint32
-	held           int
+	held           held
 	closed         bool
 }
 
@@ -134,12 +134,14 @@ func New(opt Options, emit func(*l7.Exchange), stats *Stats) *Parser {
 		{&opt.MaxBody, defaultMaxBody},
 		{&opt.MaxHeader, defaultMaxHeader},
 		{&opt.MaxStreams, defaultMaxStreams},
-		{&opt.MaxHeld, defaultMaxHeld},
 		{&opt.MaxTable, defaultMaxTable},
 	} {
 		if *o.v <= 0 {
 			*o.v = o.def
 		}
+	}
+	if opt.MaxHeld <= 0 {
+		opt.MaxHeld = max(defaultMaxHeld, 4*opt.MaxBody)
 	}
 	p := &Parser{opt: opt, emit: emit, stats: stats, streams: map[uint32]*stream{}}
 	p.client.client = true

@@ -126,7 +126,7 @@ func (p *Parser) request(h *half, block fieldBlock, fields []field, t int64) boo
 		}
 	}
 	p.detectRPC(st)
-	p.hold(st, s.size)
+	p.holdFields(st, s.size)
 	if p.full() {
 		st.fail(l7.IncompletePending)
 		st.requestDone, st.responseDone = true, true
@@ -178,7 +178,7 @@ func (p *Parser) response(h *half, block fieldBlock, fields []field, t int64) bo
 			// The request's own content-type is not known, nor how many messages it had.
 			st.RPC, st.hole[0] = &st.rpc, true
 		}
-		p.hold(st, s.size)
+		p.holdFields(st, s.size)
 		if block.endStream {
 			p.endMessage(h, st, t)
 		}
@@ -205,7 +205,7 @@ func (p *Parser) trailers(h *half, st *stream, block fieldBlock, s section, t in
 		st.fail(l7.IncompleteParse)
 	}
 	m.Trailers = append(m.Trailers, s.headers...)
-	p.hold(st, s.size)
+	p.holdFields(st, s.size)
 	if block.endStream {
 		p.endMessage(h, st, t)
 	}

@@ -259,4 +259,4 @@ func (p *Parser) Close(t int64, reset bool) {
 func (p *Parser) Pending() int { return len(p.streams) }
 
 // Held returns the bytes of content and field lines that are kept of exchanges in flight.
-func (p *Parser) Held() int { return p.held }
+func (p *Parser) Held() int { return p.held.content + p.held.fields }

@@ -15,13 +15,16 @@ type stream struct {
 	rpc      l7.RPC
 	counters [2]messageCounter // of the request, of the response
 	id       uint32
-	held     int // of Parser.held
+	held     held // of Parser.held
 
 	requestDone, responseDone bool // nothing more will come
 	hole                      [2]bool
 	// unsure: a field block without a known status came, so Response may be an interim one.
 	unsure bool
 }
+
+// held counts bytes that are kept.
+type held struct{ content, fields int }
 
 // side is the index of a direction in the arrays of a stream.
 func (h *half) side() int {
@@ -74,7 +77,9 @@ func (p *Parser) open(id uint32, pos uint64) *stream {
 }
 
 // full says that no further exchange may be in flight.
-func (p *Parser) full() bool { return len(p.streams) > p.opt.MaxStreams || p.held > p.opt.MaxHeld }
+func (p *Parser) full() bool {
+	return len(p.streams) > p.opt.MaxStreams || p.held.fields > p.opt.MaxHeld
+}
 
 // content takes bytes of a message's content.
 func (p *Parser) content(h *half, st *stream, b []byte) {
@@ -88,11 +93,12 @@ func (p *Parser) content(h *half, st *stream, b []byte) {
 	}
 	keep := 0
 	if p.opt.KeepPayload && !st.hole[side] && !m.Truncated {
-		keep = min(len(b), p.opt.MaxBody-len(m.Body), max(0, p.opt.MaxHeld-p.held))
+		keep = min(len(b), p.opt.MaxBody-len(m.Body), p.opt.MaxHeld-p.held.content)
 		m.Truncated = keep < len(b)
 	}
 	m.Body = append(m.Body, b[:keep]...)
-	p.hold(st, keep)
+	st.held.content += keep
+	p.held.content += keep
 	p.stats.BytesCut.Add(uint64(len(b) - keep))
 }
 
@@ -104,9 +110,9 @@ func (p *Parser) hole(h *half, st *stream, n int) {
 	st.hole[side] = true
 }
 
-func (p *Parser) hold(st *stream, n int) {
-	st.held += n
-	p.held += n
+func (p *Parser) holdFields(st *stream, n int) {
+	st.held.fields += n
+	p.held.fields += n
 }
 
 // endMessage ends a direction of a stream; t is the time of its last byte, 0 when that was not seen.
@@ -132,7 +138,8 @@ func (p *Parser) settle(st *stream) {
 			h.stream = nil // its frame in progress has nobody to go to
 		}
 	}
-	p.held -= st.held
+	p.held.content -= st.held.content
+	p.held.fields -= st.held.fields
 	if st.RPC != nil {
 		st.rpc.RequestMessages, st.rpc.ResponseMessages = st.counters[0].n, st.counters[1].n
 		for side, n := range []*int{&st.rpc.RequestMessages, &st.rpc.ResponseMessages} {
