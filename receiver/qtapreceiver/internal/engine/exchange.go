@@ -4,6 +4,7 @@ package engine
 
 import (
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -60,7 +61,9 @@ func (e *Engine) exchange(c *conn, x *l7.Exchange) {
 		m.PutInt(semantic.HTTPResponseBodySize, int64(x.Response.BodySize))
 	}
 	if !server {
-		putStr(m, semantic.URLFull, target.full())
+		if x.Request.Target != "" { // else it is not known
+			putStr(m, semantic.URLFull, target.full())
+		}
 	} else {
 		putStr(m, semantic.ClientAddress, c.clientText())
 		m.PutInt(semantic.ClientPort, int64(c.clientEnd().Port()))
@@ -213,7 +216,7 @@ func (c *conn) target(x *l7.Exchange) target {
 	}
 	rest := x.Request.Target
 	switch {
-	case x.Request.Method == "CONNECT" && x.Request.Scheme == "": // not the extended one of RFC 8441
+	case x.Request.Method == http.MethodConnect && x.Request.Scheme == "": // not the extended one of RFC 8441
 		t.authority, t.raw, rest = rest, rest, ""
 	case rest == "*":
 		t.raw, rest = rest, ""

@@ -72,7 +72,7 @@ func (f frame) valid() bool {
 	case frameRSTStream:
 		return f.stream != 0 && f.length == 4
 	case frameSettings:
-		return f.stream == 0 && f.length%6 == 0 && !(f.has(flagAck) && f.length > 0)
+		return f.stream == 0 && f.length%6 == 0 && (!f.has(flagAck) || f.length == 0)
 	case framePushPromise:
 		return f.stream != 0 && f.length >= 4
 	case framePing:

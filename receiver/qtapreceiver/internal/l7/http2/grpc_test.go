@@ -4,6 +4,7 @@ package http2
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -28,7 +29,7 @@ var chat = grpc.ServiceDesc{
 	Streams: []grpc.StreamDesc{{StreamName: "Talk", ClientStreams: true, ServerStreams: true, Handler: func(_ any, s grpc.ServerStream) error {
 		for {
 			var m wrapperspb.UInt32Value
-			if err := s.RecvMsg(&m); err == io.EOF {
+			if err := s.RecvMsg(&m); errors.Is(err, io.EOF) {
 				return nil
 			} else if err != nil {
 				return err

@@ -4,7 +4,6 @@ package http2
 
 import (
 	"bytes"
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -22,6 +21,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -205,12 +205,11 @@ func goServer(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// TestGoMultiplexed compares with what golang.org/x/net/http2 says at both ends.
+// TestGoMultiplexed compares with what Go's client and server (golang.org/x/net/http2) say at both ends.
 func TestGoMultiplexed(t *testing.T) {
 	r := record(t, goServer(t), nil)
-	tr := &http2.Transport{AllowHTTP: true, DialTLSContext: func(ctx context.Context, network, addr string, _ *tls.Config) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, addr)
-	}}
+	tr := &http.Transport{Protocols: new(http.Protocols)}
+	tr.Protocols.SetUnencryptedHTTP2(true)
 	type got struct {
 		status  int
 		header  http.Header
@@ -228,9 +227,9 @@ func TestGoMultiplexed(t *testing.T) {
 				g := &all[i]
 				g.sent = bytes.Repeat([]byte{byte(i)}, i*i%100_000)
 				pr, pw := io.Pipe()
-				req, _ := http.NewRequest("POST", fmt.Sprintf("http://%s/%d?early", r.Addr(), i), pr)
-				req.Header.Set("X-Id", fmt.Sprint(i))
-				req.Header.Set("X-Size", fmt.Sprint(i*7919%200_000))
+				req, _ := http.NewRequest(http.MethodPost, fmt.Sprintf("http://%s/%d?early", r.Addr(), i), pr)
+				req.Header.Set("X-Id", strconv.Itoa(i))
+				req.Header.Set("X-Size", strconv.Itoa(i*7919%200_000))
 				if i%11 == 0 {
 					req.Header.Set("X-Long", strings.Repeat(fmt.Sprint(i, "~"), 9000)) // needs CONTINUATION
 				}
@@ -262,7 +261,14 @@ func TestGoMultiplexed(t *testing.T) {
 	if len(xs) != n {
 		t.Fatalf("%d exchanges", len(xs))
 	}
+	deepest := uint32(0)
+	defer func() {
+		if deepest < n/4 {
+			t.Errorf("the longest connection had %d streams", deepest+1)
+		}
+	}()
 	for _, x := range xs {
+		deepest = max(deepest, x.Sequence)
 		var i int
 		_, _ = fmt.Sscan(x.Request.Get("x-id"), &i)
 		g := all[i]
@@ -273,7 +279,7 @@ func TestGoMultiplexed(t *testing.T) {
 		if sum(x.Request.Body) != sum(g.sent) || x.Request.BodySize != uint64(len(g.sent)) || a.Get("x-sum") != sum(g.sent) {
 			t.Errorf("%d: request body of %d bytes, sent %d", i, x.Request.BodySize, len(g.sent))
 		}
-		if sum(a.Body) != sum(g.body) || a.Status != g.status || a.Get("x-id") != fmt.Sprint(i) {
+		if sum(a.Body) != sum(g.body) || a.Status != g.status || a.Get("x-id") != strconv.Itoa(i) {
 			t.Errorf("%d: response %d of %d bytes, got %d of %d", i, a.Status, a.BodySize, g.status, len(g.body))
 		}
 		if len(a.Trailers) != 1 || a.Trailers[0].Value != g.trailer || a.Get("x-trailed") != x.Request.Trailers[0].Value {
@@ -415,7 +421,7 @@ http { access_log off; types { text/html html; } gzip on; gzip_min_length 1;
 				}
 				got[fmt.Sprintf("%s %s %d %d", x.Request.Method, x.Request.Target, x.Response.Status, x.Response.BodySize)]++
 				switch {
-				case strings.HasPrefix(x.Request.Target, "/big.bin") && x.Request.Method == "GET":
+				case strings.HasPrefix(x.Request.Target, "/big.bin") && x.Request.Method == http.MethodGet:
 					if sum(x.Response.Body) != sum(large) {
 						t.Error("the big file differs")
 					}
