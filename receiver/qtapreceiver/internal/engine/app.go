@@ -290,9 +290,21 @@ func (l *layer) decide(client bool) {
 	switch {
 	case match:
 		l.a.protocol = "http"
-		l.start(l.a.newHTTP1())
+		next := l.a.newHTTP1()
+		if !l.inside && l.a.c.joined() {
+			// Requests may have been sent, and responses begun, before the first byte seen here:
+			// the parser must not take this request for the one that comes to be answered next.
+			for _, r := range l.held {
+				if r.client {
+					next.Gap(true, r.t, r.pos, 0)
+					break
+				}
+			}
+			next.Gap(false, l.held[0].t, 0, 0)
+		}
+		l.start(next)
 	case more && l.size < maxUndecided:
-	case l.a.c.books.PreExisting && client && l.tries < joinTries:
+	case l.a.c.joined() && client && l.tries < joinTries:
 		// Joined in the middle of a message: the next one may begin with any later run.
 		l.tries++
 		l.drop()

@@ -186,6 +186,7 @@ func (e *Engine) release(c *conn, late bool) {
 				return
 			}
 			s.AllowMidstream()
+			c.dirs[i].joined = true
 		}
 	}
 	c.ready = true
@@ -337,11 +338,10 @@ func (e *Engine) Socket(s *event.Socket) {
 		c.dirs[event.Egress].anchor(s.SndNxt)
 	case event.SocketStats:
 		c.books = *s
-		if s.PreExisting {
-			c.dirs[event.Ingress].join(s.RcvNxt, s.BytesReceived)
-			c.dirs[event.Egress].join(s.SndNxt, s.BytesSent)
-		}
-		if c.announced {
+		// It was there before the capture, or its beginning was lost, or it was given up to make room.
+		c.dirs[event.Ingress].join(s.RcvNxt, s.BytesReceived)
+		c.dirs[event.Egress].join(s.SndNxt, s.BytesSent)
+		if c.announced && !c.excluded && !c.ignored {
 			e.record(c, stateEstablished, s.Time)
 		}
 	case event.SocketClosed:
