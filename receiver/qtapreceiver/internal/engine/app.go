@@ -76,10 +76,19 @@ func (a *application) data(dir event.Direction, t int64, pos uint64, b []byte) {
 	} else {
 		a.orient(run{dir, t, pos, b})
 	}
+	a.letGo(t)
 	if a.opaque || a.gone || a.reason != "" {
 		a.setCharge(0)
 	} else {
 		a.setCharge(min(a.charge+len(b), chargeHeads+a.maxCharge))
+	}
+}
+
+// letGo ends the reading of TLS whose plaintext nobody reads: its keys are not kept for nothing.
+func (a *application) letGo(t int64) {
+	if a.opaque && a.tls != nil {
+		a.tls.Close(t, false)
+		a.tls = nil
 	}
 }
 
@@ -124,6 +133,7 @@ func (a *application) gap(dir event.Direction, t int64, pos, n uint64) {
 	}
 	if client, known := a.c.fromClient(dir); known {
 		a.layer().Gap(client, t, pos, n)
+		a.letGo(t)
 	}
 }
 
@@ -135,6 +145,7 @@ func (a *application) layer() *layer {
 func (a *application) tick(now int64) {
 	if a.tls != nil {
 		a.tls.Tick(now)
+		a.letGo(now)
 	}
 }
 
@@ -392,7 +403,9 @@ func (p *plaintext) TLS(i tls.Info) { p.a.info = i }
 
 // NotVisible implements tls.Sink.
 func (p *plaintext) NotVisible(reason string) {
-	p.a.reason = reason
+	if p.a.reason == "" {
+		p.a.reason = reason
+	}
 }
 
 func newKeyStore() *tls.KeyStore { return tls.NewKeyStore(tls.KeyLimits{}) }

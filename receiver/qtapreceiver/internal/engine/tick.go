@@ -167,6 +167,7 @@ func (e *Engine) Close(t int64) {
 		e.end(c)
 	}
 	e.active = nil
+	e.keys.Close()
 	e.set.Emitter.Flush()
 	e.publish()
 }
