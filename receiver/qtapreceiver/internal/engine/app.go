@@ -22,8 +22,8 @@ const (
 	// maxUndecided bounds the bytes that are kept while the protocol is not clear: a request line
 	// must be seen whole.
 	maxUndecided = 32 << 10
-	// chargeHeads is the most that a connection is charged beside its bodies.
-	chargeHeads = 128 << 10
+	// maxFed is the most that a connection is charged beside its exchanges.
+	maxFed = 128 << 10
 	// joinTries is how many runs of bytes of a connection that was joined in the middle may look
 	// like nothing before it is given up.
 	joinTries = 64
@@ -46,9 +46,12 @@ type application struct {
 
 	tries int // runs of a connection whose opener is not known yet
 	gone  bool
-	// charge is what the connection is charged for the bytes that its parsers may hold: those fed
-	// since its last exchange, up to what the caps let them keep.
-	charge, maxCharge int
+	// unwatched: what is unfinished when it closes did not end, it is only not seen any more.
+	unwatched bool
+	// charge is what the connection is charged for the bytes that it holds: those fed since its
+	// last exchange, as far as they may wait for more of their kind, and its unfinished exchanges.
+	charge, fed int
+	payloads    *Payloads // what the parser was told to keep bodies for
 }
 
 // run is one call of Data.
@@ -71,6 +74,7 @@ func (a *application) data(dir event.Direction, t int64, pos uint64, b []byte) {
 		a.c.e.counts.dropProtocol(dropOpaque, n)
 		return
 	}
+	a.keep()
 	if client, known := a.c.fromClient(dir); known {
 		a.layer().Data(client, t, pos, b)
 	} else {
@@ -80,8 +84,32 @@ func (a *application) data(dir event.Direction, t int64, pos uint64, b []byte) {
 	if a.opaque || a.gone || a.reason != "" {
 		a.setCharge(0)
 	} else {
-		a.setCharge(min(a.charge+len(b), chargeHeads+a.maxCharge))
+		a.fed = min(a.fed+len(b), maxFed)
+		a.setCharge(a.fed + a.held())
 	}
+}
+
+// held is what unfinished exchanges hold.
+func (a *application) held() int {
+	if a.http1 == nil {
+		return 0
+	}
+	return a.http1.Held()
+}
+
+// keep tells the parser whether bodies are wanted: the payload path may come and go while a
+// connection stays.
+func (a *application) keep() {
+	p := a.c.e.payloads.Load()
+	if p == a.payloads || a.http1 == nil {
+		return
+	}
+	a.payloads = p
+	maxBody := 0
+	if p != nil && !a.c.e.set.HeadersOnly {
+		maxBody = p.MaxBody
+	}
+	a.http1.Keep(maxBody)
 }
 
 // letGo ends the reading of TLS whose plaintext nobody reads: its keys are not kept for nothing.
@@ -159,6 +187,12 @@ func (a *application) close(t int64, reset bool) {
 	a.gone = true
 	a.setCharge(0)
 	a.layer().Close(t, reset)
+}
+
+// end is close for a connection that goes on without being watched.
+func (a *application) end(t int64) {
+	a.unwatched = true
+	a.close(t, false)
 }
 
 // discard frees what was read without telling anybody: the connection is excluded or ignored,
@@ -374,19 +408,18 @@ func (l *layer) lose(n uint64) {
 
 // newHTTP1 returns a parser that emits the connection's exchanges.
 func (a *application) newHTTP1() l7.Stream {
-	opt := http1.Options{}
-	if p := a.c.e.payloads.Load(); p != nil && p.MaxBody > 0 && !a.c.e.set.HeadersOnly {
-		opt.MaxBody, opt.KeepPayload = p.MaxBody, true
-		a.maxCharge = 2 * p.MaxBody
-	}
-	a.http1 = http1.New(opt, func(x *l7.Exchange) {
+	a.http1 = http1.New(http1.Options{}, func(x *l7.Exchange) {
 		a.version = x.Request.Version
 		if host, _ := splitAuthority(x.Request.Get("Host")); host != "" {
 			a.host = host
 		}
+		if a.unwatched && x.Incomplete == l7.IncompleteClosed {
+			x.Incomplete = l7.IncompleteCapture
+		}
 		a.c.exchange(x)
-		a.setCharge(0)
+		a.fed = 0
 	}, &a.c.e.counts.http1)
+	a.keep()
 	return a.http1
 }
 

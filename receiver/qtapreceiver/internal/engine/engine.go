@@ -112,11 +112,11 @@ func (e *Engine) Packet(p *event.Packet) {
 	if c == nil {
 		c = e.unclaimed(p)
 	}
+	c.seen = p.Time
 	if c.excluded || c.ignored {
 		e.counts.dropBytes(dropFiltered, n)
 		return
 	}
-	c.seen = p.Time
 	if !c.tuple.complete() {
 		e.setTuple(c, newTuple(p.Local, p.Remote))
 		if c.excluded {
@@ -213,8 +213,8 @@ func (e *Engine) unhold(c *conn) (bytes uint64) {
 // its socket.
 func (e *Engine) unclaimed(p *event.Packet) *conn {
 	t := newTuple(p.Local, p.Remote)
-	if c := e.byTuple[t]; c != nil {
-		return c
+	if c := e.byTuple[t]; c != nil && !c.closing {
+		return c // one that has ended had the same addresses before
 	}
 	return e.create(0, t, p.Time)
 }
@@ -306,6 +306,11 @@ func (e *Engine) Socket(s *event.Socket) {
 		return
 	}
 	c := e.byCookie[s.Cookie]
+	if c != nil && c.closing && s.Kind == event.SocketConnect {
+		// The socket tries again after a failure: another connection.
+		e.finish(c)
+		c = nil
+	}
 	if c == nil {
 		if t.remote.Port() == 0 {
 			return // a listener, or a socket that was never connected
