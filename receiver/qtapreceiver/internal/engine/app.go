@@ -54,14 +54,6 @@ type application struct {
 	payloads    *Payloads // what the parser was told to keep bodies for
 }
 
-// run is one call of Data.
-type run struct {
-	dir event.Direction
-	t   int64
-	pos uint64
-	b   []byte
-}
-
 // data takes the next bytes of one direction of the connection.
 func (a *application) data(dir event.Direction, t int64, pos uint64, b []byte) {
 	n := uint64(len(b))
@@ -76,9 +68,9 @@ func (a *application) data(dir event.Direction, t int64, pos uint64, b []byte) {
 	}
 	a.keep()
 	if client, known := a.c.fromClient(dir); known {
-		a.layer().Data(client, t, pos, b)
+		a.stack.Data(client, t, pos, b)
 	} else {
-		a.orient(run{dir, t, pos, b})
+		a.orient(dir, t, pos, b)
 	}
 	a.letGo(t)
 	if a.opaque || a.gone || a.reason != "" {
@@ -128,28 +120,26 @@ func (a *application) setCharge(n int) {
 
 // orient finds out who opened a connection that was open before the capture began: the end
 // that sends requests.
-func (a *application) orient(r run) {
-	known := false
-	if tlsMatch, _ := tls.Sniff(r.b); tlsMatch {
-		known = true
-	} else if match, _ := http1.Sniff(r.b); match {
-		known = true
+func (a *application) orient(dir event.Direction, t int64, pos uint64, b []byte) {
+	known, _ := tls.Sniff(b)
+	if !known {
+		known, _ = http1.Sniff(b)
 	}
 	if known {
 		a.c.role = event.RoleServer
-		if r.dir == event.Egress {
+		if dir == event.Egress {
 			a.c.role = event.RoleClient
 		}
 		if !a.c.e.wanted(a.c) {
 			a.c.ignored = true
 			a.c.e.counts.filtered++
-			a.c.e.counts.dropProtocol(dropFiltered, uint64(len(r.b)))
+			a.c.e.counts.dropProtocol(dropFiltered, uint64(len(b)))
 			return
 		}
-		a.layer().Data(true, r.t, r.pos, r.b)
+		a.stack.Data(true, t, pos, b)
 		return
 	}
-	a.c.e.counts.dropProtocol(dropOpaque, uint64(len(r.b)))
+	a.c.e.counts.dropProtocol(dropOpaque, uint64(len(b)))
 	if a.tries++; a.tries >= joinTries {
 		a.setOpaque(reasonUnknownProtocol)
 	}
@@ -160,14 +150,9 @@ func (a *application) gap(dir event.Direction, t int64, pos, n uint64) {
 		return
 	}
 	if client, known := a.c.fromClient(dir); known {
-		a.layer().Gap(client, t, pos, n)
+		a.stack.Gap(client, t, pos, n)
 		a.letGo(t)
 	}
-}
-
-func (a *application) layer() *layer {
-	a.stack.a = a
-	return &a.stack
 }
 
 func (a *application) tick(now int64) {
@@ -186,7 +171,7 @@ func (a *application) close(t int64, reset bool) {
 	}
 	a.gone = true
 	a.setCharge(0)
-	a.layer().Close(t, reset)
+	a.stack.Close(t, reset)
 }
 
 // end is close for a connection that goes on without being watched.
@@ -237,172 +222,6 @@ func (a *application) putTLS(m pcommon.Map) {
 	putStr(m, semantic.TLSNextProtocol, a.info.ALPN)
 	if a.info.Version != "" {
 		m.PutBool(semantic.TLSResumed, a.info.Resumed)
-	}
-}
-
-// layer finds the protocol of one byte stream and hands the bytes on: first the connection's,
-// then the plaintext inside its TLS.
-type layer struct {
-	a      *application
-	inside bool // of TLS
-	next   l7.Stream
-	opaque bool
-
-	// While undecided, in the order in which they came.
-	held  []heldRun
-	size  int
-	first []byte // the client's first bytes
-	tries int
-}
-
-type heldRun struct {
-	client, gap bool
-	t           int64
-	pos, n      uint64
-	b           []byte
-}
-
-var _ l7.Stream = (*layer)(nil)
-
-// Data implements l7.Stream.
-func (l *layer) Data(client bool, t int64, pos uint64, b []byte) {
-	c := &l.a.c.e.counts
-	if l.next != nil {
-		if !l.inside {
-			c.protocolOut += uint64(len(b))
-		}
-		l.next.Data(client, t, pos, b)
-		return
-	}
-	if l.opaque {
-		l.lose(uint64(len(b)))
-		return
-	}
-	l.keep(heldRun{client: client, t: t, pos: pos, b: append([]byte(nil), b...)})
-	if client {
-		l.first = append(l.first, b...)
-	}
-	l.decide(client)
-}
-
-// Gap implements l7.Stream.
-func (l *layer) Gap(client bool, t int64, pos, n uint64) {
-	switch {
-	case l.next != nil:
-		l.next.Gap(client, t, pos, n)
-	case l.opaque:
-	default:
-		l.keep(heldRun{client: client, gap: true, t: t, pos: pos, n: n})
-		if client {
-			l.first = nil // a start that follows a gap is looked at afresh
-		}
-	}
-}
-
-// Close implements l7.Stream.
-func (l *layer) Close(t int64, reset bool) {
-	if l.next != nil {
-		l.next.Close(t, reset)
-		return
-	}
-	l.giveUp("")
-}
-
-func (l *layer) keep(r heldRun) {
-	l.held = append(l.held, r)
-	l.size += len(r.b) + 64
-	if !l.inside {
-		l.a.c.e.counts.protocolHeld += uint64(len(r.b))
-	}
-}
-
-// decide looks at the client's first bytes: every protocol read here lets the client speak first.
-func (l *layer) decide(client bool) {
-	if !l.inside {
-		match, more := tls.Sniff(l.first)
-		if match {
-			l.a.encrypted = true
-			l.a.protocol = ""
-			l.a.tls = l.a.newTLS()
-			l.start(l.a.tls)
-			return
-		}
-		if more && l.size < maxUndecided {
-			return
-		}
-	}
-	match, more := http1.Sniff(l.first)
-	switch {
-	case match:
-		l.a.protocol = "http"
-		next := l.a.newHTTP1()
-		if !l.inside && l.a.c.joined() {
-			// Requests may have been sent, and responses begun, before the first byte seen here:
-			// the parser must not take this request for the one that comes to be answered next.
-			for _, r := range l.held {
-				if r.client {
-					next.Gap(true, r.t, r.pos, 0)
-					break
-				}
-			}
-			next.Gap(false, l.held[0].t, 0, 0)
-		}
-		l.start(next)
-	case more && l.size < maxUndecided:
-	case l.a.c.joined() && client && l.tries < joinTries:
-		// Joined in the middle of a message: the next one may begin with any later run.
-		l.tries++
-		l.drop()
-		l.first = nil
-	default:
-		l.giveUp(reasonUnknownProtocol)
-	}
-}
-
-func (l *layer) start(next l7.Stream) {
-	l.next = next
-	held := l.held
-	c := &l.a.c.e.counts
-	l.held, l.first, l.size = nil, nil, 0
-	for _, r := range held {
-		if r.gap {
-			next.Gap(r.client, r.t, r.pos, r.n)
-			continue
-		}
-		if !l.inside {
-			c.protocolHeld -= uint64(len(r.b))
-			c.protocolOut += uint64(len(r.b))
-		}
-		next.Data(r.client, r.t, r.pos, r.b)
-	}
-}
-
-// drop forgets what is held.
-func (l *layer) drop() {
-	for _, r := range l.held {
-		if !l.inside {
-			l.a.c.e.counts.protocolHeld -= uint64(len(r.b))
-		}
-		l.lose(uint64(len(r.b)))
-	}
-	l.held, l.size = nil, 0
-}
-
-func (l *layer) giveUp(reason string) {
-	l.drop()
-	l.opaque = true
-	l.first = nil
-	if reason != "" {
-		l.a.setOpaque(reason)
-	}
-}
-
-// lose books bytes nobody reads.
-func (l *layer) lose(n uint64) {
-	if l.inside {
-		l.a.c.e.counts.plaintextOpaque += n
-	} else {
-		l.a.c.e.counts.dropProtocol(dropOpaque, n)
 	}
 }
 

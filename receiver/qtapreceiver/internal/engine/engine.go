@@ -225,7 +225,7 @@ func (e *Engine) create(cookie event.Cookie, t tuple, now int64) *conn {
 		e.evict(64, func(a, b *conn) bool { return a.seen < b.seen })
 	}
 	c := &conn{e: e, start: now, seen: now, proc: e.set.Processes.Unknown()}
-	c.app.c = c
+	c.app.c, c.app.stack.a = c, &c.app
 	for i := range c.dirs {
 		h := &c.dirs[i]
 		h.c, h.dir = c, event.Direction(i)
@@ -332,7 +332,7 @@ func (e *Engine) Socket(s *event.Socket) {
 		e.setRole(c, s.Role)
 	}
 	if s.TGID != 0 && !c.excluded {
-		c.proc = e.set.Processes.Resolve(s.TGID, s.UID, s.Comm)
+		c.proc = e.set.Processes.Resolve(s.TGID, s.UID, s.Comm, s.Time)
 	}
 
 	switch s.Kind {
