@@ -67,6 +67,9 @@ func (a *application) data(dir event.Direction, t int64, pos uint64, b []byte) {
 		return
 	}
 	a.keep()
+	if a.stack.next == nil && a.c.joined() && tls.SniffRecords(b) {
+		a.stack.giveUp(tls.ReasonAttachedLate)
+	}
 	if client, known := a.c.fromClient(dir); known {
 		a.stack.Data(client, t, pos, b)
 	} else {

@@ -93,3 +93,19 @@ func TestConnectionWhoseBeginningWasLostIsJoined(t *testing.T) {
 	b.close()
 	require.Equal(t, map[string][]string{"/2": {"none"}}, statusOf(t, b))
 }
+
+func TestTLSJoinedAfterItsHandshakeSaysSo(t *testing.T) {
+	b := newBench(t)
+	w := b.dial(1).preExisting()
+	w.send(true, "\x17\x03\x03\x00\x20"+repeat("x", 32))
+	w.send(false, "\x17\x03\x03\x00\x20"+repeat("y", 32)+"\x17\x03\x03\x40")
+	w.hangup(event.CloseFIN)
+	b.idle(time.Second)
+	b.close()
+	require.Empty(t, b.spans())
+	require.Len(t, b.records(semantic.EventConnection), 2)
+	for _, r := range b.records(semantic.EventConnection) {
+		require.Equal(t, "not_visible", str(t, r.Attributes(), semantic.PayloadVisibility))
+		require.Equal(t, "attached_late", str(t, r.Attributes(), semantic.PayloadReason))
+	}
+}
