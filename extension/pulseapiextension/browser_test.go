@@ -285,6 +285,23 @@ func (w *world) fill(t *testing.T) {
 		requests = append(requests, row)
 	}
 
+	// Objects that are there and are not what they should be.
+	broken := map[string][]byte{"garbage": bytes.Repeat([]byte("this is no archive. "), 5000), "empty": {}}
+	whole, err := archive.NewPacker().Pack(exchanges[:1])
+	require.NoError(t, err)
+	broken["cut"] = whole.Bytes[:len(whole.Bytes)-30]
+	flipped := bytes.Clone(whole.Bytes)
+	flipped[100] ^= 0xff
+	broken["flipped"] = flipped
+	broken["stranger"] = whole.Bytes // sound, but of another exchange
+	for i, name := range []string{"garbage", "empty", "cut", "flipped", "stranger"} {
+		key := objectkey.New("host-1", now.Add(-time.Duration(i)*time.Minute))
+		require.NoError(t, w.bucket.Put(t.Context(), objectstore.Put{Key: key, Body: broken[name], Digest: name}))
+		row := w.row(name, byte(60+i), now.Add(-time.Duration(i+30)*time.Second), key, "sent")
+		row.Path = "/broken/" + name
+		requests = append(requests, row)
+	}
+
 	late := objectkey.New("host-1", now.Add(time.Second))
 	row := w.row("late", 80, now.Add(-300*time.Millisecond), late, "pending")
 	row.Path = "/late"

@@ -158,6 +158,15 @@ await step('named states', async () => {
   await shot(page, 'gone-1280-light');
 });
 
+await step('objects that are not what they should be', async () => {
+  for (const name of ['garbage', 'empty', 'cut', 'flipped']) {
+    await go(page, name);
+    await panel(page).locator('[data-state=damaged]').getByText('The object cannot be read').waitFor();
+  }
+  await go(page, 'stranger');
+  await panel(page).locator('[data-state=gone]').waitFor();
+});
+
 for (const [name, title] of [
   ['cors', 'Blocked by the CORS rules'], ['refused', 'refused the link itself'], ['down', 'cannot be reached'], ['denied', 'Access denied by the bucket'],
 ]) {
