@@ -18,8 +18,10 @@ import (
 const (
 	CaptureMapDeniedComms    = "denied_comms"
 	CaptureMapListeners      = "listeners"
+	CaptureMapOwnListeners   = "own_listeners"
 	CaptureMapOwnPeers       = "own_peers"
 	CaptureMapOwnSocks       = "own_socks"
+	CaptureMapOwnTgids       = "own_tgids"
 	CaptureMapRing           = "ring"
 	CaptureMapSockStates     = "sock_states"
 	CaptureProgOpensslKdf    = "openssl_kdf"
@@ -41,7 +43,9 @@ const (
 	CaptureVarFilterPorts    = "filter_ports"
 	CaptureVarHeartbeat      = "heartbeat"
 	CaptureVarLost           = "lost"
-	CaptureVarOwnTgid        = "own_tgid"
+	CaptureVarOwnInode       = "own_inode"
+	CaptureVarOwnListening   = "own_listening"
+	CaptureVarPacketRoom     = "packet_room"
 	CaptureVarPortBits       = "port_bits"
 	CaptureVarScan           = "scan"
 	CaptureVarScopeCgroup    = "scope_cgroup"
@@ -110,32 +114,36 @@ type CaptureProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type CaptureMapSpecs struct {
-	DeniedComms *ebpf.MapSpec `ebpf:"denied_comms"`
-	Listeners   *ebpf.MapSpec `ebpf:"listeners"`
-	OwnPeers    *ebpf.MapSpec `ebpf:"own_peers"`
-	OwnSocks    *ebpf.MapSpec `ebpf:"own_socks"`
-	Ring        *ebpf.MapSpec `ebpf:"ring"`
-	SockStates  *ebpf.MapSpec `ebpf:"sock_states"`
+	DeniedComms  *ebpf.MapSpec `ebpf:"denied_comms"`
+	Listeners    *ebpf.MapSpec `ebpf:"listeners"`
+	OwnListeners *ebpf.MapSpec `ebpf:"own_listeners"`
+	OwnPeers     *ebpf.MapSpec `ebpf:"own_peers"`
+	OwnSocks     *ebpf.MapSpec `ebpf:"own_socks"`
+	OwnTgids     *ebpf.MapSpec `ebpf:"own_tgids"`
+	Ring         *ebpf.MapSpec `ebpf:"ring"`
+	SockStates   *ebpf.MapSpec `ebpf:"sock_states"`
 }
 
 // CaptureVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type CaptureVariableSpecs struct {
-	AbiPacket   *ebpf.VariableSpec `ebpf:"abi_packet"`
-	AbiProcess  *ebpf.VariableSpec `ebpf:"abi_process"`
-	AbiSecret   *ebpf.VariableSpec `ebpf:"abi_secret"`
-	AbiSocket   *ebpf.VariableSpec `ebpf:"abi_socket"`
-	FilterPorts *ebpf.VariableSpec `ebpf:"filter_ports"`
-	Heartbeat   *ebpf.VariableSpec `ebpf:"heartbeat"`
-	Lost        *ebpf.VariableSpec `ebpf:"lost"`
-	OwnTgid     *ebpf.VariableSpec `ebpf:"own_tgid"`
-	PortBits    *ebpf.VariableSpec `ebpf:"port_bits"`
-	Scan        *ebpf.VariableSpec `ebpf:"scan"`
-	ScopeCgroup *ebpf.VariableSpec `ebpf:"scope_cgroup"`
-	ScopeLevel  *ebpf.VariableSpec `ebpf:"scope_level"`
-	WantedRoles *ebpf.VariableSpec `ebpf:"wanted_roles"`
-	Zero        *ebpf.VariableSpec `ebpf:"zero"`
+	AbiPacket    *ebpf.VariableSpec `ebpf:"abi_packet"`
+	AbiProcess   *ebpf.VariableSpec `ebpf:"abi_process"`
+	AbiSecret    *ebpf.VariableSpec `ebpf:"abi_secret"`
+	AbiSocket    *ebpf.VariableSpec `ebpf:"abi_socket"`
+	FilterPorts  *ebpf.VariableSpec `ebpf:"filter_ports"`
+	Heartbeat    *ebpf.VariableSpec `ebpf:"heartbeat"`
+	Lost         *ebpf.VariableSpec `ebpf:"lost"`
+	OwnInode     *ebpf.VariableSpec `ebpf:"own_inode"`
+	OwnListening *ebpf.VariableSpec `ebpf:"own_listening"`
+	PacketRoom   *ebpf.VariableSpec `ebpf:"packet_room"`
+	PortBits     *ebpf.VariableSpec `ebpf:"port_bits"`
+	Scan         *ebpf.VariableSpec `ebpf:"scan"`
+	ScopeCgroup  *ebpf.VariableSpec `ebpf:"scope_cgroup"`
+	ScopeLevel   *ebpf.VariableSpec `ebpf:"scope_level"`
+	WantedRoles  *ebpf.VariableSpec `ebpf:"wanted_roles"`
+	Zero         *ebpf.VariableSpec `ebpf:"zero"`
 }
 
 // CaptureObjects contains all objects after they have been loaded into the kernel.
@@ -158,20 +166,24 @@ func (o *CaptureObjects) Close() error {
 //
 // It can be passed to LoadCaptureObjects or ebpf.CollectionSpec.LoadAndAssign.
 type CaptureMaps struct {
-	DeniedComms *ebpf.Map `ebpf:"denied_comms"`
-	Listeners   *ebpf.Map `ebpf:"listeners"`
-	OwnPeers    *ebpf.Map `ebpf:"own_peers"`
-	OwnSocks    *ebpf.Map `ebpf:"own_socks"`
-	Ring        *ebpf.Map `ebpf:"ring"`
-	SockStates  *ebpf.Map `ebpf:"sock_states"`
+	DeniedComms  *ebpf.Map `ebpf:"denied_comms"`
+	Listeners    *ebpf.Map `ebpf:"listeners"`
+	OwnListeners *ebpf.Map `ebpf:"own_listeners"`
+	OwnPeers     *ebpf.Map `ebpf:"own_peers"`
+	OwnSocks     *ebpf.Map `ebpf:"own_socks"`
+	OwnTgids     *ebpf.Map `ebpf:"own_tgids"`
+	Ring         *ebpf.Map `ebpf:"ring"`
+	SockStates   *ebpf.Map `ebpf:"sock_states"`
 }
 
 func (m *CaptureMaps) Close() error {
 	return _CaptureClose(
 		m.DeniedComms,
 		m.Listeners,
+		m.OwnListeners,
 		m.OwnPeers,
 		m.OwnSocks,
+		m.OwnTgids,
 		m.Ring,
 		m.SockStates,
 	)
@@ -181,20 +193,22 @@ func (m *CaptureMaps) Close() error {
 //
 // It can be passed to LoadCaptureObjects or ebpf.CollectionSpec.LoadAndAssign.
 type CaptureVariables struct {
-	AbiPacket   *ebpf.Variable `ebpf:"abi_packet"`
-	AbiProcess  *ebpf.Variable `ebpf:"abi_process"`
-	AbiSecret   *ebpf.Variable `ebpf:"abi_secret"`
-	AbiSocket   *ebpf.Variable `ebpf:"abi_socket"`
-	FilterPorts *ebpf.Variable `ebpf:"filter_ports"`
-	Heartbeat   *ebpf.Variable `ebpf:"heartbeat"`
-	Lost        *ebpf.Variable `ebpf:"lost"`
-	OwnTgid     *ebpf.Variable `ebpf:"own_tgid"`
-	PortBits    *ebpf.Variable `ebpf:"port_bits"`
-	Scan        *ebpf.Variable `ebpf:"scan"`
-	ScopeCgroup *ebpf.Variable `ebpf:"scope_cgroup"`
-	ScopeLevel  *ebpf.Variable `ebpf:"scope_level"`
-	WantedRoles *ebpf.Variable `ebpf:"wanted_roles"`
-	Zero        *ebpf.Variable `ebpf:"zero"`
+	AbiPacket    *ebpf.Variable `ebpf:"abi_packet"`
+	AbiProcess   *ebpf.Variable `ebpf:"abi_process"`
+	AbiSecret    *ebpf.Variable `ebpf:"abi_secret"`
+	AbiSocket    *ebpf.Variable `ebpf:"abi_socket"`
+	FilterPorts  *ebpf.Variable `ebpf:"filter_ports"`
+	Heartbeat    *ebpf.Variable `ebpf:"heartbeat"`
+	Lost         *ebpf.Variable `ebpf:"lost"`
+	OwnInode     *ebpf.Variable `ebpf:"own_inode"`
+	OwnListening *ebpf.Variable `ebpf:"own_listening"`
+	PacketRoom   *ebpf.Variable `ebpf:"packet_room"`
+	PortBits     *ebpf.Variable `ebpf:"port_bits"`
+	Scan         *ebpf.Variable `ebpf:"scan"`
+	ScopeCgroup  *ebpf.Variable `ebpf:"scope_cgroup"`
+	ScopeLevel   *ebpf.Variable `ebpf:"scope_level"`
+	WantedRoles  *ebpf.Variable `ebpf:"wanted_roles"`
+	Zero         *ebpf.Variable `ebpf:"zero"`
 }
 
 // CapturePrograms contains all programs after they have been loaded into the kernel.

@@ -12,6 +12,21 @@ struct {
 	map_uint(max_entries, 64 << 20); // replaced by the loader
 } ring SEC(".maps");
 
+struct listen_key {
+	__u8 addr[16]; // as bound, :: or ::ffff:0.0.0.0 for all
+	__u32 port;
+	__u32 netns;
+};
+
+// What own processes listened on when the capture began. The sockets themselves cannot be marked
+// from user space: an MPTCP listener, as Go's servers have, hides a TCP socket inside.
+struct {
+	map_uint(type, MAP_TYPE_HASH);
+	map_uint(max_entries, 1024);
+	map_type(key, struct listen_key);
+	map_type(value, __u8);
+} own_listeners SEC(".maps");
+
 enum verdict {
 	VERDICT_OPEN,
 	VERDICT_PASS,
@@ -28,7 +43,7 @@ struct sock_state {
 	__u8 owned;    // the owner was reported
 	__u8 fin_sent;
 	__u8 reason;
-	__u8 closed;   // the end was reported
+	__u8 closed;   // the end was reported: nothing follows
 	__u32 scanned; // number of the last scan that reported it
 };
 
@@ -39,7 +54,16 @@ struct {
 	map_type(value, struct sock_state);
 } sock_states SEC(".maps");
 
-// Sockets of this process. User space adds those that were open before.
+// Processes of this program: this one and others on the host. All that follows with own in its
+// name is theirs.
+struct {
+	map_uint(type, MAP_TYPE_HASH);
+	map_uint(max_entries, 1024);
+	map_type(key, __u32);
+	map_type(value, __u8);
+} own_tgids SEC(".maps");
+
+// Own sockets, and what they accept.
 struct {
 	map_uint(type, MAP_TYPE_SK_STORAGE);
 	map_uint(map_flags, MAP_NO_PREALLOC | MAP_CLONE);
@@ -47,7 +71,8 @@ struct {
 	map_type(value, __u32);
 } own_socks SEC(".maps");
 
-// The other ends of this process's connections, by the other end's addresses.
+// Ends of own connections, by their addresses: mostly the other ends, whose socket
+// cannot be marked.
 struct {
 	map_uint(type, MAP_TYPE_HASH);
 	map_uint(max_entries, 16384);
@@ -63,15 +88,21 @@ const volatile __u8 filter_ports = 0;
 // Roles that are captured: bit 1<<ROLE_CLIENT, 1<<ROLE_SERVER.
 const volatile __u8 wanted_roles = 6;
 const volatile __u64 port_bits[1024] = {};
+// Bytes of the ring that packets may fill; the rest is for what is small and cannot be had
+// again: lives of sockets, secrets, processes.
+const volatile __u64 packet_room = 0;
 
-// Written by the probe that runs once at start: the PID as the host's namespace sees it.
-__u32 own_tgid = 0;
+// Set when own_listeners has entries.
+__u32 own_listening = 0;
 // Records that found no room, by kind.
 __u64 lost[RECORD_KINDS] = {};
 
 inline_always void *reserve(__u64 size, __u32 kind)
 {
-	void *r = bpf_ringbuf_reserve(&ring, size, 0);
+	void *r = NULL;
+
+	if (kind != RECORD_PACKET || bpf_ringbuf_query(&ring, RINGBUF_AVAIL_DATA) + size <= packet_room)
+		r = bpf_ringbuf_reserve(&ring, size, 0);
 	if (!r)
 		__sync_fetch_and_add(&lost[kind], 1);
 	return r;
@@ -85,7 +116,9 @@ inline_always void submit(void *record)
 
 inline_always bool current_is_own(void)
 {
-	return own_tgid && bpf_get_current_pid_tgid() >> 32 == own_tgid;
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	return bpf_map_lookup_elem(&own_tgids, &tgid);
 }
 
 inline_always bool current_in_scope(void)
@@ -143,6 +176,11 @@ inline_always void reverse(struct tuple *to, const struct tuple *from)
 	to->netns = from->netns;
 }
 
+inline_always __u32 sock_netns(struct sock *sk)
+{
+	return sk->__sk_common.skc_net.net->ns.inum;
+}
+
 // sock_tuple reads a socket's addresses.
 inline_always void sock_tuple(struct sock *sk, struct tuple *t)
 {
@@ -159,7 +197,27 @@ inline_always void sock_tuple(struct sock *sk, struct tuple *t)
 	core_read(&port, ((struct inet_sock *)sk)->inet_sport);
 	t->local_port = ntohs(port);
 	t->remote_port = ntohs(sk->__sk_common.skc_dport);
-	t->netns = is_loopback(t->remote) ? sk->__sk_common.skc_net.net->ns.inum : 0;
+	t->netns = is_loopback(t->remote) ? sock_netns(sk) : 0;
+}
+
+// listens_own says whether a socket is bound where an own process listened from the start on.
+inline_always bool listens_own(struct sock *sk, const struct tuple *t, bool any_addr)
+{
+	struct listen_key k = {.port = t->local_port};
+
+	if (!own_listening)
+		return false;
+	k.netns = sock_netns(sk);
+	__builtin_memcpy(k.addr, t->local, 16);
+	if (bpf_map_lookup_elem(&own_listeners, &k))
+		return true;
+	if (!any_addr)
+		return false;
+	__builtin_memset(k.addr, 0, 16);
+	if (bpf_map_lookup_elem(&own_listeners, &k))
+		return true;
+	map_v4(k.addr, 0);
+	return bpf_map_lookup_elem(&own_listeners, &k);
 }
 
 inline_always struct cgroup *sock_cgroup(struct sock *sk)
@@ -216,13 +274,11 @@ inline_always void emit_excluded(__u64 cookie, const struct tuple *t)
 	submit(r);
 }
 
-// exclude_own says in the ring that a connection of this process is to be forgotten and
-// remembers the other end's addresses.
-inline_always void exclude_own(__u64 cookie, const struct tuple *t)
+// own_peer remembers the other end of an own connection by its addresses.
+inline_always void own_peer(__u64 cookie, const struct tuple *t)
 {
 	struct tuple peer;
 
 	reverse(&peer, t);
 	bpf_map_update_elem(&own_peers, &peer, &cookie, 0);
-	emit_excluded(cookie, t);
 }

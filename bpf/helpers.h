@@ -35,6 +35,7 @@ enum {
 
 	STORAGE_CREATE = 1 << 0,
 	RINGBUF_NO_WAKEUP = 1 << 0,
+	RINGBUF_AVAIL_DATA = 0,
 };
 
 struct bpf_sock;
@@ -59,6 +60,7 @@ static long (*const bpf_probe_read_kernel)(void *dst, __u32 size, const void *sr
 static __u64 (*const bpf_get_current_ancestor_cgroup_id)(int level) = (void *)123;
 static void *(*const bpf_ringbuf_reserve)(void *ring, __u64 size, __u64 flags) = (void *)131;
 static void (*const bpf_ringbuf_submit)(void *data, __u64 flags) = (void *)132;
+static __u64 (*const bpf_ringbuf_query)(void *ring, __u64 flags) = (void *)134;
 static struct tcp_sock *(*const bpf_skc_to_tcp_sock)(void *sk) = (void *)137;
 static struct socket *(*const bpf_sock_from_file)(struct file *file) = (void *)162;
 

@@ -73,6 +73,20 @@ struct tcp_sock {
 	__u64 bytes_received, bytes_acked;
 };
 
+struct inode;
+
+struct file {
+	struct inode *f_inode;
+};
+
+struct linux_binprm {
+	struct file *file;
+};
+
+struct mm_struct {
+	struct file *exe_file;
+};
+
 struct socket {
 	struct sock *sk;
 };
@@ -96,6 +110,7 @@ struct signal_struct {
 struct task_struct {
 	int tgid;
 	struct task_struct *group_leader;
+	struct mm_struct *mm;
 	const struct cred *cred;
 	struct signal_struct *signal;
 	char comm[16];

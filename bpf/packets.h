@@ -126,25 +126,31 @@ global_func int decide(struct __sk_buff *skb, __u64 pack)
 	bpf_skb_load_bytes(skb, ip_len, tcp, sizeof(tcp));
 	if (parse_addr(skb, dir, tcp, &t))
 		return 1;
-	if (is_loopback(t.remote)) {
-		struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
-		if (tp)
-			t.netns = ((struct sock *)tp)->__sk_common.skc_net.net->ns.inum;
-	}
 
 	bool listener = sk->state == TCP_LISTEN, empty = skb->len <= hdr_len;
 	__u8 role = listener ? ROLE_SERVER : st->role;
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 
-	if (bpf_sk_storage_get(&own_socks, sk, NULL, 0)) {
-		exclude_own(bpf_get_socket_cookie(skb), &t);
-		if (!listener) // a listener meets other peers
-			st->verdict = VERDICT_SKIP;
+	if (!tp)
 		return 1;
+	if (is_loopback(t.remote))
+		t.netns = sock_netns((struct sock *)tp);
+	if (listener && own_listening) {
+		struct tuple bound = {};
+
+		sock_tuple((struct sock *)tp, &bound);
+		if (listens_own((struct sock *)tp, &bound, false))
+			bpf_sk_storage_get(&own_socks, sk, NULL, STORAGE_CREATE);
 	}
-	if (bpf_map_lookup_elem(&own_peers, &t)) {
-		emit_excluded(bpf_get_socket_cookie(skb), &t);
-		if (!listener)
+	bool own = bpf_sk_storage_get(&own_socks, sk, NULL, 0);
+	if (own)
+		own_peer(bpf_get_socket_cookie(skb), &t);
+	if (own || bpf_map_lookup_elem(&own_peers, &t)) {
+		// A listener meets others too; the socket that it makes will say so for itself.
+		if (!listener) {
+			emit_excluded(bpf_get_socket_cookie(skb), &t);
 			st->verdict = VERDICT_SKIP;
+		}
 		return 1;
 	}
 	if (filtered(role, t.local_port, t.remote_port)) {
@@ -203,7 +209,7 @@ inline_always int on_packet(struct __sk_buff *skb, __u32 dir)
 		return 1;
 	__u64 pack = PACK(ip_len, hdr_len, dir);
 	struct sock_state *st = bpf_sk_storage_get(&sock_states, sk, NULL, 0);
-	if (st && st->verdict == VERDICT_SKIP)
+	if (st && (st->verdict == VERDICT_SKIP || st->closed))
 		return 1;
 	if ((!st || st->verdict == VERDICT_OPEN) && decide(skb, pack))
 		return 1;

@@ -8,7 +8,7 @@
 
 // Ports that were listened on when the capture began, by network namespace: they tell which
 // end of an older connection is the server.
-struct listen_key {
+struct port_key {
 	__u32 netns;
 	__u32 port;
 };
@@ -16,7 +16,7 @@ struct listen_key {
 struct {
 	map_uint(type, MAP_TYPE_HASH);
 	map_uint(max_entries, 16384);
-	map_type(key, struct listen_key);
+	map_type(key, struct port_key);
 	map_type(value, __u8);
 } listeners SEC(".maps");
 
@@ -89,7 +89,10 @@ inline_always bool wanted(struct sock *sk, struct sock_state *st, const struct t
 		return st->verdict == VERDICT_PASS;
 	if (bpf_sk_storage_get(&own_socks, sk, NULL, 0)) {
 		if (t->local_port) { // a connecting socket may have no port yet
-			exclude_own(bpf_get_socket_cookie(sk), t);
+			__u64 cookie = bpf_get_socket_cookie(sk);
+
+			own_peer(cookie, t);
+			emit_excluded(cookie, t);
 			st->verdict = VERDICT_SKIP;
 		}
 		return false;
@@ -140,6 +143,16 @@ int socket_state(__u64 *ctx)
 		bpf_sk_storage_get(&own_socks, sk, NULL, STORAGE_CREATE);
 	if (to == TCP_LISTEN)
 		return 0;
+	if (from == TCP_LISTEN && to == TCP_CLOSE) {
+		struct listen_key key = {.netns = sock_netns(sk)};
+
+		sock_tuple(sk, &t);
+		__builtin_memcpy(key.addr, t.local, 16);
+		key.port = t.local_port;
+		if (own_listening)
+			bpf_map_delete_elem(&own_listeners, &key);
+		return 0;
+	}
 
 	st = bpf_sk_storage_get(&sock_states, sk, NULL,
 				to == TCP_SYN_SENT || to == TCP_SYN_RECV || to == TCP_ESTABLISHED ? STORAGE_CREATE : 0);
@@ -162,6 +175,8 @@ int socket_state(__u64 *ctx)
 		if (from != TCP_SYN_SENT)
 			st->role = ROLE_SERVER;
 		st->opened = 1;
+		if (listens_own(sk, &t, true))
+			bpf_sk_storage_get(&own_socks, sk, NULL, STORAGE_CREATE);
 	} else if (to == TCP_ESTABLISHED) {
 		if (!st->role)
 			st->role = from == TCP_SYN_SENT ? ROLE_CLIENT : ROLE_SERVER;
@@ -171,12 +186,12 @@ int socket_state(__u64 *ctx)
 	} else if (to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK) {
 		st->fin_sent = 1;
 	} else if (to == TCP_CLOSE && from != TCP_CLOSE) {
+		// Not when the socket is destroyed: a program may keep it long after a reset, and
+		// addresses and counters may be gone by then.
 		note_close(sk, st, from);
-		// After an error no packet follows, but the program may keep the socket for long.
-		if (sk->sk_err && !st->closed && wanted(sk, st, &t)) {
-			st->closed = 1;
+		if (wanted(sk, st, &t))
 			emit_socket(sk, st, SOCKET_CLOSED, &t, NULL);
-		}
+		st->closed = 1;
 	}
 	return 0;
 }
@@ -185,20 +200,15 @@ SEC("tp_btf/tcp_destroy_sock")
 int socket_destroy(__u64 *ctx)
 {
 	struct sock *sk = (void *)ctx[0];
-	struct sock_state *st = bpf_sk_storage_get(&sock_states, sk, NULL, 0);
 	struct tuple t = {}, peer;
 
-	if (!st)
-		return 0;
+	// The addresses may soon belong to somebody else.
 	sock_tuple(sk, &t);
-	if (bpf_sk_storage_get(&own_socks, sk, NULL, 0)) {
-		reverse(&peer, &t);
-		bpf_map_delete_elem(&own_peers, &peer);
+	if (!bpf_sk_storage_get(&own_socks, sk, NULL, 0) && !bpf_map_lookup_elem(&own_peers, &t))
 		return 0;
-	}
-	if (st->closed || !t.remote_port || (!st->role && st->opened) || !wanted(sk, st, &t))
-		return 0;
-	emit_socket(sk, st, SOCKET_CLOSED, &t, NULL);
+	reverse(&peer, &t);
+	bpf_map_delete_elem(&own_peers, &peer);
+	bpf_map_delete_elem(&own_peers, &t);
 	return 0;
 }
 
@@ -217,6 +227,8 @@ inline_always int touch(struct sock *sk)
 		return 0;
 	st->owned = 1;
 	sock_tuple(sk, &t);
+	if (current_is_own()) // whatever the marks have missed
+		bpf_sk_storage_get(&own_socks, sk, NULL, STORAGE_CREATE);
 	if (!t.remote_port || !wanted(sk, st, &t))
 		return 0;
 	current_owner(&o);
@@ -236,7 +248,7 @@ int socket_recv(__u64 *ctx)
 	return touch((struct sock *)ctx[0]);
 }
 
-// Marks the sockets of this process before anything happens on them.
+// Marks own sockets before anything happens on them.
 SEC("cgroup/sock_create")
 int socket_create(struct bpf_sock *ctx)
 {
@@ -265,11 +277,13 @@ int socket_scan(struct task_file_ctx *ctx)
 	if (!sk)
 		return 0;
 	__u16 family = sk->__sk_common.skc_family;
-	if (sk->sk_protocol != IPPROTO_TCP || (family != AF_INET && family != AF_INET6))
+	if (family != AF_INET && family != AF_INET6)
+		return 0;
+	if (sk->sk_protocol != IPPROTO_TCP)
 		return 0;
 
 	__u8 state = sk->__sk_common.skc_state;
-	struct listen_key key = {.netns = sk->__sk_common.skc_net.net->ns.inum};
+	struct port_key key = {.netns = sock_netns(sk)};
 	if (scan == 1) {
 		__u8 one = 1;
 

@@ -227,6 +227,7 @@ func (e *s3Exporter) putSegment(ctx context.Context, s *segment) error {
 			e.stored(ctx, s)
 			return nil
 		case err == nil:
+			e.telemetry.failures.Add(ctx, 1, class(objectstore.Exists.String()))
 			e.telemetry.dropped.Add(ctx, int64(s.records()), reason(dropCollision))
 			return consumererror.NewPermanent(fmt.Errorf("%s: object %s exists with other content and is left as it is", e.where, key))
 		case notFound(err):

@@ -40,6 +40,7 @@ func TestSegments(t *testing.T) {
 	exp := startExporter(t, h, func(cfg *qpoints3exporter.Config) {
 		onLocalS3(cfg)
 		cfg.Prefix = "team-a/"
+		cfg.Tags = map[string]string{"retention": "short"}
 	})
 	a, b, c := newKey(), newKey(), newKey()
 
@@ -64,6 +65,11 @@ func TestSegments(t *testing.T) {
 	for key := range got {
 		require.NoError(t, objectkey.Validate(strings.TrimPrefix(key, "team-a/")))
 	}
+
+	tags, err := rawClient(t, set).GetObjectTagging(t.Context(), &s3.GetObjectTaggingInput{Bucket: &set.Bucket, Key: ptr("team-a/" + b)})
+	require.NoError(t, err)
+	require.Len(t, tags.TagSet, 1)
+	require.Equal(t, "short", *tags.TagSet[0].Value)
 
 	// The same again, in whatever order, is the same objects.
 	ld = plog.NewLogs()
@@ -101,6 +107,7 @@ func TestOtherContentIsNeverOverwritten(t *testing.T) {
 	require.Equal(t, []byte("mine"), stored(t, set)[key])
 	require.Contains(t, stored(t, set), good, "the other segment is stored")
 	require.EqualValues(t, 2, exp.count(t, "entries_dropped", attribute.String("reason", "collision")))
+	require.EqualValues(t, 1, exp.count(t, "failures", attribute.String("class", "exists")))
 }
 
 func TestForeignLogsAreRefused(t *testing.T) {

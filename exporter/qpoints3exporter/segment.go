@@ -4,6 +4,7 @@ package qpoints3exporter
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -89,14 +90,17 @@ func (s *segment) records() int {
 // complete reports whether the request holds the whole segment.
 func (s *segment) complete() bool { return int64(s.records()) == s.count }
 
-func (s *segment) exchanges() []archive.Exchange {
-	out := make([]archive.Exchange, 0, s.records())
-	for _, r := range s.scopes {
-		for _, rec := range r.scope.LogRecords().All() {
-			out = append(out, archive.FromRecord(r.resource.Resource(), rec))
+// exchanges copies one exchange at a time out of the records.
+func (s *segment) exchanges() iter.Seq[archive.Exchange] {
+	return func(yield func(archive.Exchange) bool) {
+		for _, r := range s.scopes {
+			for _, rec := range r.scope.LogRecords().All() {
+				if !yield(archive.FromRecord(r.resource.Resource(), rec)) {
+					return
+				}
+			}
 		}
 	}
-	return out
 }
 
 // copyTo appends the segment's records to ld.

@@ -40,7 +40,7 @@ func newTelemetry(set component.TelemetrySettings) (*telemetry, error) {
 		{&t.dropped, "entries_dropped", "{entry}", "Exchanges given up, by reason."},
 	} {
 		var err error
-		*c.to, err = meter.Int64Counter("exporter_qpoint_s3_"+c.name, metric.WithUnit(c.unit), metric.WithDescription(c.desc))
+		*c.to, err = meter.Int64Counter("otelcol_exporter_qpoint_s3_"+c.name, metric.WithUnit(c.unit), metric.WithDescription(c.desc))
 		errs = errors.Join(errs, err)
 	}
 	return &t, errs

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -317,4 +318,48 @@ func TestStartFailures(t *testing.T) {
 		e.cfg.User = "no-such-user"
 		require.ErrorContains(t, e.Start(ctx, componenttest.NewNopHost()), "`user` \"no-such-user\" does not exist")
 	})
+}
+
+// TestUnprivilegedParent starts the engine from a collector that is not root.
+func TestUnprivilegedParent(t *testing.T) {
+	if dir := os.Getenv("TEST_UNPRIVILEGED_DIR"); dir != "" {
+		require.NotZero(t, os.Geteuid())
+		e := newTestExtension(t, filepath.Join(dir, "data"))
+		require.NoError(t, e.Start(context.Background(), componenttest.NewNopHost()))
+		require.NoError(t, open(t, e).Exec(context.Background(), `CREATE TABLE t (n UInt8) ENGINE = MergeTree ORDER BY n`))
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", childPID(t, e)))
+		require.NoError(t, err)
+		assert.Contains(t, string(status), "NoNewPrivs:\t1")
+		assert.Contains(t, string(status), "CapEff:\t0000000000000000")
+		return
+	}
+	needLibrary(t)
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to become another user; the other tests are this one then")
+	}
+	const nobody = 65534
+	dir, err := os.MkdirTemp("", "unprivileged")
+	require.NoError(t, err)
+	defer os.RemoveAll(dir)
+	library, err := findLibrary("")
+	require.NoError(t, err)
+	require.NoError(t, exec.Command("cp", "-L", "--reflink=auto", library, filepath.Join(dir, libraryName)).Run())
+	require.NoError(t, os.Chmod(filepath.Join(dir, libraryName), 0o755))
+	require.NoError(t, os.Chown(dir, nobody, nobody))
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestUnprivilegedParent$", "-test.v")
+	cmd.Dir = dir
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "CI=true", "TMPDIR=" + dir, "TEST_UNPRIVILEGED_DIR=" + dir, libraryEnv + "=" + filepath.Join(dir, libraryName)}
+	cmd.SysProcAttr = &unix.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
+
+func TestMissingLibrary(t *testing.T) {
+	t.Setenv(libraryEnv, filepath.Join(t.TempDir(), "none.so"))
+	cfg := newDefaultConfig()
+	cfg.DataDir = filepath.Join(t.TempDir(), "data")
+	e := newExtension(extensiontest.NewNopSettings(metadata.Type), cfg)
+	require.ErrorContains(t, e.Start(context.Background(), componenttest.NewNopHost()), "make chdb")
+	assert.NoDirExists(t, cfg.DataDir, "nothing half-started")
+	require.NoError(t, e.Shutdown(context.Background()))
 }

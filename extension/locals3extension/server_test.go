@@ -17,6 +17,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
@@ -191,6 +194,30 @@ func TestOtherBucketsAndKeys(t *testing.T) {
 	require.Error(t, client(t, other).CreateBucket(t.Context()))
 	err := client(t, set).Put(t.Context(), objectstore.Put{Key: "../../escape.zip", Body: []byte("x")})
 	require.Error(t, err)
+}
+
+// TestOperator lists and deletes, as the README says one can.
+func TestOperator(t *testing.T) {
+	set := startServer(t, testConfig(t))
+	for _, k := range []string{"a/1.zip", "a/2.zip", "b/3.zip"} {
+		require.NoError(t, client(t, set).Put(t.Context(), objectstore.Put{Key: k, Body: []byte("x")}))
+	}
+	c := s3.New(s3.Options{
+		BaseEndpoint: &set.Endpoint, Region: set.Region, UsePathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider(string(set.AccessKey), string(set.SecretKey), ""),
+	})
+	_, err := c.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: &set.Bucket, Key: aws.String("a/1.zip")})
+	require.NoError(t, err)
+	_, err = c.DeleteObjects(t.Context(), &s3.DeleteObjectsInput{Bucket: &set.Bucket, Delete: &types.Delete{Objects: []types.ObjectIdentifier{{Key: aws.String("b/3.zip")}}}})
+	require.NoError(t, err)
+	list, err := c.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &set.Bucket})
+	require.NoError(t, err)
+	require.Len(t, list.Contents, 1)
+	require.Equal(t, "a/2.zip", *list.Contents[0].Key)
+	require.Equal(t, set.Bucket, *list.Name)
+	dirs, err := c.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &set.Bucket, Delimiter: aws.String("/")})
+	require.NoError(t, err)
+	require.Len(t, dirs.CommonPrefixes, 1)
 }
 
 // TestBrowser does what the page does: GET with an Origin and a presigned link, whole and by range.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ func sample() Exchange {
 		TraceID: "0102030405060708090a0b0c0d0e0f10", SpanID: "0102030405060708",
 		Started: time.Date(2026, 11, 24, 6, 1, 2, 123456789, time.UTC),
 		Send:    1500, Wait: NotMeasured, Receive: 2 * time.Millisecond,
-		Scheme: "https", ServerAddress: "example.com", ServerPort: 443, PeerAddress: "192.0.2.1", ConnectionID: "00000000000000ff",
+		Scheme: "https", ServerAddress: "example.com", ServerPort: 443, ServerIP: "192.0.2.1", ConnectionID: "00000000000000ff", Incomplete: "gap",
 		Resource: map[string]string{"service.name": "curl", "process.pid": "42"},
 		Request: Message{
 			Method: "POST", Target: "/a?q=1&q=%20x&bad=%zz&flag", Version: "1.1",
@@ -49,7 +50,7 @@ func sample() Exchange {
 
 func pack(t testing.TB, xs ...Exchange) Archive {
 	t.Helper()
-	a, err := NewPacker().Pack(xs)
+	a, err := NewPacker().Pack(slices.Values(xs))
 	require.NoError(t, err)
 	return a
 }
@@ -202,13 +203,13 @@ func TestLocalHeaders(t *testing.T) {
 
 func TestDeterministic(t *testing.T) {
 	p := NewPacker()
-	first, err := p.Pack([]Exchange{sample(), sample()})
+	first, err := p.Pack(slices.Values([]Exchange{sample(), sample()}))
 	require.NoError(t, err)
 	sum, digest := sha256.Sum256(first.Bytes), first.Digest
 	for range 10 {
-		_, err := p.Pack([]Exchange{{SpanID: "other"}})
+		_, err := p.Pack(slices.Values([]Exchange{{SpanID: "other"}}))
 		require.NoError(t, err)
-		again, err := p.Pack([]Exchange{sample(), sample()})
+		again, err := p.Pack(slices.Values([]Exchange{sample(), sample()}))
 		require.NoError(t, err)
 		require.Equal(t, sum, sha256.Sum256(again.Bytes))
 		require.Equal(t, digest, again.Digest)

@@ -5,6 +5,7 @@ package archive
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -32,7 +33,7 @@ func BenchmarkPack(b *testing.B) {
 			b.ReportAllocs()
 			var size int
 			for b.Loop() {
-				a, err := p.Pack(xs)
+				a, err := p.Pack(slices.Values(xs))
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -30,13 +30,14 @@ func toHAR(x *Exchange) harFile {
 		StartedDateTime: x.Started.UTC().Format(timeFormat),
 		Request:         toRequest(x),
 		Response:        toResponse(x.Response),
-		ServerIPAddress: valid(x.PeerAddress),
+		ServerIPAddress: valid(x.ServerIP),
 		Connection:      valid(x.ConnectionID),
 		TraceID:         valid(x.TraceID),
 		SpanID:          valid(x.SpanID),
 		Scheme:          valid(x.Scheme),
 		ServerAddress:   valid(x.ServerAddress),
 		ServerPort:      x.ServerPort,
+		Incomplete:      valid(x.Incomplete),
 	}
 	for k, v := range x.Resource {
 		if e.Resource == nil {
@@ -162,7 +163,7 @@ func absoluteURL(x *Exchange) string {
 	if host == "" {
 		host = valid(x.ServerAddress)
 		if host == "" {
-			host = valid(x.PeerAddress)
+			host = valid(x.ServerIP)
 		}
 		if x.ServerPort != 0 {
 			host = net.JoinHostPort(host, strconv.FormatInt(x.ServerPort, 10))

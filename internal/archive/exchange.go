@@ -71,10 +71,12 @@ type Exchange struct {
 	Scheme        string
 	ServerAddress string
 	ServerPort    int64
-	// PeerAddress is the IP address of the server, ConnectionID the connection the exchange was
+	// ServerIP is the IP address of the server, ConnectionID the connection the exchange was
 	// seen on. Either may be empty.
-	PeerAddress  string
+	ServerIP     string
 	ConnectionID string
+	// Incomplete says why the exchange ended early; "" when it is whole.
+	Incomplete string
 	// Resource describes the observed process: attribute name to value.
 	Resource map[string]string
 

@@ -39,11 +39,13 @@ func FuzzRoundTrip(f *testing.F) {
 	})
 }
 
-// FuzzRead: the reader of tests meets only our files, but must not fall over others.
+// FuzzReadHAR: the reader of tests meets only our files, but must not fall over others.
+func FuzzReadHAR(f *testing.F) {
+	f.Add([]byte(`{"log":{"entries":[{"startedDateTime":"2026-11-24T06:01:02.123456789Z","timings":{"wait":-1}}]}}`))
+	f.Fuzz(func(_ *testing.T, har []byte) { _, _ = ReadHAR(har) })
+}
+
 func FuzzRead(f *testing.F) {
-	f.Add(pack(f, sample()).Bytes, []byte(`{"log":{"entries":[{"startedDateTime":"2026-11-24T06:01:02.123456789Z"}]}}`))
-	f.Fuzz(func(_ *testing.T, zip, har []byte) {
-		_, _ = Read(zip)
-		_, _ = ReadHAR(har)
-	})
+	f.Add(pack(f, sample()).Bytes)
+	f.Fuzz(func(_ *testing.T, zip []byte) { _, _ = Read(zip) })
 }

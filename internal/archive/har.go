@@ -35,6 +35,7 @@ type harEntry struct {
 	Scheme        string            `json:"_scheme,omitempty"`
 	ServerAddress string            `json:"_serverAddress,omitempty"`
 	ServerPort    int64             `json:"_serverPort,omitempty"`
+	Incomplete    string            `json:"_incomplete,omitempty"`
 	Resource      map[string]string `json:"_resource,omitempty"`
 }
 

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"hash"
 	"hash/crc32"
+	"iter"
 	"strconv"
 	"time"
 )
@@ -46,18 +47,18 @@ func NewPacker() *Packer {
 	return p
 }
 
-// Pack makes a ZIP file of the exchanges, in their order. The same exchanges give the same bytes.
+// Pack makes a ZIP file of the exchanges, in their order, taking one at a time. The same exchanges give the same bytes.
 // A file is named by its exchange's span id; if a span id comes again, a number follows it.
-func (p *Packer) Pack(exchanges []Exchange) (Archive, error) {
+func (p *Packer) Pack(exchanges iter.Seq[Exchange]) (Archive, error) {
 	p.out.Reset()
 	clear(p.names)
 	zw := zip.NewWriter(&p.out)
 	digest := sha256.New()
 	var total int64
-	for i := range exchanges {
-		n, err := p.add(zw, digest, &exchanges[i])
+	for x := range exchanges {
+		n, err := p.add(zw, digest, &x)
 		if err != nil {
-			return Archive{}, fmt.Errorf("pack exchange %d: %w", i, err)
+			return Archive{}, fmt.Errorf("pack exchange %s: %w", x.SpanID, err)
 		}
 		total += n
 	}

@@ -64,7 +64,7 @@ func ReadHAR(b []byte) (Exchange, error) {
 		TraceID: e.TraceID, SpanID: e.SpanID, Started: started.UTC(),
 		Send: fromMillis(e.Timings.Send), Wait: fromMillis(e.Timings.Wait), Receive: fromMillis(e.Timings.Receive),
 		Scheme: e.Scheme, ServerAddress: e.ServerAddress, ServerPort: e.ServerPort,
-		PeerAddress: e.ServerIPAddress, ConnectionID: e.Connection, Resource: e.Resource,
+		ServerIP: e.ServerIPAddress, ConnectionID: e.Connection, Incomplete: e.Incomplete, Resource: e.Resource,
 		Request: Message{
 			Method:   e.Request.Method,
 			Version:  strings.TrimPrefix(e.Request.HTTPVersion, "HTTP/"),

@@ -28,8 +28,9 @@ func FromRecord(resource pcommon.Resource, rec plog.LogRecord) Exchange {
 		Scheme:        text(at, semantic.URLScheme),
 		ServerAddress: text(at, semantic.ServerAddress),
 		ServerPort:    integer(at, semantic.ServerPort),
-		PeerAddress:   text(at, semantic.NetworkPeerAddress),
+		ServerIP:      serverIP(at),
 		ConnectionID:  text(at, semantic.ConnectionID),
+		Incomplete:    text(at, semantic.ErrorType),
 
 		Request: Message{
 			Method:    text(at, semantic.PayloadRequestMethod),
@@ -67,6 +68,16 @@ func spanID(id pcommon.SpanID) string {
 		return "0000000000000000"
 	}
 	return id.String()
+}
+
+// serverIP returns the address of the end whose port is the server's: the peer for a client that
+// is observed, the local end for a server.
+func serverIP(at pcommon.Map) string {
+	port := integer(at, semantic.ServerPort)
+	if port != 0 && port != integer(at, semantic.NetworkPeerPort) && port == integer(at, semantic.NetworkLocalPort) {
+		return text(at, semantic.NetworkLocalAddress)
+	}
+	return text(at, semantic.NetworkPeerAddress)
 }
 
 func headers(at pcommon.Map, key string) []Header {

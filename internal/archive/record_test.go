@@ -28,7 +28,11 @@ func toRecord(x Exchange) (pcommon.Resource, plog.LogRecord) {
 	at.PutStr(semantic.URLScheme, x.Scheme)
 	at.PutStr(semantic.ServerAddress, x.ServerAddress)
 	at.PutInt(semantic.ServerPort, x.ServerPort)
-	at.PutStr(semantic.NetworkPeerAddress, x.PeerAddress)
+	at.PutStr(semantic.NetworkPeerAddress, x.ServerIP)
+	at.PutInt(semantic.NetworkPeerPort, x.ServerPort)
+	at.PutStr(semantic.NetworkLocalAddress, "198.51.100.9")
+	at.PutInt(semantic.NetworkLocalPort, 40000)
+	at.PutStr(semantic.ErrorType, x.Incomplete)
 	at.PutStr(semantic.ConnectionID, x.ConnectionID)
 
 	at.PutStr(semantic.PayloadRequestMethod, x.Request.Method)
@@ -67,6 +71,13 @@ func TestFromRecord(t *testing.T) {
 	want := sample()
 	res, rec := toRecord(want)
 	want.TraceID, want.SpanID = "00000000000000000000000000000001", "0000000000000002"
+	require.Equal(t, want, FromRecord(res, rec))
+
+	// Observed at the server, the same connection the other way round.
+	rec.Attributes().PutStr(semantic.NetworkPeerAddress, "198.51.100.9")
+	rec.Attributes().PutInt(semantic.NetworkPeerPort, 40000)
+	rec.Attributes().PutStr(semantic.NetworkLocalAddress, want.ServerIP)
+	rec.Attributes().PutInt(semantic.NetworkLocalPort, want.ServerPort)
 	require.Equal(t, want, FromRecord(res, rec))
 }
 

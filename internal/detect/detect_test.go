@@ -3,10 +3,10 @@
 package detect
 
 import (
-	"crypto/rand"
 	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -89,10 +89,11 @@ func TestRandomSecrets(t *testing.T) {
 	}
 	for name, e := range encodings {
 		missed := 0
+		rnd := rand.NewChaCha8([32]byte{1}) // the same strings in each run
 		b := make([]byte, e.bytes)
 		var example string
 		for range 1000 {
-			_, err := rand.Read(b)
+			_, err := rnd.Read(b)
 			require.NoError(t, err)
 			if s := e.encode(b); Segment(s) == None {
 				missed++

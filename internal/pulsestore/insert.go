@@ -119,6 +119,8 @@ func (s *Store) insert(ctx context.Context, table string, columns []column, rows
 			"insert_deduplicate":         1,
 			// A batch is large already, and an asynchronous insert would be acknowledged before it is stored.
 			"async_insert": 0,
+			// Late data of many days is one part per day, which the caller bounds.
+			"max_partitions_per_insert_block": 0,
 		}))
 	batch, err := s.conn.PrepareBatch(ctx, "INSERT INTO "+s.table(table)+" ("+strings.Join(names, ", ")+")")
 	if err != nil {

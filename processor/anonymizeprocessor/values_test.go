@@ -3,6 +3,7 @@
 package anonymizeprocessor
 
 import (
+	"crypto/tls"
 	"strings"
 	"testing"
 
@@ -57,8 +58,13 @@ func TestToken(t *testing.T) {
 		"TLS_AES_256_GCM_SHA384", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "ECDHE-RSA-AES128-GCM-SHA256", "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
 		"TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256", "http/1.1", "h2", "h2c", "spdy/3.1", "grpc-exp", "established", "sampled_out", "attached_late", "not_visible",
 		"500", "_OTHER", "timeout", "connection_reset", "java.net.UnknownHostException", "protocol_error", "postgresql", "acme-tls/1",
+		"payload_capture_off", "max_body_size", "unknown_protocol", "protocol_unsupported", "handshake_malformed", "decrypt_failed", "gap_in_handshake",
+		"unsupported_cipher", "unsupported_version", "renegotiation", "resync_failed", "buffer_limit", "no_secret", "refused", "truncated", "queue_full", "shutdown",
 	} {
 		require.True(t, validToken(s), s)
+	}
+	for _, c := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		require.True(t, validToken(c.Name), c.Name)
 	}
 	for _, s := range []string{
 		"", "two words", "a\nb", "a=b", "alice@example.com", "a1b2c3d4e5f6", "dGhpcyBpcyBhIHNlY3JldCE", jwt, "4111111111111111", "555-12-3456",

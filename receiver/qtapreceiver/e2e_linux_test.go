@@ -3,312 +3,25 @@
 package qtapreceiver
 
 import (
-	"bytes"
-	"context"
-	"crypto/rand"
+	"bufio"
 	"crypto/sha256"
 	"fmt"
-	"io"
-	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/collector/component"
-	"go.opentelemetry.io/collector/component/componenttest"
-	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/pcommon"
-	"go.opentelemetry.io/collector/pdata/plog"
-	"go.opentelemetry.io/collector/pdata/ptrace"
-	"go.opentelemetry.io/collector/receiver"
-	"go.opentelemetry.io/collector/receiver/receivertest"
-	"go.uber.org/zap/zaptest"
 
-	"github.com/qpoint-io/otelcol-qpoint/internal/objectkey"
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
-	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/metadata"
 )
-
-// lab is a cgroup of the test's own, and both receivers watching it with the real kernel.
-type lab struct {
-	t      *testing.T
-	cgroup string
-	dir    *os.File
-	slot   *slot
-
-	traces   consumertest.TracesSink
-	logs     consumertest.LogsSink
-	payloads consumertest.LogsSink
-	parts    []receiver.Logs
-}
-
-// need fails the test under CI and skips it elsewhere.
-func need(t *testing.T, ok bool, what string) {
-	t.Helper()
-	if ok {
-		return
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("this test needs %s", what)
-	}
-	t.Skipf("this test needs %s", what)
-}
-
-func newLab(t *testing.T, name string) *lab {
-	t.Helper()
-	need(t, os.Geteuid() == 0, "root, to load BPF programs")
-	root := cgroup2Mount()
-	need(t, root != "", "a cgroup v2 mount")
-	l := &lab{t: t, cgroup: filepath.Join(root, fmt.Sprintf("qtap-test-%s-%d", name, os.Getpid()))}
-	require.NoError(t, os.Mkdir(l.cgroup, 0o755))
-	t.Cleanup(func() {
-		for range 100 {
-			if os.Remove(l.cgroup) == nil {
-				return
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
-		t.Errorf("cgroup %s is still in use", l.cgroup)
-	})
-	var err error
-	l.dir, err = os.Open(l.cgroup)
-	require.NoError(t, err)
-	t.Cleanup(func() { l.dir.Close() })
-	return l
-}
-
-func cgroup2Mount() string {
-	b, _ := os.ReadFile("/proc/self/mountinfo")
-	for line := range strings.Lines(string(b)) {
-		if before, after, ok := strings.Cut(line, " - "); ok && strings.HasPrefix(after, "cgroup2 ") {
-			return strings.Fields(before)[4]
-		}
-	}
-	return ""
-}
-
-// start runs `qtap` with traces and logs, and `qtap_payload`.
-func (l *lab) start(mod func(*Config, *PayloadConfig)) {
-	l.t.Helper()
-	id := component.MustNewIDWithName("qtap", filepath.Base(l.cgroup))
-	l.slot = slotOf(id)
-	cfg, pcfg := createDefaultConfig(), createDefaultPayloadConfig()
-	cfg.CGroup, cfg.RingSizeMiB = l.cgroup, 8
-	pcfg.Receiver, pcfg.Unguarded, pcfg.Segment.MaxAge = id, true, 300*time.Millisecond
-	pcfg.MaxBodySize = 1 << 20
-	if mod != nil {
-		mod(cfg, pcfg)
-	}
-	set := receivertest.NewNopSettings(metadata.Type)
-	set.ID, set.Logger = id, zaptest.NewLogger(l.t)
-	ctx := context.Background()
-	f := NewFactory()
-	tr, err := f.CreateTraces(ctx, set, cfg, &l.traces)
-	require.NoError(l.t, err)
-	lg, err := f.CreateLogs(ctx, set, cfg, &l.logs)
-	require.NoError(l.t, err)
-	pset := receivertest.NewNopSettings(metadata.PayloadType)
-	pl, err := NewPayloadFactory().CreateLogs(ctx, pset, pcfg, &l.payloads)
-	require.NoError(l.t, err)
-	for _, c := range []component.Component{pl, tr, lg} {
-		require.NoError(l.t, c.Start(ctx, componenttest.NewNopHost()))
-		l.parts = append(l.parts, c)
-	}
-	l.t.Cleanup(l.stop)
-}
-
-// stop shuts down and checks that every stage's books balance, with nothing left in flight.
-func (l *lab) stop() {
-	if l.parts == nil {
-		return
-	}
-	tap := l.slot.tap
-	for i := len(l.parts) - 1; i >= 0; i-- {
-		require.NoError(l.t, l.parts[i].Shutdown(context.Background()))
-	}
-	l.parts = nil
-	for _, s := range tap.books() {
-		require.True(l.t, s.Balanced(), "stage %s: %+v", s.Name, s.Totals)
-		require.Zero(l.t, s.InFlight, "stage %s", s.Name)
-	}
-	require.Empty(l.t, tap.engine.Stats().Lost)
-}
-
-// command prepares a program to run in the lab's cgroup from its first instruction.
-func (l *lab) command(name string, args ...string) *exec.Cmd {
-	path, err := exec.LookPath(name)
-	need(l.t, err == nil, name)
-	cmd := exec.Command(path, args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(l.dir.Fd()), Pdeathsig: syscall.SIGKILL}
-	return cmd
-}
-
-// serve runs a server until the end of the test and waits for its port.
-func (l *lab) serve(port int, name string, args ...string) *exec.Cmd {
-	l.t.Helper()
-	cmd := l.command(name, args...)
-	cmd.Stderr = io.Discard
-	require.NoError(l.t, cmd.Start())
-	l.t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-	})
-	require.Eventually(l.t, func() bool {
-		c, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil {
-			return false
-		}
-		c.Close()
-		return true
-	}, 10*time.Second, 20*time.Millisecond)
-	return cmd
-}
-
-// run runs a client to its end and returns what it printed.
-func (l *lab) run(name string, args ...string) []byte {
-	l.t.Helper()
-	cmd := l.command(name, args...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	require.NoError(l.t, err, stderr.String())
-	return out
-}
-
-type seen struct {
-	span ptrace.Span
-	res  pcommon.Map
-}
-
-func (l *lab) spans(path string) (client, server *seen) {
-	for _, td := range l.traces.AllTraces() {
-		for _, rs := range td.ResourceSpans().All() {
-			for _, s := range rs.ScopeSpans().At(0).Spans().All() {
-				if p, _ := s.Attributes().Get(semantic.URLPath); p.Str() != path {
-					continue
-				}
-				if s.Kind() == ptrace.SpanKindClient {
-					client = &seen{s, rs.Resource().Attributes()}
-				} else {
-					server = &seen{s, rs.Resource().Attributes()}
-				}
-			}
-		}
-	}
-	return client, server
-}
-
-func (l *lab) payload(id pcommon.SpanID) (out plog.LogRecord, key string, ok bool) {
-	for _, ld := range l.payloads.AllLogs() {
-		for _, rl := range ld.ResourceLogs().All() {
-			for _, sl := range rl.ScopeLogs().All() {
-				for _, lr := range sl.LogRecords().All() {
-					if lr.SpanID() == id {
-						k, _ := sl.Scope().Attributes().Get(semantic.SegmentKey)
-						return lr, k.Str(), true
-					}
-				}
-			}
-		}
-	}
-	return plog.NewLogRecord(), "", false
-}
-
-func (l *lab) records(event string, match func(pcommon.Map) bool) (out []pcommon.Map) {
-	for _, ld := range l.logs.AllLogs() {
-		for _, rl := range ld.ResourceLogs().All() {
-			for _, lr := range rl.ScopeLogs().At(0).LogRecords().All() {
-				if lr.EventName() == event && match(lr.Attributes()) {
-					out = append(out, lr.Attributes())
-				}
-			}
-		}
-	}
-	return out
-}
-
-func text(m pcommon.Map, key string) string {
-	v, ok := m.Get(key)
-	if !ok {
-		return ""
-	}
-	return v.AsString()
-}
-
-// verify checks the spans, the payloads and the connection records of one exchange at both ends.
-func (l *lab) verify(path string, body []byte, clientExe, serverExe, scheme, url string) {
-	t := l.t
-	t.Helper()
-	var c, s *seen
-	require.Eventually(t, func() bool { c, s = l.spans(path); return c != nil && s != nil }, 5*time.Second, 20*time.Millisecond, "spans of %s", path)
-	require.Equal(t, c.span.TraceID(), s.span.TraceID(), "both ends are one trace")
-	require.Equal(t, c.span.SpanID(), s.span.ParentSpanID())
-	require.Equal(t, url, text(c.span.Attributes(), semantic.URLFull))
-	for exe, x := range map[string]*seen{clientExe: c, serverExe: s} {
-		require.Contains(t, text(x.res, semantic.ProcessExecutableName), exe)
-		require.Equal(t, "root", text(x.res, semantic.ProcessOwner))
-		require.NotEmpty(t, text(x.res, semantic.HostID))
-		m := x.span.Attributes()
-		require.Equal(t, scheme, text(m, semantic.URLScheme))
-		require.Equal(t, "200", text(m, semantic.HTTPResponseStatusCode))
-		require.Equal(t, strconv.Itoa(len(body)), text(m, semantic.HTTPResponseBodySize))
-		if scheme == "https" {
-			require.Equal(t, "1.3", text(m, semantic.TLSProtocolVersion))
-			require.NotEmpty(t, text(m, semantic.TLSCipher))
-		}
-		require.Equal(t, "pending", text(m, semantic.PayloadState))
-		objects, ok := m.Get(semantic.PayloadObjects)
-		require.True(t, ok)
-		key := objects.Slice().At(0).Str()
-		require.NoError(t, objectkey.Validate(key))
-
-		var lr plog.LogRecord
-		var at string
-		require.Eventually(t, func() bool { var ok bool; lr, at, ok = l.payload(x.span.SpanID()); return ok }, 5*time.Second, 20*time.Millisecond, "payload of %s", path)
-		require.Equal(t, key, at)
-		require.Equal(t, x.span.TraceID(), lr.TraceID())
-		got, _ := lr.Attributes().Get(semantic.PayloadResponseBody)
-		require.Equal(t, sha256.Sum256(body), sha256.Sum256(got.Bytes().AsRaw()), "%s: body of %d bytes, got %d", exe, len(body), got.Bytes().Len())
-		require.Eventually(t, func() bool {
-			return len(l.records(semantic.EventSegment, func(m pcommon.Map) bool {
-				return text(m, semantic.SegmentKey) == key && text(m, semantic.SegmentState) == "sent"
-			})) == 1
-		}, 5*time.Second, 20*time.Millisecond)
-
-		id := text(m, semantic.ConnectionID)
-		var closed []pcommon.Map
-		require.Eventually(t, func() bool {
-			closed = l.records(semantic.EventConnection, func(m pcommon.Map) bool {
-				return text(m, semantic.ConnectionID) == id && text(m, semantic.ConnectionState) == "closed"
-			})
-			return len(closed) == 1
-		}, 5*time.Second, 20*time.Millisecond, "closing record of %s", exe)
-		require.Equal(t, "1", text(closed[0], semantic.ConnectionRequests))
-		sent, _ := closed[0].Get(semantic.ConnectionSentBytes)
-		received, _ := closed[0].Get(semantic.ConnectionReceivedBytes)
-		require.Greater(t, sent.Int()+received.Int(), int64(len(body)))
-	}
-}
-
-func freePort(t *testing.T) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-func randomFile(t *testing.T, path string, n int) []byte {
-	b := make([]byte, n)
-	_, _ = rand.Read(b)
-	require.NoError(t, os.WriteFile(path, b, 0o644))
-	return b
-}
 
 func TestE2EPlain(t *testing.T) {
 	l := newLab(t, "plain")
@@ -322,27 +35,299 @@ func TestE2EPlain(t *testing.T) {
 	l.stop()
 }
 
-func TestE2ETLS(t *testing.T) {
-	l := newLab(t, "tls")
-	dir, port := t.TempDir(), freePort(t)
-	require.NoError(t, os.Chmod(dir, 0o755))
-	body := randomFile(t, filepath.Join(dir, "secret.bin"), 150_000)
+// selfSigned writes a certificate and its key into dir.
+func selfSigned(t *testing.T, dir string) {
+	t.Helper()
 	openssl, err := exec.LookPath("openssl")
 	need(t, err == nil, "openssl")
 	out, err := exec.Command(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
 		"-subj", "/CN=lab.test", "-keyout", filepath.Join(dir, "key.pem"), "-out", filepath.Join(dir, "cert.pem")).CombinedOutput()
 	require.NoError(t, err, string(out))
+}
+
+// nginx runs a server with the given directives inside its server block, in a folder it returns.
+func (l *lab) nginx(port int, dir, server string) {
+	l.t.Helper()
 	conf := fmt.Sprintf(`daemon off; user root; worker_processes 1; pid %[1]s/pid; error_log %[1]s/error.log;
-events { worker_connections 64; }
-http { access_log off; client_body_temp_path %[1]s/a; proxy_temp_path %[1]s/b; fastcgi_temp_path %[1]s/c; uwsgi_temp_path %[1]s/d; scgi_temp_path %[1]s/e;
-  server { listen 127.0.0.1:%[2]d ssl; ssl_certificate %[1]s/cert.pem; ssl_certificate_key %[1]s/key.pem; root %[1]s; } }
-`, dir, port)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o644))
-	l.start(nil)
+events { worker_connections 256; }
+http { access_log off; keepalive_requests 1000000;
+  client_body_temp_path %[1]s/a; proxy_temp_path %[1]s/b; fastcgi_temp_path %[1]s/c; uwsgi_temp_path %[1]s/d; scgi_temp_path %[1]s/e;
+  server { root %[1]s; %[2]s } }
+`, dir, server)
+	require.NoError(l.t, os.Chmod(dir, 0o755))
+	require.NoError(l.t, os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o644))
 	l.serve(port, "nginx", "-c", filepath.Join(dir, "nginx.conf"), "-e", filepath.Join(dir, "error.log"))
+}
+
+func TestE2ETLS(t *testing.T) {
+	for _, c := range []struct{ name, version, cipher string }{
+		{"aes256", "1.3", "TLS_AES_256_GCM_SHA384"},
+		{"aes128", "1.3", "TLS_AES_128_GCM_SHA256"},
+		{"chacha20", "1.3", "TLS_CHACHA20_POLY1305_SHA256"},
+		{"tls12", "1.2", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) { testE2ETLS(t, c.name, c.version, c.cipher) })
+	}
+}
+
+func testE2ETLS(t *testing.T, name, version, cipher string) {
+	l := newLab(t, name)
+	dir, port := t.TempDir(), freePort(t)
+	body := randomFile(t, filepath.Join(dir, "secret.bin"), 150_000)
+	selfSigned(t, dir)
+	l.start(nil)
+	l.nginx(port, dir, fmt.Sprintf("listen 127.0.0.1:%[1]d ssl; ssl_certificate %[2]s/cert.pem; ssl_certificate_key %[2]s/key.pem; ssl_protocols TLSv%[3]s;", port, dir, version))
 	url := fmt.Sprintf("https://lab.test:%d/secret.bin", port)
-	got := l.run("curl", "-sk", "--http1.1", "--resolve", fmt.Sprintf("lab.test:%d:127.0.0.1", port), url)
+	args := []string{"-sk", "--http1.1", "--resolve", fmt.Sprintf("lab.test:%d:127.0.0.1", port)}
+	if cipher != "" {
+		args = append(args, "--tls13-ciphers", cipher)
+	}
+	got := l.run("curl", append(args, url)...)
 	require.Equal(t, sha256.Sum256(body), sha256.Sum256(got))
 	l.verify("/secret.bin", body, "curl", "nginx", "https", url)
+	c, s := l.spans("/secret.bin")
+	for _, x := range []*seen{c, s} {
+		require.Equal(t, version, text(x.span.Attributes(), semantic.TLSProtocolVersion))
+		require.Contains(t, text(x.span.Attributes(), semantic.TLSCipher), cipher)
+		require.Equal(t, "lab.test", text(x.span.Attributes(), semantic.ServerAddress))
+	}
 	l.stop()
+}
+
+func TestE2EDeferredIPv6(t *testing.T) {
+	l := newLab(t, "v6")
+	l.start(nil)
+	dir, port := t.TempDir(), freePort(t)
+	body := randomFile(t, filepath.Join(dir, "six"), 300_000)
+	// With a deferred accept the request arrives under the listener's cookie.
+	l.nginx(port, dir, fmt.Sprintf("listen 127.0.0.1:%[1]d; listen [::1]:%[1]d deferred;", port))
+	url := fmt.Sprintf("http://[::1]:%d/six", port)
+	require.Equal(t, body, l.run("curl", "-s", "-g", url))
+	l.verify("/six", body, "curl", "nginx", "http", url)
+	c, _ := l.spans("/six")
+	require.Equal(t, "ipv6", text(c.span.Attributes(), semantic.NetworkType))
+	l.stop()
+}
+
+// TestE2EOwnTraffic asks a server inside the collector's own process: neither end may leave a
+// trace, or a page that reads a payload would be captured itself.
+func TestE2EOwnTraffic(t *testing.T) {
+	l := newLab(t, "own")
+	l.start(nil)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "own") }))
+	defer srv.Close()
+	for range 20 {
+		require.Equal(t, "own", string(l.run("curl", "-s", srv.URL+"/own")))
+	}
+	dir, port := t.TempDir(), freePort(t)
+	body := randomFile(t, filepath.Join(dir, "other"), 10)
+	l.nginx(port, dir, fmt.Sprintf("listen 127.0.0.1:%d;", port))
+	url := fmt.Sprintf("http://127.0.0.1:%d/other", port)
+	l.run("curl", "-s", url)
+	l.verify("/other", body, "curl", "nginx", "http", url)
+	time.Sleep(announceLatest)
+	l.stop()
+	c, s := l.spans("/own")
+	require.Nil(t, c)
+	require.Nil(t, s)
+	own := strings.TrimPrefix(srv.URL, "http://127.0.0.1:")
+	require.Empty(t, l.records(semantic.EventConnection, func(m pcommon.Map) bool {
+		return text(m, semantic.NetworkPeerPort) == own || text(m, semantic.NetworkLocalPort) == own
+	}))
+	require.Zero(t, countPayloads(l, func(m pcommon.Map) bool { return text(m, semantic.PayloadRequestTarget) == "/own" }))
+}
+
+// announceLatest is a little more than the engine waits before it speaks of a silent connection.
+const announceLatest = 2200 * time.Millisecond
+
+func countPayloads(l *lab, match func(pcommon.Map) bool) (n int) {
+	for _, ld := range l.payloads.AllLogs() {
+		for _, rl := range ld.ResourceLogs().All() {
+			for _, sl := range rl.ScopeLogs().All() {
+				for _, lr := range sl.LogRecords().All() {
+					if match(lr.Attributes()) {
+						n++
+					}
+				}
+			}
+		}
+	}
+	return n
+}
+
+// TestE2EEveryRequest counts: so many requests, so many spans at either end, so many payloads.
+func TestE2EEveryRequest(t *testing.T) {
+	l := newLab(t, "count")
+	l.start(func(c *Config, _ *PayloadConfig) { c.ConnectionInterval, c.RingSizeMiB = time.Second, 64 })
+	dir, port := t.TempDir(), freePort(t)
+	randomFile(t, filepath.Join(dir, "f"), 1000)
+	l.nginx(port, dir, fmt.Sprintf("listen 127.0.0.1:%d;", port))
+	const clients, each = 8, 500
+	var wg sync.WaitGroup
+	for i := range clients {
+		cmd := l.command("curl", "-s", "-o", "/dev/null", fmt.Sprintf("http://127.0.0.1:%d/f?c=%d&n=[1-%d]", port, i, each))
+		wg.Go(func() {
+			if err := cmd.Run(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	require.Eventually(t, func() bool { return l.traces.SpanCount() >= 2*clients*each }, 10*time.Second, 50*time.Millisecond,
+		"%d spans", l.traces.SpanCount())
+	l.stop()
+	require.Equal(t, 2*clients*each, l.traces.SpanCount())
+	require.Equal(t, 2*clients*each, l.payloads.LogRecordCount())
+	ids := map[pcommon.SpanID]bool{}
+	traces := map[pcommon.TraceID]int{}
+	for _, td := range l.traces.AllTraces() {
+		for _, rs := range td.ResourceSpans().All() {
+			for _, s := range rs.ScopeSpans().At(0).Spans().All() {
+				ids[s.SpanID()] = true
+				traces[s.TraceID()]++
+			}
+		}
+	}
+	require.Len(t, ids, 2*clients*each)
+	require.Len(t, traces, clients*each, "both ends of each exchange are one trace")
+	t.Log(l.slot.tap.engine.Stats().Stages)
+}
+
+// keepAlive is a client that asks once per line of its input, on one connection.
+const keepAlive = `
+import http.client, sys
+c = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]))
+for line in sys.stdin:
+    c.request("GET", line.strip())
+    print(len(c.getresponse().read()), flush=True)
+`
+
+// TestE2ELongConnection joins a connection that was open before, and follows it to its end.
+func TestE2ELongConnection(t *testing.T) {
+	l := newLab(t, "long")
+	dir, port := t.TempDir(), freePort(t)
+	randomFile(t, filepath.Join(dir, "before"), 1000)
+	body := randomFile(t, filepath.Join(dir, "after"), 2000)
+	l.nginx(port, dir, fmt.Sprintf("listen 127.0.0.1:%d;", port))
+	cmd := l.command("python3", "-c", keepAlive, strconv.Itoa(port))
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	answers := bufio.NewScanner(out)
+	ask := func(path string) string {
+		fmt.Fprintln(in, path)
+		require.True(t, answers.Scan())
+		return answers.Text()
+	}
+	require.Equal(t, "1000", ask("/before"))
+	l.start(func(c *Config, _ *PayloadConfig) { c.ConnectionInterval = time.Second })
+	time.Sleep(500 * time.Millisecond) // the first scan of open sockets
+	require.Equal(t, "2000", ask("/after"))
+	time.Sleep(2500 * time.Millisecond)
+	require.NoError(t, in.Close())
+	require.NoError(t, cmd.Wait())
+	l.verify("/after", body, "python", "nginx", "http", fmt.Sprintf("http://127.0.0.1:%d/after", port))
+	c, _ := l.spans("/before")
+	require.Nil(t, c)
+	c, _ = l.spans("/after")
+	id := text(c.span.Attributes(), semantic.ConnectionID)
+	records := l.records(semantic.EventConnection, func(m pcommon.Map) bool { return text(m, semantic.ConnectionID) == id })
+	require.GreaterOrEqual(t, len(records), 4)
+	for i, m := range records {
+		require.Equal(t, strconv.Itoa(i), text(m, semantic.ConnectionSequence))
+		want := "established"
+		switch i {
+		case 0:
+			want = "open"
+		case len(records) - 1:
+			want = "closed"
+		}
+		require.Equal(t, want, text(m, semantic.ConnectionState))
+		require.Equal(t, "client", text(m, semantic.ConnectionRole))
+	}
+	last := records[len(records)-1]
+	require.Equal(t, "fin", text(last, semantic.ConnectionCloseReason))
+	received, _ := last.Get(semantic.ConnectionReceivedBytes)
+	require.Greater(t, received.Int(), int64(3000), "the bytes from before are counted by the kernel")
+	l.stop()
+}
+
+func TestE2ENotVisible(t *testing.T) {
+	l := newLab(t, "dark")
+	l.start(func(c *Config, _ *PayloadConfig) { c.TLS.Enabled = false })
+	dir, port := t.TempDir(), freePort(t)
+	randomFile(t, filepath.Join(dir, "x"), 1000)
+	selfSigned(t, dir)
+	l.nginx(port, dir, fmt.Sprintf("listen 127.0.0.1:%[1]d ssl; ssl_certificate %[2]s/cert.pem; ssl_certificate_key %[2]s/key.pem;", port, dir))
+	l.run("curl", "-sk", "--resolve", fmt.Sprintf("lab.test:%d:127.0.0.1", port), fmt.Sprintf("https://lab.test:%d/x", port))
+	var closed []pcommon.Map
+	require.Eventually(t, func() bool {
+		closed = l.records(semantic.EventConnection, func(m pcommon.Map) bool {
+			return text(m, semantic.ConnectionState) == "closed" && text(m, semantic.ServerPort) == strconv.Itoa(port)
+		})
+		return len(closed) == 2
+	}, 10*time.Second, 50*time.Millisecond)
+	for _, m := range closed {
+		require.Equal(t, "not_visible", text(m, semantic.PayloadVisibility))
+		require.Equal(t, "no_secret", text(m, semantic.PayloadReason))
+		require.Equal(t, "lab.test", text(m, semantic.ServerAddress), "the SNI is in the clear")
+		require.NotEmpty(t, text(m, semantic.TLSProtocolVersion))
+	}
+	l.stop()
+	require.Zero(t, l.traces.SpanCount())
+	require.Zero(t, l.payloads.LogRecordCount())
+}
+
+func TestE2EConnectionsOnly(t *testing.T) {
+	l := newLab(t, "meta")
+	l.start(func(c *Config, _ *PayloadConfig) { c.Level = LevelConnections })
+	dir, port := t.TempDir(), freePort(t)
+	randomFile(t, filepath.Join(dir, "x"), 1000)
+	l.nginx(port, dir, fmt.Sprintf("listen 127.0.0.1:%d;", port))
+	l.run("curl", "-s", fmt.Sprintf("http://127.0.0.1:%d/x", port))
+	require.Eventually(t, func() bool {
+		return len(l.records(semantic.EventConnection, func(m pcommon.Map) bool {
+			sent, _ := m.Get(semantic.ConnectionSentBytes)
+			received, _ := m.Get(semantic.ConnectionReceivedBytes)
+			return text(m, semantic.ConnectionState) == "closed" && sent.Int()+received.Int() > 1000
+		})) == 2
+	}, 5*time.Second, 20*time.Millisecond)
+	l.stop()
+	require.Zero(t, l.traces.SpanCount())
+	require.Zero(t, l.payloads.LogRecordCount())
+	for _, s := range l.slot.tap.books() {
+		if s.Name == "capture" {
+			require.Zero(t, s.In, "no payload is copied")
+		}
+	}
+}
+
+// TestE2EShortLived asks who was behind clients that are gone within milliseconds.
+func TestE2EShortLived(t *testing.T) {
+	l := newLab(t, "short")
+	l.start(nil)
+	dir, port := t.TempDir(), freePort(t)
+	randomFile(t, filepath.Join(dir, "f"), 10)
+	l.nginx(port, dir, fmt.Sprintf("listen 127.0.0.1:%d;", port))
+	curl, err := exec.LookPath("curl")
+	require.NoError(t, err)
+	const n = 30
+	for range n {
+		l.run("curl", "-s", fmt.Sprintf("http://127.0.0.1:%d/f", port))
+	}
+	require.Eventually(t, func() bool { return l.traces.SpanCount() == 2*n }, 5*time.Second, 20*time.Millisecond)
+	l.stop()
+	paths := map[string]int{}
+	for _, td := range l.traces.AllTraces() {
+		for _, rs := range td.ResourceSpans().All() {
+			m := rs.Resource().Attributes()
+			if name := text(m, semantic.ProcessExecutableName); name == "curl" {
+				paths[text(m, semantic.ProcessExecutablePath)] += rs.ScopeSpans().At(0).Spans().Len()
+			}
+		}
+	}
+	t.Log(paths)
+	require.Equal(t, n, paths[curl]+paths[""], "every client span names curl")
 }

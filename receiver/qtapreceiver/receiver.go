@@ -114,14 +114,14 @@ func (t *tap) start(_ context.Context, host component.Host) (err error) {
 	scope := emit.Scope{Name: metadata.ScopeName, Version: t.set.BuildInfo.Version}
 	t.emitter = emit.New[*process.Info](scope, t.consumers())
 	t.engine = engine.New(engine.Settings{
-		Include:   t.cfg.Ports.Include,
-		Exclude:   t.cfg.Ports.Exclude,
-		Egress:    slices.Contains(t.cfg.Directions, DirectionEgress),
-		Ingress:   slices.Contains(t.cfg.Directions, DirectionIngress),
-		Interval:  t.cfg.ConnectionInterval,
-		Emitter:   t.emitter,
-		Processes: process.NewResolver("/", process.ReadHost("/")),
-		Logger:    t.set.Logger,
+		Include:     t.cfg.Ports.Include,
+		Exclude:     t.cfg.Ports.Exclude,
+		Egress:      slices.Contains(t.cfg.Directions, DirectionEgress),
+		Ingress:     slices.Contains(t.cfg.Directions, DirectionIngress),
+		Interval:    t.cfg.ConnectionInterval,
+		HeadersOnly: t.cfg.Level == LevelHeaders,
+		Emitter:     t.emitter,
+		Processes:   process.NewResolver("/", process.ReadHost("/")),
 	})
 	if t.telemetry, err = newTelemetry(t.set.TelemetrySettings, t.engine, t.books); err == nil {
 		err = t.slot.attachEngine(t.engine, t.emitter)

@@ -22,12 +22,12 @@ func newTelemetry(set component.TelemetrySettings, e *engine.Engine, books func(
 	m := set.MeterProvider.Meter(metadata.ScopeName)
 	var errs error
 	counter := func(name, unit, desc string) metric.Int64ObservableCounter {
-		c, err := m.Int64ObservableCounter("receiver_qtap_"+name, metric.WithUnit(unit), metric.WithDescription(desc))
+		c, err := m.Int64ObservableCounter("otelcol_receiver_qtap_"+name, metric.WithUnit(unit), metric.WithDescription(desc))
 		errs = firstError(errs, err)
 		return c
 	}
 	gauge := func(name, unit, desc string) metric.Int64ObservableGauge {
-		g, err := m.Int64ObservableGauge("receiver_qtap_"+name, metric.WithUnit(unit), metric.WithDescription(desc))
+		g, err := m.Int64ObservableGauge("otelcol_receiver_qtap_"+name, metric.WithUnit(unit), metric.WithDescription(desc))
 		errs = firstError(errs, err)
 		return g
 	}

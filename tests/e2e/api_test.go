@@ -12,7 +12,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
+	"slices"
 	"testing"
 	"time"
 
@@ -27,6 +27,7 @@ type request struct {
 	ParentSpanID     string    `json:"parent_span_id"`
 	Kind             string    `json:"kind"`
 	ConnectionID     string    `json:"connection_id"`
+	ExchangeSequence int       `json:"exchange_sequence"`
 	Method           string    `json:"method"`
 	Scheme           string    `json:"scheme"`
 	Path             string    `json:"path"`
@@ -55,17 +56,18 @@ func (c *collector) requests(t *testing.T, since time.Time) []request {
 	return page.Requests
 }
 
+// requestsAt lists the requests to one path since a time.
+func (c *collector) requestsAt(t *testing.T, since time.Time, path string) []request {
+	t.Helper()
+	return slices.DeleteFunc(c.requests(t, since), func(r request) bool { return r.Path != path })
+}
+
 // pair waits for both ends' rows of one exchange.
 func (c *collector) pair(t *testing.T, since time.Time, method, path string) (client, server request) {
 	t.Helper()
 	var rows []request
 	require.Eventually(t, func() bool {
-		rows = rows[:0]
-		for _, r := range c.requests(t, since) {
-			if r.Method == method && r.Path == cleaned(path) {
-				rows = append(rows, r)
-			}
-		}
+		rows = slices.DeleteFunc(c.requestsAt(t, since, path), func(r request) bool { return r.Method != method })
 		return len(rows) >= 2
 	}, 10*time.Second, 50*time.Millisecond, "both ends of %s %s", method, path)
 	require.Len(t, rows, 2, "each end gives exactly one row")
@@ -80,14 +82,6 @@ func (c *collector) pair(t *testing.T, since time.Time, method, path string) (cl
 	require.NotEmpty(t, client.SpanID, "a client row of %s %s", method, path)
 	require.NotEmpty(t, server.SpanID, "a server row of %s %s", method, path)
 	return client, server
-}
-
-// cleaned is what `anonymize` leaves of the paths that the tests use.
-func cleaned(path string) string {
-	if strings.HasPrefix(path, "/python/") {
-		return "/python/{number}"
-	}
-	return path
 }
 
 // har is what the tests read of one HAR entry.

@@ -128,20 +128,26 @@ func TestCapture(t *testing.T) {
 				since := time.Now()
 				out := c.cgroup.run(t, "/usr/bin/python3", "-c", pythonClient, scheme, strconv.Itoa(map[string]int{"http": python.http, "https": python.https}[scheme]), "10", python.cert)
 				require.Len(t, bytes.Fields(out), 10)
-				connections := map[string]bool{}
-				for i := range 10 {
-					client, server := c.pair(t, since, "POST", fmt.Sprintf("/python/%d", i))
-					require.Equal(t, client.TraceID, server.TraceID)
-					require.Contains(t, client.Executable, "python")
-					connections[client.ConnectionID] = true
-					want := fmt.Sprintf(`{"n": %d, "pad": "%s"}`, i, strings.Repeat("x", 500))
-					for _, row := range []request{client, server} {
-						entry := c.payload(t, row)
-						require.Equal(t, want, string(entry.requestBody(t)))
-						require.Equal(t, want, string(entry.responseBody(t)))
-					}
+				var rows []request
+				require.Eventually(t, func() bool {
+					rows = c.requestsAt(t, since, "/python/{id}")
+					return len(rows) >= 20
+				}, 10*time.Second, 50*time.Millisecond, "both ends of ten requests")
+				require.Len(t, rows, 20)
+				connections, traces := map[string]bool{}, map[string][]string{}
+				for _, row := range rows {
+					connections[row.Kind+row.ConnectionID] = true
+					traces[row.TraceID] = append(traces[row.TraceID], row.Kind)
+					want := fmt.Sprintf(`{"n": %d, "pad": "%s"}`, row.ExchangeSequence, strings.Repeat("x", 500))
+					entry := c.payload(t, row)
+					require.Equal(t, want, string(entry.requestBody(t)))
+					require.Equal(t, want, string(entry.responseBody(t)))
 				}
-				require.Len(t, connections, 1, "one keep-alive connection")
+				require.Len(t, traces, 10)
+				for trace, kinds := range traces {
+					require.ElementsMatch(t, []string{"client", "server"}, kinds, "trace %s", trace)
+				}
+				require.Len(t, connections, 2, "one keep-alive connection, two ends")
 			})
 		})
 	}

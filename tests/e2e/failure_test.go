@@ -56,7 +56,7 @@ func TestBadInput(t *testing.T) {
 	})
 	t.Run("bucket that refuses", func(t *testing.T) {
 		first := startCollector(t)
-		overlay := fmt.Sprintf("exporters::qpoint_s3: {storage: '', endpoint: 'http://%s', bucket: qpoint, region: us-east-1, access_key: nobody, secret_key: wrong}", first.s3)
+		overlay := fmt.Sprintf("exporters::qpoint_s3: {storage: null, endpoint: 'http://%s', bucket: qpoint, region: us-east-1, access_key: nobody, secret_key: wrong}", first.s3)
 		second := launch(t, t.TempDir(), overlay)
 		require.NotZero(t, second.exits(t, 60*time.Second))
 		requireOneLine(t, second.log.String(), first.s3, "qpoint", "`access_key`")
@@ -65,7 +65,10 @@ func TestBadInput(t *testing.T) {
 	t.Run("no privileges", func(t *testing.T) {
 		c := &collector{cgroup: newCgroup(t), data: t.TempDir()}
 		require.NoError(t, os.Chmod(c.data, 0o777))
-		args := demoArgs(c, freePort(t), freePort(t), freePort(t), nil)
+		args := demoArgs(c, freePort(t), freePort(t), freePort(t), []string{
+			"exporters::debug: {}", "service::extensions: [privacy_guard, local_s3]",
+			"service::pipelines::traces::exporters: [debug]", "service::pipelines::logs::exporters: [debug]",
+		})
 		cmd := c.cgroup.command(t.Context(), "setpriv", append([]string{"--bounding-set=-all", "--inh-caps=-all", binary(t)}, args...)...)
 		cmd.Env = append(os.Environ(), "QPOINT_DATA_DIR="+c.data)
 		out, err := cmd.CombinedOutput()

@@ -5,9 +5,8 @@
 package emit
 
 import (
-	"sort"
+	"maps"
 	"sync"
-	"sync/atomic"
 )
 
 // Ledger is the book of one stage. The conservation identity
@@ -20,28 +19,29 @@ type Ledger struct {
 	Stage string // attribute value of the stage's metrics
 	Unit  string // UCUM unit of what is counted: "By", "{exchange}", …
 
-	in, out  atomic.Uint64
-	inFlight atomic.Int64
-
-	mu      sync.Mutex
-	dropped map[string]uint64
+	mu     sync.Mutex // one lock for all, so that Totals are of one moment
+	totals Totals
 }
 
 // NewLedger returns an empty book.
 func NewLedger(stage, unit string) *Ledger {
-	return &Ledger{Stage: stage, Unit: unit, dropped: map[string]uint64{}}
+	return &Ledger{Stage: stage, Unit: unit, totals: Totals{Dropped: map[string]uint64{}}}
 }
 
 // Enter takes n items in; they are in flight.
 func (l *Ledger) Enter(n uint64) {
-	l.inFlight.Add(int64(n))
-	l.in.Add(n)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.totals.In += n
+	l.totals.InFlight += int64(n)
 }
 
 // Leave hands n items on.
 func (l *Ledger) Leave(n uint64) {
-	l.out.Add(n)
-	l.inFlight.Add(-int64(n))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.totals.Out += n
+	l.totals.InFlight -= int64(n)
 }
 
 // Drop gives n items up.
@@ -50,9 +50,9 @@ func (l *Ledger) Drop(reason string, n uint64) {
 		return
 	}
 	l.mu.Lock()
-	l.dropped[reason] += n
-	l.mu.Unlock()
-	l.inFlight.Add(-int64(n))
+	defer l.mu.Unlock()
+	l.totals.Dropped[reason] += n
+	l.totals.InFlight -= int64(n)
 }
 
 // Totals are the values of a Ledger at one moment.
@@ -66,10 +66,8 @@ type Totals struct {
 func (l *Ledger) Totals() Totals {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	t := Totals{In: l.in.Load(), Out: l.out.Load(), InFlight: l.inFlight.Load(), Dropped: make(map[string]uint64, len(l.dropped))}
-	for k, v := range l.dropped {
-		t.Dropped[k] = v
-	}
+	t := l.totals
+	t.Dropped = maps.Clone(t.Dropped)
 	return t
 }
 
@@ -84,14 +82,4 @@ func (t Totals) DroppedTotal() (n uint64) {
 // Balanced reports whether the conservation identity holds.
 func (t Totals) Balanced() bool {
 	return t.InFlight >= 0 && t.In == t.Out+t.DroppedTotal()+uint64(t.InFlight)
-}
-
-// Reasons returns the drop reasons in order.
-func (t Totals) Reasons() []string {
-	r := make([]string, 0, len(t.Dropped))
-	for k := range t.Dropped {
-		r = append(r, k)
-	}
-	sort.Strings(r)
-	return r
 }

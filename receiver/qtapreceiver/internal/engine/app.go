@@ -22,6 +22,8 @@ const (
 	// maxUndecided bounds the bytes that are kept while the protocol is not clear: a request line
 	// must be seen whole.
 	maxUndecided = 32 << 10
+	// chargeHeads is the most that a connection is charged beside its bodies.
+	chargeHeads = 128 << 10
 	// joinTries is how many runs of bytes of a connection that was joined in the middle may look
 	// like nothing before it is given up.
 	joinTries = 64
@@ -44,6 +46,9 @@ type application struct {
 
 	tries int // runs of a connection whose opener is not known yet
 	gone  bool
+	// charge is what the connection is charged for the bytes that its parsers may hold: those fed
+	// since its last exchange, up to what the caps let them keep.
+	charge, maxCharge int
 }
 
 // run is one call of Data.
@@ -68,9 +73,20 @@ func (a *application) data(dir event.Direction, t int64, pos uint64, b []byte) {
 	}
 	if client, known := a.c.fromClient(dir); known {
 		a.layer().Data(client, t, pos, b)
-		return
+	} else {
+		a.orient(run{dir, t, pos, b})
 	}
-	a.orient(run{dir, t, pos, b})
+	if a.opaque || a.gone || a.reason != "" {
+		a.setCharge(0)
+	} else {
+		a.setCharge(min(a.charge+len(b), chargeHeads+a.maxCharge))
+	}
+}
+
+// setCharge keeps the total of all connections.
+func (a *application) setCharge(n int) {
+	a.c.e.charged += n - a.charge
+	a.charge = n
 }
 
 // orient finds out who opened a connection that was open before the capture began: the end
@@ -130,6 +146,7 @@ func (a *application) close(t int64, reset bool) {
 		return
 	}
 	a.gone = true
+	a.setCharge(0)
 	a.layer().Close(t, reset)
 }
 
@@ -335,8 +352,9 @@ func (l *layer) lose(n uint64) {
 // newHTTP1 returns a parser that emits the connection's exchanges.
 func (a *application) newHTTP1() l7.Stream {
 	opt := http1.Options{}
-	if p := a.c.e.payloads.Load(); p != nil && p.MaxBody > 0 {
+	if p := a.c.e.payloads.Load(); p != nil && p.MaxBody > 0 && !a.c.e.set.HeadersOnly {
 		opt.MaxBody, opt.KeepPayload = p.MaxBody, true
+		a.maxCharge = 2 * p.MaxBody
 	}
 	a.http1 = http1.New(opt, func(x *l7.Exchange) {
 		a.version = x.Request.Version
@@ -344,6 +362,7 @@ func (a *application) newHTTP1() l7.Stream {
 			a.host = host
 		}
 		a.c.exchange(x)
+		a.setCharge(0)
 	}, &a.c.e.counts.http1)
 	return a.http1
 }

@@ -34,9 +34,11 @@ type conn struct {
 	e      *Engine
 	cookie event.Cookie // 0 until a Socket event names it
 	tuple  tuple
-	id     string
-	proc   *process.Info
-	role   event.Role
+	// localText and remoteText are the tuple's addresses as attributes.
+	localText, remoteText string
+	id                    string
+	proc                  *process.Info
+	role                  event.Role
 
 	start int64 // first event
 	seen  int64 // latest event
@@ -130,6 +132,21 @@ func (c *conn) clientEnd() netip.AddrPort {
 		return c.tuple.remote
 	}
 	return c.tuple.local
+}
+
+// serverText and clientText are their addresses as attributes.
+func (c *conn) serverText() string {
+	if c.role == event.RoleServer {
+		return c.localText
+	}
+	return c.remoteText
+}
+
+func (c *conn) clientText() string {
+	if c.role == event.RoleServer {
+		return c.remoteText
+	}
+	return c.localText
 }
 
 // isns returns the initial sequence numbers of the client's and the server's direction.

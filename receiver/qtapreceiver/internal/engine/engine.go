@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/emit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/process"
@@ -47,18 +45,21 @@ const (
 	// maxHeld and maxHeldConn bound the packet bytes held in total and per connection.
 	maxHeld     = 64 << 20
 	maxHeldConn = 256 << 10
+	// maxCharged bounds the bytes that unfinished exchanges may hold, in total.
+	maxCharged = 256 << 20
 )
 
 // Settings are what an Engine works with.
 type Settings struct {
 	Include, Exclude []uint16 // server ports; an empty Include takes all
 	Egress, Ingress  bool     // which ends are reported
+	// HeadersOnly keeps no bodies, whatever Payloads allows.
+	HeadersOnly bool
 	// Interval is the time between two records of an open connection.
 	Interval time.Duration
 
 	Emitter   *emit.Emitter[*process.Info]
 	Processes *process.Resolver
-	Logger    *zap.Logger
 }
 
 // Payloads is where payloads go while a `qtap_payload` receiver is attached.
@@ -79,6 +80,7 @@ type Engine struct {
 	excluded map[tuple]int64 // other ends still to come, with the time at which they are given up
 	active   []*conn
 	held     int
+	charged  int // Σ application.charge
 	now      int64
 	sweepAt  int64
 
@@ -108,10 +110,7 @@ func (e *Engine) Packet(p *event.Packet) {
 	e.counts.captured += n
 	c := e.byCookie[p.Cookie]
 	if c == nil {
-		if c = e.unclaimed(p); c == nil {
-			e.counts.dropBytes(dropTableFull, n)
-			return
-		}
+		c = e.unclaimed(p)
 	}
 	if c.excluded || c.ignored {
 		e.counts.dropBytes(dropFiltered, n)
@@ -138,10 +137,13 @@ func (e *Engine) Packet(p *event.Packet) {
 	e.activate(c)
 	if c.ready {
 		e.feed(c, p)
-		return
+	} else {
+		e.hold(c, p)
+		e.release(c, false)
 	}
-	e.hold(c, p)
-	e.release(c, false)
+	for e.charged > maxCharged {
+		e.evict(maxConns, func(a, b *conn) bool { return a.app.charge > b.app.charge })
+	}
 }
 
 func (e *Engine) feed(c *conn, p *event.Packet) {
@@ -216,10 +218,10 @@ func (e *Engine) unclaimed(p *event.Packet) *conn {
 	return e.create(0, t, p.Time)
 }
 
-// create adds a connection; nil when the table is full of younger ones.
+// create adds a connection, in place of an older one when the table is full.
 func (e *Engine) create(cookie event.Cookie, t tuple, now int64) *conn {
 	if len(e.byCookie)+len(e.byTuple) >= 2*maxConns {
-		e.evict()
+		e.evict(64, func(a, b *conn) bool { return a.seen < b.seen })
 	}
 	c := &conn{e: e, start: now, seen: now, proc: e.set.Processes.Unknown()}
 	c.app.c = c
@@ -248,7 +250,7 @@ func (e *Engine) adopt(c *conn, cookie event.Cookie) {
 func (e *Engine) setTuple(c *conn, t tuple) {
 	if !t.complete() {
 		if !c.tuple.complete() {
-			c.tuple = t
+			c.tuple, c.localText, c.remoteText = t, addr(t.local), addr(t.remote)
 		}
 		return
 	}
@@ -263,7 +265,7 @@ func (e *Engine) setTuple(c *conn, t tuple) {
 		delete(e.byTuple, t)
 		e.absorb(c, old)
 	}
-	c.tuple = t
+	c.tuple, c.localText, c.remoteText = t, addr(t.local), addr(t.remote)
 	e.byTuple[t] = c
 	if _, ok := e.excluded[t]; ok {
 		delete(e.excluded, t)
@@ -309,8 +311,8 @@ func (e *Engine) Socket(s *event.Socket) {
 		}
 		if c = e.byTuple[t]; c != nil && c.cookie == 0 && t.complete() {
 			e.adopt(c, s.Cookie)
-		} else if c = e.create(s.Cookie, t, s.Time); c == nil {
-			return
+		} else {
+			c = e.create(s.Cookie, t, s.Time)
 		}
 		if s.Kind == event.SocketStats || s.Kind == event.SocketClosed {
 			c.books = *s
@@ -349,106 +351,6 @@ func (e *Engine) Socket(s *event.Socket) {
 		}
 	}
 	e.release(c, false)
-}
-
-// setRole sets the role once. The kernel knows it better than a SYN seen from outside, but
-// they do not disagree.
-func (e *Engine) setRole(c *conn, r event.Role) {
-	if c.role == event.RoleUnknown {
-		c.role = r
-		if !e.wanted(c) {
-			e.ignore(c)
-		}
-	}
-}
-
-// wanted applies the direction and port filters, as far as they can be decided yet.
-func (e *Engine) wanted(c *conn) bool {
-	switch c.role {
-	case event.RoleClient:
-		if !e.set.Egress {
-			return false
-		}
-	case event.RoleServer:
-		if !e.set.Ingress {
-			return false
-		}
-	default:
-		// Either end may be the server's.
-		return !c.tuple.complete() || e.port(c.tuple.local.Port()) || e.port(c.tuple.remote.Port())
-	}
-	p := c.serverEnd().Port()
-	return p == 0 || e.port(p)
-}
-
-func (e *Engine) port(p uint16) bool {
-	for _, x := range e.set.Exclude {
-		if p == x {
-			return false
-		}
-	}
-	for _, x := range e.set.Include {
-		if p == x {
-			return true
-		}
-	}
-	return len(e.set.Include) == 0
-}
-
-// exclude forgets both ends of a connection of the collector itself.
-func (e *Engine) exclude(s *event.Socket, t tuple) {
-	c := e.byCookie[s.Cookie]
-	if c == nil {
-		if c = e.create(s.Cookie, t, s.Time); c == nil {
-			return
-		}
-	} else if t.complete() {
-		e.setTuple(c, t)
-	}
-	e.drop(c)
-	if c.tuple.complete() {
-		e.excludePeer(c.tuple)
-	}
-}
-
-// excludePeer forgets the other end of t, now or when it comes.
-func (e *Engine) excludePeer(t tuple) {
-	if peer := e.byTuple[t.swapped()]; peer != nil {
-		e.drop(peer)
-		return
-	}
-	if len(e.excluded) < maxExcluded {
-		e.excluded[t.swapped()] = e.now + int64(excludeFor)
-	}
-}
-
-// drop leaves of a connection only that it is excluded.
-func (e *Engine) drop(c *conn) {
-	if c.excluded {
-		return
-	}
-	c.excluded = true
-	e.counts.excluded++
-	e.discard(c)
-}
-
-// ignore leaves of a connection only that it is not wanted.
-func (e *Engine) ignore(c *conn) {
-	if c.ignored || c.excluded {
-		return
-	}
-	c.ignored = true
-	e.counts.filtered++
-	e.discard(c)
-}
-
-// discard frees what a connection has read so far, without telling anybody.
-func (e *Engine) discard(c *conn) {
-	e.counts.dropBytes(dropFiltered, e.unhold(c))
-	c.app.discard()
-	for i := range c.dirs {
-		c.dirs[i].stream.Close(e.now)
-	}
 }
 
 // Secret implements event.Handler.

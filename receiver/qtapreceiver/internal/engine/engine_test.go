@@ -359,3 +359,23 @@ func TestBodyCapAndRawBytes(t *testing.T) {
 	require.Equal(t, []byte("\xff\xfe"), hs.Slice().At(1).Slice().At(1).Bytes().AsRaw())
 	require.Equal(t, "x-odd", hs.Slice().At(2).Slice().At(0).Str())
 }
+
+func TestUnfinishedExchangesAreBounded(t *testing.T) {
+	b := newBench(t, withPayloads(16<<20))
+	part := repeat("x", 60000)
+	for i := range 30 { // each sends 15 MB of a body and never ends
+		w := b.dial(i)
+		w.connect()
+		w.establish(true)
+		w.packet(w.client, event.Egress, event.FlagACK, w.seq[0], "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 16000000\r\n\r\n")
+		w.seq[0] += 54
+		for range 250 {
+			w.packet(w.client, event.Egress, event.FlagACK, w.seq[0], part)
+			w.seq[0] += uint32(len(part))
+			require.LessOrEqual(t, b.e.charged, maxCharged)
+		}
+	}
+	require.NotZero(t, b.e.stats().Evicted)
+	b.close()
+	require.Zero(t, b.e.charged)
+}

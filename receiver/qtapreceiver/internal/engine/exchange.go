@@ -59,7 +59,7 @@ func (e *Engine) exchange(c *conn, x *l7.Exchange) {
 	if !server {
 		putStr(m, semantic.URLFull, target.full())
 	} else {
-		putStr(m, semantic.ClientAddress, addr(c.clientEnd()))
+		putStr(m, semantic.ClientAddress, c.clientText())
 		m.PutInt(semantic.ClientPort, int64(c.clientEnd().Port()))
 	}
 	putStr(m, semantic.URLScheme, target.scheme)
@@ -165,11 +165,11 @@ func (c *conn) putNetwork(m pcommon.Map) {
 			m.PutStr(semantic.NetworkType, "ipv6")
 		}
 	}
-	putStr(m, semantic.NetworkLocalAddress, addr(c.tuple.local))
+	putStr(m, semantic.NetworkLocalAddress, c.localText)
 	if p := c.tuple.local.Port(); p != 0 {
 		m.PutInt(semantic.NetworkLocalPort, int64(p))
 	}
-	putStr(m, semantic.NetworkPeerAddress, addr(c.tuple.remote))
+	putStr(m, semantic.NetworkPeerAddress, c.remoteText)
 	if p := c.tuple.remote.Port(); p != 0 {
 		m.PutInt(semantic.NetworkPeerPort, int64(p))
 	}
@@ -227,7 +227,7 @@ func (c *conn) target(x *l7.Exchange) target {
 		t.host = c.app.sni()
 	}
 	if t.host == "" {
-		t.host = addr(c.serverEnd())
+		t.host = c.serverText()
 	}
 	if t.port == 0 {
 		t.port = c.serverEnd().Port()

@@ -28,20 +28,16 @@ func deriveIDs(clientISN, serverISN uint32, seed string, position uint64) ids {
 	binary.BigEndian.PutUint32(b[0:], clientISN)
 	binary.BigEndian.PutUint32(b[4:], serverISN)
 	binary.BigEndian.PutUint64(b[8:], position)
-	sum := func(label string) [sha256.Size]byte {
-		h := sha256.New()
-		h.Write([]byte(label))
-		h.Write([]byte{0})
-		h.Write([]byte(seed))
-		h.Write([]byte{0})
-		h.Write(b[:])
-		return [sha256.Size]byte(h.Sum(nil))
-	}
+	h := sha256.New()
+	h.Write([]byte("qpoint.exchange\x00"))
+	h.Write([]byte(seed))
+	h.Write([]byte{0})
+	h.Write(b[:])
 	var x ids
-	t, c, s := sum("qpoint.trace"), sum("qpoint.span.client"), sum("qpoint.span.server")
-	copy(x.trace[:], t[:])
-	copy(x.client[:], c[:])
-	copy(x.server[:], s[:])
+	sum := h.Sum(nil) // 32 bytes: one trace id and two span ids
+	copy(x.trace[:], sum[:16])
+	copy(x.client[:], sum[16:24])
+	copy(x.server[:], sum[24:])
 	// The all-zero id is invalid (W3C Trace Context §3.2.2.3).
 	x.trace[15] |= bit(x.trace.IsEmpty())
 	x.client[7] |= bit(x.client.IsEmpty())

@@ -6,8 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -17,7 +15,6 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.uber.org/goleak"
-	"go.uber.org/zap"
 
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/emit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
@@ -63,13 +60,6 @@ func withPayloads(maxBody int) option {
 
 func newBench(t testing.TB, opts ...option) *bench {
 	t.Helper()
-	root := t.TempDir()
-	for pid, exe := range map[string]string{"100": "/usr/bin/curl", "200": "/usr/sbin/nginx"} {
-		dir := filepath.Join(root, "proc", pid)
-		require.NoError(t, os.MkdirAll(dir, 0o755))
-		require.NoError(t, os.Symlink(exe, filepath.Join(dir, "exe")))
-		require.NoError(t, os.WriteFile(filepath.Join(dir, "status"), []byte("Uid:\t0\t0\t0\t0\n"), 0o600))
-	}
 	b := &bench{t: t, now: t0, td: ptrace.NewTraces(), ld: plog.NewLogs()}
 	b.emitter = emit.New[*process.Info](emit.Scope{Name: "scope", Version: "v1"}, emit.Consumers{
 		Traces: func(_ context.Context, td ptrace.Traces, _ int) error {
@@ -87,8 +77,8 @@ func newBench(t testing.TB, opts ...option) *bench {
 	})
 	set := Settings{
 		Egress: true, Ingress: true, Interval: 30 * time.Second,
-		Emitter: b.emitter, Logger: zap.NewNop(),
-		Processes: process.NewResolver(root, process.Host{ID: "host-1", BootID: "boot-1", Name: "box"}),
+		Emitter:   b.emitter,
+		Processes: process.NewResolver("testdata", process.Host{ID: "host-1", BootID: "boot-1", Name: "box"}),
 	}
 	b.e = New(set)
 	for _, o := range opts {

@@ -22,7 +22,6 @@ const (
 // record emits a connection record: what is known of the connection at time t.
 func (e *Engine) record(c *conn, state string, t int64) {
 	c.announced = true
-	e.counts.records++
 	lr := e.set.Emitter.Log(c.proc)
 	lr.SetEventName(semantic.EventConnection)
 	lr.SetTimestamp(pcommon.Timestamp(t))
@@ -52,7 +51,7 @@ func (e *Engine) record(c *conn, state string, t int64) {
 
 	server := c.app.serverName()
 	if server == "" {
-		server = addr(c.serverEnd())
+		server = c.serverText()
 	}
 	putStr(m, semantic.ServerAddress, server)
 	if p := c.serverEnd().Port(); p != 0 {

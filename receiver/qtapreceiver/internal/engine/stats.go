@@ -17,8 +17,7 @@ const (
 	dropFiltered  = "filtered"  // excluded, or not wanted by configuration
 	dropHeldFull  = "held_full" // the bounds of what may wait for its connection
 	dropUnclaimed = "unclaimed" // no socket event ever named the connection
-	dropTableFull = "table_full"
-	dropOpaque    = "opaque" // a protocol that is not read
+	dropOpaque    = "opaque"    // a protocol that is not read
 )
 
 // counters are the engine's books. They belong to its goroutine; others read snapshots.
@@ -36,9 +35,8 @@ type counters struct {
 
 	exchanges        uint64 // emitted as spans
 	exchangesDropped map[string]uint64
-	records          uint64
 
-	opened, closed              uint64
+	opened                      uint64
 	excluded, filtered, secrets uint64
 	evicted, expired            uint64
 	lost                        map[string]uint64

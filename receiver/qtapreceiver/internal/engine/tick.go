@@ -87,36 +87,36 @@ func (e *Engine) sweep(now int64) {
 	silent := int64(2*e.set.Interval + time.Minute)
 	for _, c := range e.byCookie {
 		if now-c.seen >= silent && !c.closing {
-			e.counts.expired++
+			if !c.excluded && !c.ignored { // the kernel does not report the end of those
+				e.counts.expired++
+			}
 			c.closing, c.closedAt, c.linger = true, c.seen, now
 			e.activate(c)
 		}
 	}
 }
 
-// evict makes room: of a handful of connections the one that was silent longest goes.
-func (e *Engine) evict() {
-	var oldest *conn
+// evict makes room: of so many connections the one goes that is before all others.
+func (e *Engine) evict(of int, before func(a, b *conn) bool) {
+	var victim *conn
 	n := 0
-	for _, c := range e.byTuple {
-		if oldest == nil || c.seen < oldest.seen {
-			oldest = c
+	for _, c := range e.byCookie {
+		if victim == nil || before(c, victim) {
+			victim = c
 		}
-		if n++; n == 16 {
+		if n++; n == of {
 			break
 		}
 	}
-	if oldest == nil {
-		for _, c := range e.byCookie {
-			oldest = c
+	if victim == nil {
+		for _, c := range e.byTuple {
+			victim = c
 			break
 		}
 	}
-	if oldest != nil {
-		e.counts.evicted++
-		oldest.closing, oldest.closedAt = true, e.now
-		e.finish(oldest)
-	}
+	e.counts.evicted++
+	victim.closing, victim.closedAt = true, e.now
+	e.finish(victim)
 }
 
 // finish ends a connection: what its streams hold is read, its last record emitted.
@@ -140,7 +140,6 @@ func (e *Engine) finish(c *conn) {
 func (e *Engine) forget(c *conn) {
 	if c.cookie != 0 && e.byCookie[c.cookie] == c {
 		delete(e.byCookie, c.cookie)
-		e.counts.closed++
 	}
 	if e.byTuple[c.tuple] == c {
 		delete(e.byTuple, c.tuple)

@@ -38,12 +38,13 @@ type Capture struct {
 func Open(cfg Config) (_ *Capture, err error) {
 	cfg = cfg.withDefaults()
 	// The limit on locked memory counts BPF maps before Linux 5.11.
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return nil, fmt.Errorf("raise the limit on locked memory for BPF maps (CAP_SYS_RESOURCE): %w", err)
-	}
+	memlock := rlimit.RemoveMemlock()
 	c := &Capture{cfg: cfg, features: Probe(cfg)}
 	if err := c.features.check(); err != nil {
 		return nil, err
+	}
+	if memlock != nil {
+		return nil, fmt.Errorf("raise the limit on locked memory for BPF maps (CAP_SYS_RESOURCE): %w", memlock)
 	}
 	if c.cgroup, err = resolveCgroup(cfg.CgroupPath); err != nil {
 		return nil, err
@@ -79,9 +80,6 @@ func (c *Capture) load() error {
 	if c.features.Get(featureTouch) != Supported {
 		drop(bpf.CaptureProgSocketSend, bpf.CaptureProgSocketRecv)
 	}
-	if c.features.Get(featureScan) != Supported {
-		drop(bpf.CaptureProgSocketScan)
-	}
 	if !c.cfg.Keys {
 		drop(bpf.CaptureProgOpensslKdf)
 	} else if c.features.Get(featureUprobeMulti) == Supported {
@@ -89,11 +87,13 @@ func (c *Capture) load() error {
 	}
 	spec.Maps[bpf.CaptureMapRing].MaxEntries = uint32(c.cfg.RingBytes)
 
+	size := uint64(c.cfg.RingBytes)
 	bits, filter := c.cfg.Ports.bits()
 	roles := map[Direction]uint8{DirectionBoth: 6, DirectionEgress: 2, DirectionIngress: 4}[c.cfg.Direction]
 	for name, value := range map[string]any{
 		bpf.CaptureVarScopeCgroup: c.cgroup.id, bpf.CaptureVarScopeLevel: c.cgroup.level,
 		bpf.CaptureVarFilterPorts: filter, bpf.CaptureVarPortBits: bits, bpf.CaptureVarWantedRoles: roles,
+		bpf.CaptureVarPacketRoom: size - size/8,
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
 			return fmt.Errorf("set %s of the BPF object: %w", name, err)
@@ -121,17 +121,14 @@ func (c *Capture) load() error {
 	return nil
 }
 
-// attach starts the programs. Own sockets are marked first: what this process sends must never
-// be seen.
+// attach starts the programs. Own sockets are marked before the first packet is looked at: what
+// this process sends must never be seen.
 func (c *Capture) attach() error {
 	if _, err := c.coll.Programs[bpf.CaptureProgWhoAmI].Run(&ebpf.RunOptions{}); err != nil {
 		return fmt.Errorf("find the own process number: %w", err)
 	}
 	// At the root whatever the scope: the mark must be on all sockets of this process.
 	if err := c.attachCgroup(bpf.CaptureProgSocketCreate, ebpf.AttachCGroupInetSockCreate, c.cgroup.mount); err != nil {
-		return err
-	}
-	if err := c.markOwnSockets(); err != nil {
 		return err
 	}
 	for _, name := range []string{bpf.CaptureProgSocketState, bpf.CaptureProgSocketDestroy, bpf.CaptureProgSocketSend, bpf.CaptureProgSocketRecv, bpf.CaptureProgProcessExec, bpf.CaptureProgProcessExit} {
@@ -145,12 +142,18 @@ func (c *Capture) attach() error {
 		}
 		c.links = append(c.links, l)
 	}
+	if err := markOwn(c.coll); err != nil {
+		return err
+	}
 	if prog := c.coll.Programs[bpf.CaptureProgSocketScan]; prog != nil {
 		iter, err := link.AttachIter(link.IterOptions{Program: prog})
 		if err != nil {
 			return fmt.Errorf("attach socket_scan: %w", err)
 		}
 		c.scan = iter
+		if err := c.scanOnce(1); err != nil {
+			return fmt.Errorf("collect listening sockets: %w", err)
+		}
 	}
 	if c.cfg.Level > LevelConnections {
 		if err := c.attachCgroup(bpf.CaptureProgPacketEgress, ebpf.AttachCGroupInetEgress, c.cgroup.path); err != nil {

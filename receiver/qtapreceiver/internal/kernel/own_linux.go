@@ -5,71 +5,153 @@
 package kernel
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"strconv"
+	"strings"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/qpoint-io/otelcol-qpoint/bpf"
 )
 
-// ownTuple is struct tuple as a map key.
-type ownTuple struct {
-	Local, Remote         [16]byte
-	LocalPort, RemotePort uint16
-	Netns                 uint32
+// listenKey is struct listen_key.
+type listenKey struct {
+	Addr        [16]byte
+	Port, Netns uint32
 }
 
-// markOwnSockets marks the TCP sockets that this process has already open, so that they, what
-// they accept and their other ends are not captured.
-func (c *Capture) markOwnSockets() error {
-	dir, err := os.Open("/proc/self/fd")
+// own tells the programs which processes run this same program already, and their sockets: a
+// collector next to this one, whose traffic is as much about the capture itself as this one's.
+// Later ones the programs find by themselves.
+type own struct {
+	coll      *ebpf.Collection
+	listening uint32
+}
+
+func markOwn(coll *ebpf.Collection) error {
+	self, err := os.Stat("/proc/self/exe")
 	if err != nil {
-		return fmt.Errorf("list own sockets: %w", err)
+		return fmt.Errorf("own executable: %w", err)
 	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
+	names, err := readNames("/proc")
 	if err != nil {
-		return fmt.Errorf("list own sockets: %w", err)
+		return fmt.Errorf("list processes: %w", err)
 	}
-	var ns unix.Stat_t
-	if err := unix.Stat("/proc/self/ns/net", &ns); err != nil {
-		return fmt.Errorf("own network namespace: %w", err)
-	}
+	o := &own{coll: coll}
 	for _, name := range names {
-		fd, err := strconv.Atoi(name)
+		pid, err := strconv.Atoi(name)
 		if err != nil {
 			continue
 		}
-		if proto, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL); err != nil || proto != unix.IPPROTO_TCP {
+		exe, err := os.Stat("/proc/" + name + "/exe")
+		if err != nil || !os.SameFile(exe, self) {
+			continue // or it has ended
+		}
+		// In a PID namespace this is not the number that the programs see; the own process's
+		// they have noted already.
+		if err := coll.Maps[bpf.CaptureMapOwnTgids].Put(uint32(pid), uint8(1)); err != nil {
+			return fmt.Errorf("mark own process: %w", err)
+		}
+		if err := o.markSockets(pid); err != nil {
+			return err
+		}
+	}
+	if err := coll.Variables[bpf.CaptureVarOwnListening].Set(o.listening); err != nil {
+		return fmt.Errorf("mark own listeners: %w", err)
+	}
+	return nil
+}
+
+// markSockets marks the TCP sockets that a process has open: what it listens on, and both ends
+// of its connections. Processes and sockets may end at any moment, which is no error.
+func (o *own) markSockets(pid int) error {
+	proc := "/proc/" + strconv.Itoa(pid)
+	names, err := readNames(proc + "/fd")
+	if err != nil {
+		return nil
+	}
+	var ns unix.Stat_t
+	if err := unix.Stat(proc+"/ns/net", &ns); err != nil {
+		return nil
+	}
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(pidfd)
+	for _, name := range names {
+		link, err := os.Readlink(proc + "/fd/" + name)
+		if err != nil || !strings.HasPrefix(link, "socket:") {
 			continue
 		}
-		err = c.coll.Maps[bpf.CaptureMapOwnSocks].Put(uint32(fd), uint32(1))
-		// A socket may be closed at any moment, by whoever owns it.
-		if err != nil && !errors.Is(err, unix.EBADF) && !errors.Is(err, unix.ENOTSOCK) {
-			return fmt.Errorf("mark own socket: %w", err)
-		}
-		local, err1 := unix.Getsockname(fd)
-		remote, err2 := unix.Getpeername(fd)
-		if err1 != nil || err2 != nil {
+		n, err := strconv.Atoi(name)
+		if err != nil {
 			continue
 		}
-		l, r := sockaddr(local), sockaddr(remote)
-		peer := ownTuple{
-			Local: r.Addr().As16(), LocalPort: r.Port(),
-			Remote: l.Addr().As16(), RemotePort: l.Port(),
+		fd, err := unix.PidfdGetfd(pidfd, n, 0)
+		if err != nil {
+			continue
 		}
-		if r.Addr().Unmap().IsLoopback() {
-			peer.Netns = uint32(ns.Ino)
-		}
-		if err := c.coll.Maps[bpf.CaptureMapOwnPeers].Put(peer, uint64(0)); err != nil {
-			return fmt.Errorf("mark the other end of an own socket: %w", err)
+		err = o.markSocket(fd, uint32(ns.Ino))
+		unix.Close(fd)
+		if err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func (o *own) markSocket(fd int, netns uint32) error {
+	proto, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL)
+	if err != nil || proto != unix.IPPROTO_TCP && proto != unix.IPPROTO_MPTCP {
+		return nil
+	}
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return nil
+	}
+	local := sockaddr(sa)
+	if on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err == nil && on != 0 {
+		key := listenKey{Addr: local.Addr().As16(), Port: uint32(local.Port()), Netns: netns}
+		if err := o.coll.Maps[bpf.CaptureMapOwnListeners].Put(key, uint8(1)); err != nil {
+			return fmt.Errorf("mark own listener: %w", err)
+		}
+		o.listening++
+		return nil
+	}
+	if sa, err = unix.Getpeername(fd); err != nil {
+		return nil
+	}
+	remote := sockaddr(sa)
+	here := bpf.Tuple{
+		Local: local.Addr().As16(), LocalPort: local.Port(),
+		Remote: remote.Addr().As16(), RemotePort: remote.Port(),
+	}
+	if remote.Addr().Unmap().IsLoopback() {
+		here.Netns = netns
+	}
+	there := bpf.Tuple{
+		Local: here.Remote, LocalPort: here.RemotePort,
+		Remote: here.Local, RemotePort: here.LocalPort, Netns: here.Netns,
+	}
+	for _, end := range []bpf.Tuple{here, there} {
+		if err := o.coll.Maps[bpf.CaptureMapOwnPeers].Put(end, uint64(1)); err != nil {
+			return fmt.Errorf("mark own connection: %w", err)
+		}
+	}
+	return nil
+}
+
+func readNames(dir string) ([]string, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Readdirnames(-1)
 }
 
 func sockaddr(sa unix.Sockaddr) netip.AddrPort {

@@ -76,9 +76,9 @@ func Probe(cfg Config) Features {
 		var iter *btf.Struct
 		err := kernelTypes.TypeByName("bpf_iter__task_file", &iter)
 		if err != nil {
-			err = errors.New("since Linux 5.8; connections that existed before are not reported")
+			err = errors.New("since Linux 5.8")
 		}
-		add(featureScan, false, err)
+		add(featureScan, true, err)
 	}
 	if cfg.Keys {
 		add(featureUprobeMulti, false, orSince(features.HaveBPFLinkUprobeMulti(), "6.6; perf uprobes are used instead"))

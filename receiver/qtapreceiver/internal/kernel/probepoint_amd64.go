@@ -14,8 +14,9 @@ const nativeMachine = elf.EM_X86_64
 // emulates a conditional jump or a push where it would have to single-step, with a second
 // trap, through most others. The place is as good as the entry only if every call passes it
 // once, with the arguments untouched: so only instructions that change nothing but flags may
-// come before it, and no branch of the function may lead to it. Whatever is not understood
-// keeps the entry.
+// come before it, and no branch of the function may lead to it or to what is before. (A computed
+// jump, as a tail call is, cannot: no table leads between a comparison and its jump.) Whatever
+// is not understood keeps the entry.
 func probePoint(code []byte) uint64 {
 	point := -1
 	for at := 0; at < len(code); {
@@ -54,11 +55,6 @@ func probePoint(code []byte) uint64 {
 				return 0
 			}
 		}
-		// A computed jump inside the function (a switch) could lead anywhere in it; at the end
-		// it is a tail call.
-		if _, rel := inst.Args[0].(x86asm.Rel); inst.Op == x86asm.JMP && !rel && at+n < len(code) && !padding(code[at+n:]) {
-			return 0
-		}
 		at += n
 	}
 	return uint64(point)
@@ -87,15 +83,4 @@ func emulated(inst x86asm.Inst) bool {
 		return reg && inst.Len <= 2
 	}
 	return false
-}
-
-func padding(code []byte) bool {
-	for at := 0; at < len(code); {
-		inst, n := decodeInst(code[at:])
-		if n == 0 || inst.Op != x86asm.NOP && inst.Op != x86asm.INT {
-			return false
-		}
-		at += n
-	}
-	return true
 }

@@ -114,8 +114,8 @@ var recordNames = map[int]string{
 	bpf.RecordSecret: "secret", bpf.RecordProcess: "process",
 }
 
-// scanSockets walks over all sockets from time to time: first over listeners, then over
-// connections, whose counters the program writes to the ring.
+// scanSockets walks over all connections from time to time; the program writes their counters
+// to the ring.
 func (c *Capture) scanSockets(ctx context.Context) {
 	interval := c.cfg.StatsInterval
 	if c.features.Get(featureTouch) != Supported && interval > time.Second {
@@ -123,12 +123,9 @@ func (c *Capture) scanSockets(ctx context.Context) {
 	}
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	for scan := uint32(1); ; scan++ {
+	for scan := uint32(2); ; scan++ { // Open has done the first
 		if err := c.scanOnce(scan); err != nil && ctx.Err() == nil {
 			c.cfg.Logger.Warn("scan of open sockets failed", zap.Error(err))
-		}
-		if scan == 1 {
-			continue
 		}
 		select {
 		case <-ctx.Done():

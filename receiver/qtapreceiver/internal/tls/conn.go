@@ -50,12 +50,14 @@ type Sink interface {
 type state uint8
 
 const (
-	stateHello      state       = iota // plaintext records; TLS 1.2 until ChangeCipherSpec
-	stateHandshake                     // TLS 1.3 encrypted handshake
-	stateEncrypted                     // application data (and, in TLS 1.2, Finished)
-	stateResync                        // after a gap: looking for a record
-	maxHandshakeLen = 256 << 10        // messages of one flight; certificate chains are the long ones
+	stateHello     state = iota // plaintext records; TLS 1.2 until ChangeCipherSpec
+	stateHandshake              // TLS 1.3 encrypted handshake
+	stateEncrypted              // application data (and, in TLS 1.2, Finished)
+	stateResync                 // after a gap: looking for a record
 )
+
+// maxHandshakeLen bounds a handshake message; certificate chains are the long ones.
+const maxHandshakeLen = 256 << 10
 
 // Conn reads one connection. It is not safe for concurrent use.
 type Conn struct {

@@ -134,13 +134,13 @@ func checkBooks(t testing.TB, p *Parser, s *Stats) {
 		t.Errorf("requests %d, exchanges %d", s.Requests.Load(), s.Exchanges.Load())
 	}
 	sum := s.BytesMessage.Load()
-	by := ""
+	var by strings.Builder
 	for i := range s.Skipped {
 		sum += s.Skipped[i].Load()
-		by += fmt.Sprintf(" %v=%d", Skip(i), s.Skipped[i].Load())
+		fmt.Fprintf(&by, " %v=%d", Skip(i), s.Skipped[i].Load())
 	}
 	if sum != s.BytesIn.Load() {
-		t.Errorf("bytes in %d, accounted for %d: message=%d%s", s.BytesIn.Load(), sum, s.BytesMessage.Load(), by)
+		t.Errorf("bytes in %d, accounted for %d: message=%d%s", s.BytesIn.Load(), sum, s.BytesMessage.Load(), by.String())
 	}
 }
 

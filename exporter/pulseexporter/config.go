@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pulseexporter
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/configopaque"
+	"go.opentelemetry.io/collector/config/configoptional"
+	"go.opentelemetry.io/collector/config/configretry"
+	"go.opentelemetry.io/collector/exporter/exporterhelper"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
+)
+
+// Config configures the exporter.
+type Config struct {
+	// ClickHouse is the id of an extension that brings a ClickHouse of its own, such as `local_clickhouse`.
+	ClickHouse *component.ID `mapstructure:"clickhouse"`
+	// Endpoint is the URL of a ClickHouse server: clickhouse://host:9000 (native protocol,
+	// ?secure=true for TLS), http://host:8123 or https://host:8443; several hosts with commas.
+	Endpoint string `mapstructure:"endpoint"`
+	// Database holds the tables.
+	Database string `mapstructure:"database"`
+	// Username and Password of the server at Endpoint.
+	Username string              `mapstructure:"username"`
+	Password configopaque.String `mapstructure:"password"`
+	// TTL is how long rows are kept; 0 keeps them for ever.
+	TTL time.Duration `mapstructure:"ttl"`
+	// CreateSchema creates the database and its tables and brings them up to date.
+	CreateSchema bool `mapstructure:"create_schema"`
+
+	Timeout exporterhelper.TimeoutConfig                             `mapstructure:",squash"`
+	Queue   configoptional.Optional[exporterhelper.QueueBatchConfig] `mapstructure:"sending_queue"`
+	Retry   configretry.BackOffConfig                                `mapstructure:"retry_on_failure"`
+
+	_ struct{}
+}
+
+// Defaults of the queue: ClickHouse wants few large inserts, a person who watches wants rows
+// within a second, and memory has a bound.
+const (
+	defaultQueueSize    = 200_000
+	defaultBatchSize    = 10_000
+	defaultFlushTimeout = time.Second
+	defaultConsumers    = 4
+)
+
+func newDefaultConfig() *Config {
+	batch := exporterhelper.NewDefaultBatchConfig()
+	batch.FlushTimeout = defaultFlushTimeout
+	batch.Sizer = exporterhelper.RequestSizerTypeItems
+	batch.MinSize = defaultBatchSize
+	batch.MaxSize = 2 * defaultBatchSize
+	queue := exporterhelper.NewDefaultQueueConfig()
+	queue.Sizer = exporterhelper.RequestSizerTypeItems
+	queue.QueueSize = defaultQueueSize
+	queue.NumConsumers = defaultConsumers
+	queue.Batch = configoptional.Some(batch)
+	timeout := exporterhelper.NewDefaultTimeoutConfig()
+	timeout.Timeout = 30 * time.Second
+	return &Config{
+		Database: pulsestore.DefaultDatabase, TTL: 30 * 24 * time.Hour, CreateSchema: true,
+		Timeout: timeout, Queue: configoptional.Some(queue), Retry: configretry.NewDefaultBackOffConfig(),
+	}
+}
+
+// Validate implements xconfmap.Validator.
+func (c *Config) Validate() error {
+	var errs []error
+	switch {
+	case c.ClickHouse != nil && c.Endpoint != "":
+		errs = append(errs, errors.New("`clickhouse` and `endpoint` exclude each other"))
+	case c.ClickHouse != nil && (c.Username != "" || c.Password != ""):
+		errs = append(errs, errors.New("`username` and `password` belong to `endpoint`; the engine of `clickhouse` has none"))
+	case c.ClickHouse == nil && c.Endpoint == "":
+		errs = append(errs, errors.New("set `clickhouse` to the id of a `local_clickhouse` extension, or `endpoint` to the URL of a ClickHouse server"))
+	case c.Endpoint != "":
+		if _, err := c.endpointOptions(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if c.Database == "" {
+		errs = append(errs, errors.New("`database` must not be empty"))
+	}
+	if c.TTL < 0 || c.TTL%time.Second != 0 {
+		errs = append(errs, errors.New("`ttl` must be whole seconds, or 0 to keep rows for ever"))
+	}
+	return errors.Join(errs...)
+}
+
+// endpointOptions reads Endpoint. Errors do not repeat it: it may hold a password by mistake.
+func (c *Config) endpointOptions() (*clickhouse.Options, error) {
+	scheme, rest, ok := strings.Cut(c.Endpoint, "://")
+	switch {
+	case !ok || scheme != "clickhouse" && scheme != "http" && scheme != "https":
+		return nil, errors.New("`endpoint` must be a URL such as clickhouse://host:9000, http://host:8123 or https://host:8443")
+	case strings.Contains(strings.SplitN(rest, "/", 2)[0], "@"):
+		return nil, errors.New("`endpoint` must not contain credentials: use `username` and `password`")
+	}
+	opts, err := clickhouse.ParseDSN(c.Endpoint)
+	if err != nil {
+		var urlErr *url.Error
+		if errors.As(err, &urlErr) {
+			err = urlErr.Err
+		}
+		return nil, fmt.Errorf("`endpoint`: %w", err)
+	}
+	if opts.Auth.Database != "" {
+		return nil, errors.New("`endpoint` must not have a path: use `database`")
+	}
+	opts.Auth.Username, opts.Auth.Password = c.Username, string(c.Password)
+	if opts.Protocol == clickhouse.Native && opts.Compression == nil {
+		opts.Compression = &clickhouse.Compression{Method: clickhouse.CompressionLZ4}
+	}
+	return opts, nil
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pulseexporter
+
+import (
+	"testing"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/confmap/confmaptest"
+)
+
+func load(t *testing.T, name string) (*Config, error) {
+	t.Helper()
+	all, err := confmaptest.LoadConf("testdata/config.yaml")
+	require.NoError(t, err)
+	sub, err := all.Sub("pulse/" + name)
+	require.NoError(t, err)
+	cfg := newDefaultConfig()
+	require.NoError(t, sub.Unmarshal(cfg))
+	return cfg, confmap.Validate(cfg)
+}
+
+func TestConfig(t *testing.T) {
+	require.NoError(t, componenttest.CheckConfigStruct(newDefaultConfig()))
+
+	cfg, err := load(t, "local")
+	require.NoError(t, err)
+	assert.Equal(t, component.MustNewID("local_clickhouse"), *cfg.ClickHouse)
+	assert.Equal(t, "qpoint", cfg.Database)
+	assert.Equal(t, 720*time.Hour, cfg.TTL)
+	assert.True(t, cfg.CreateSchema)
+	batch := cfg.Queue.Get().Batch.Get()
+	assert.Equal(t, time.Second, batch.FlushTimeout)
+	assert.EqualValues(t, 10_000, batch.MinSize)
+
+	cfg, err = load(t, "server")
+	require.NoError(t, err)
+	assert.Equal(t, 500*time.Millisecond, cfg.Queue.Get().Batch.Get().FlushTimeout)
+	assert.EqualValues(t, 10_000, cfg.Queue.Get().Batch.Get().MinSize, "the other defaults stay")
+	assert.False(t, cfg.CreateSchema)
+	opts, err := cfg.endpointOptions()
+	require.NoError(t, err)
+	assert.Equal(t, []string{"ch1:9000", "ch2:9000"}, opts.Addr)
+	assert.Equal(t, clickhouse.Auth{Username: "writer", Password: "secret"}, opts.Auth)
+	assert.Equal(t, clickhouse.Native, opts.Protocol)
+}
+
+func TestBadConfig(t *testing.T) {
+	for name, want := range map[string]string{
+		"neither":                      "set `clickhouse`",
+		"both":                         "exclude each other",
+		"credentials_in_url":           "use `username` and `password`",
+		"credentials_without_endpoint": "belong to `endpoint`",
+		"scheme":                       "`endpoint` must be a URL",
+		"path":                         "use `database`",
+		"ttl":                          "`ttl`",
+		"database":                     "`database`",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := load(t, name)
+			require.ErrorContains(t, err, want)
+			assert.NotContains(t, err.Error(), "hunter2")
+		})
+	}
+}

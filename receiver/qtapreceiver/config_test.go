@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package qtapreceiver
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/confmap/confmaptest"
+)
+
+func load(t *testing.T, id string, cfg component.Config) error {
+	t.Helper()
+	conf, err := confmaptest.LoadConf(filepath.Join("testdata", "config.yaml"))
+	require.NoError(t, err)
+	sub, err := conf.Sub(id)
+	require.NoError(t, err)
+	if err := sub.Unmarshal(cfg); err != nil {
+		return err
+	}
+	return confmap.Validate(cfg)
+}
+
+func TestConfig(t *testing.T) {
+	require.NoError(t, componenttest.CheckConfigStruct(NewFactory().CreateDefaultConfig()))
+	require.NoError(t, componenttest.CheckConfigStruct(NewPayloadFactory().CreateDefaultConfig()))
+
+	cfg := createDefaultConfig()
+	require.NoError(t, load(t, "qtap", cfg))
+	require.Equal(t, createDefaultConfig(), cfg)
+
+	require.NoError(t, load(t, "qtap/all", cfg))
+	require.Equal(t, &Config{
+		CGroup: "/sys/fs/cgroup/system.slice", Level: LevelHeaders,
+		Ports:      PortsConfig{Include: []uint16{80, 443}, Exclude: []uint16{9200}},
+		Directions: []string{DirectionEgress}, ConnectionInterval: 10 * time.Second, RingSizeMiB: 16,
+		TLS: TLSConfig{DenyProcesses: []string{}},
+	}, cfg)
+
+	p := createDefaultPayloadConfig()
+	require.NoError(t, load(t, "qtap_payload", p))
+	require.NoError(t, load(t, "qtap_payload/all", p))
+	require.Equal(t, &PayloadConfig{
+		Receiver: component.MustNewIDWithName("qtap", "all"), Unguarded: true, MaxBodySize: 1 << 20,
+		Segment: SegmentConfig{MaxAge: time.Second, MaxBytes: 1 << 20, MaxEntries: 10},
+	}, p)
+}
+
+func TestConfigNamesWhatIsWrong(t *testing.T) {
+	err := load(t, "qtap/bad", createDefaultConfig())
+	for _, key := range []string{
+		"`level` \"deep\"", "`cgroup` \"relative\"", "`ports::include` has 0", "port 80 is in both", "`directions` has \"sideways\"",
+		"`connection_interval` 1ms", "`ring_size_mib` 3", "`tls::deny_processes` has \"/usr/sbin/sshd\"",
+	} {
+		require.ErrorContains(t, err, key)
+	}
+	require.ErrorContains(t, load(t, "qtap/none", createDefaultConfig()), "`directions` must name")
+	require.ErrorContains(t, load(t, "qtap/typo", createDefaultConfig()), "levle")
+	err = load(t, "qtap_payload/bad", createDefaultPayloadConfig())
+	for _, key := range []string{"`receiver` \"otlp\"", "`max_body_size` 16777217", "`segment::max_age` 1ms", "`segment::max_bytes` 1", "`segment::max_entries` 0"} {
+		require.ErrorContains(t, err, key)
+	}
+}

@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package kernel
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
+)
+
+// TestPreExisting opens a connection before the capture begins.
+func TestPreExisting(t *testing.T) {
+	dir := newCgroup(t)
+	n := startNginx(t, dir, 1000)
+	client := commandIn(t, dir, "python3", "-c", `
+import socket, sys
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+print(s.getsockname()[1], flush=True)
+for line in sys.stdin:
+    s.sendall(b"GET /file HTTP/1.1\r\nHost: x\r\n\r\n")
+    b = b""
+    while not (b"\r\n\r\n" in b and len(b.split(b"\r\n\r\n", 1)[1]) == 1000): b += s.recv(65536)
+    print(len(b), flush=True)
+`, strconv.Itoa(n.http))
+	stdin, err := client.StdinPipe()
+	require.NoError(t, err)
+	stdout, err := client.StdoutPipe()
+	require.NoError(t, err)
+	client.Stderr = os.Stderr
+	require.NoError(t, client.Start())
+	defer func() { _ = client.Wait() }()
+	defer stdin.Close()
+	var port, size int
+	exchange := func() {
+		_, err := io.WriteString(stdin, "\n")
+		require.NoError(t, err)
+		_, err = fmt.Fscan(stdout, &size)
+		require.NoError(t, err)
+	}
+	_, err = fmt.Fscan(stdout, &port)
+	require.NoError(t, err)
+	exchange()
+
+	h := openHostIn(t, dir, func(c *Config) { c.StatsInterval = 100 * time.Millisecond })
+	var ours, theirs event.Socket
+	require.Eventually(t, func() bool {
+		ours = h.connection(uint16(port), uint16(n.http))[event.SocketStats]
+		theirs = h.connection(uint16(n.http), uint16(port))[event.SocketStats]
+		return ours.Cookie != 0 && theirs.Cookie != 0
+	}, 5*time.Second, 10*time.Millisecond)
+	require.True(t, ours.PreExisting)
+	require.True(t, theirs.PreExisting)
+	require.Equal(t, event.RoleClient, ours.Role)
+	require.Equal(t, event.RoleServer, theirs.Role)
+	require.EqualValues(t, size, ours.BytesReceived)
+	require.EqualValues(t, size, theirs.BytesSent)
+	require.EqualValues(t, theirs.BytesReceived, ours.BytesSent)
+	owners := map[uint32]bool{}
+	h.mu.Lock()
+	for _, s := range h.sockets {
+		owners[s.TGID] = true
+	}
+	h.mu.Unlock()
+	require.True(t, owners[uint32(client.Process.Pid)])
+	require.True(t, owners[n.workers(t)[0]] || owners[n.workers(t)[1]])
+
+	exchange()
+	h.settle()
+	data := map[event.Cookie]int{}
+	h.mu.Lock()
+	for _, p := range h.packets {
+		data[p.Cookie] += len(p.Data)
+		require.False(t, p.Seq-ours.RcvNxt > 1<<20 && p.Seq-ours.SndNxt > 1<<20)
+	}
+	h.mu.Unlock()
+	require.Len(t, data, 2)
+	require.Equal(t, data[ours.Cookie], data[theirs.Cookie])
+	require.Greater(t, data[ours.Cookie], size)
+	// The counters follow.
+	require.Eventually(t, func() bool {
+		return h.connection(uint16(port), uint16(n.http))[event.SocketStats].BytesReceived == uint64(2*size)
+	}, 5*time.Second, 10*time.Millisecond)
+
+	stdin.Close()
+	require.NoError(t, client.Wait())
+	h.settle()
+	closed := h.connection(uint16(port), uint16(n.http))[event.SocketClosed]
+	require.Equal(t, event.CloseFIN, closed.CloseReason)
+	require.EqualValues(t, 2*size, closed.BytesReceived)
+	require.True(t, closed.PreExisting)
+}
+
+// TestCloseReasons ends connections in different ways.
+func TestCloseReasons(t *testing.T) {
+	h := openHost(t, nil)
+	refused := freePort(t)
+	cmd := h.command("curl", "-s", fmt.Sprintf("http://127.0.0.1:%d/", refused))
+	require.Error(t, cmd.Run())
+	out, err := h.command("python3", "-c", `
+import socket, struct
+l = socket.create_server(("127.0.0.1", 0))
+c = socket.create_connection(l.getsockname())
+a, _ = l.accept()
+c.sendall(b"hello")
+a.recv(5)
+c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+print(l.getsockname()[1], c.getsockname()[1])
+c.close()
+try: a.recv(1)
+except ConnectionResetError: pass
+a.close()
+`).CombinedOutput()
+	require.NoError(t, err, string(out))
+	var server, client uint16
+	_, err = fmt.Sscan(string(out), &server, &client)
+	require.NoError(t, err)
+	h.settle()
+	require.Equal(t, event.CloseReset, h.connection(client, server)[event.SocketClosed].CloseReason)
+	require.Equal(t, event.CloseReset, h.connection(server, client)[event.SocketClosed].CloseReason)
+	require.EqualValues(t, 5, h.connection(client, server)[event.SocketClosed].BytesSent)
+	require.EqualValues(t, 5, h.connection(server, client)[event.SocketClosed].BytesReceived)
+	found := false
+	for _, s := range h.sockets {
+		if int(s.Remote.Port()) == refused && s.Kind == event.SocketClosed {
+			require.Equal(t, event.CloseRefused, s.CloseReason)
+			require.False(t, found, "closed twice")
+			found = true
+		}
+	}
+	require.True(t, found)
+}
+
+// TestProcesses sees a program start and end.
+func TestProcesses(t *testing.T) {
+	h := openHost(t, nil)
+	cmd := h.command("true")
+	require.NoError(t, cmd.Run())
+	h.settle()
+	var seen []bool
+	for _, p := range h.processes {
+		if p.TGID == uint32(cmd.Process.Pid) {
+			seen = append(seen, p.Exited)
+		}
+	}
+	require.Equal(t, []bool{false, true}, seen)
+}
+
+// enterCgroup moves the test's own process into a cgroup until the test ends.
+func enterCgroup(t *testing.T, dir string) {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/cgroup")
+	require.NoError(t, err)
+	root, err := resolveCgroup("")
+	require.NoError(t, err)
+	old := ""
+	for line := range strings.Lines(string(b)) {
+		if path, ok := strings.CutPrefix(line, "0::"); ok {
+			old = filepath.Join(root.mount, strings.TrimSpace(path))
+		}
+	}
+	require.NotEmpty(t, old)
+	pid := []byte(strconv.Itoa(os.Getpid()))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "cgroup.procs"), pid, 0))
+	t.Cleanup(func() { require.NoError(t, os.WriteFile(filepath.Join(old, "cgroup.procs"), pid, 0)) })
+}
+
+// TestOwnSockets talks to and from this process, in and out of the captured cgroup: neither end
+// may leave anything but the note to forget it.
+func TestOwnSockets(t *testing.T) {
+	for name, inside := range map[string]bool{"own process in the cgroup": true, "own process elsewhere": false} {
+		t.Run(name, func(t *testing.T) {
+			dir := newCgroup(t)
+			if inside {
+				enterCgroup(t, dir)
+			}
+			n := startNginx(t, dir, 100_000)
+			handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 100_000)) })
+			serve := func(ip string) (port int) {
+				l, err := net.Listen("tcp", ip+":0")
+				require.NoError(t, err)
+				server := &http.Server{Handler: handler}
+				go server.Serve(l)
+				t.Cleanup(func() { server.Close() })
+				return l.Addr().(*net.TCPAddr).Port
+			}
+			get := func(client *http.Client) {
+				r, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d/file", n.http))
+				require.NoError(t, err)
+				b, err := io.ReadAll(r.Body)
+				require.NoError(t, err)
+				require.NoError(t, r.Body.Close())
+				require.Equal(t, n.file, b)
+			}
+			before := &http.Client{Transport: &http.Transport{}} // keeps a connection
+			defer before.CloseIdleConnections()
+			listeners := []int{serve("127.0.0.1"), serve("[::1]"), serve("")}
+			get(before)
+
+			h := openHostIn(t, dir, nil)
+			listeners = append(listeners, serve("127.0.0.1"), serve("[::1]"), serve(""))
+			after := &http.Client{Transport: &http.Transport{}}
+			get(before)
+			get(after)
+			after.CloseIdleConnections()
+			before.CloseIdleConnections()
+			for i, port := range listeners {
+				h.curl(fmt.Sprintf("http://%s:%d/", []string{"127.0.0.1", "[::1]", "127.0.0.1"}[i%3], port))
+			}
+			// Something that is to be seen, as proof that the capture works.
+			c := h.curl(fmt.Sprintf("http://127.0.0.1:%d/file", n.http))
+			h.settle()
+			require.Contains(t, h.connection(c.localPort, uint16(n.http)), event.SocketClosed)
+
+			forgotten := map[event.Cookie]bool{}
+			foreign := func(local, remote uint16) bool { return local == c.localPort || remote == c.localPort }
+			for _, s := range h.sockets {
+				if s.Kind == event.SocketExcluded {
+					forgotten[s.Cookie] = true
+				}
+			}
+			for _, s := range h.sockets {
+				if !foreign(s.Local.Port(), s.Remote.Port()) && !forgotten[s.Cookie] {
+					// curl's connect, whose port is not known yet
+					require.Equal(t, event.SocketConnect, s.Kind, "%+v", s)
+					require.Equal(t, c.pid, s.TGID, "%+v", s)
+				}
+				require.NotEqual(t, uint32(os.Getpid()), s.TGID)
+			}
+			for _, p := range h.packets {
+				if !foreign(p.Local.Port(), p.Remote.Port()) {
+					require.Empty(t, p.Data, "%+v", p)
+					require.True(t, forgotten[p.Cookie], "%+v", p)
+				}
+			}
+			require.GreaterOrEqual(t, len(forgotten), 6+2)
+		})
+	}
+}
+
+// serveAsCollector is another process of this program: a server that prints its port and, on
+// each line that it reads, downloads what the line names.
+func serveAsCollector() {
+	l, err := net.Listen("tcp", ":0")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 1000)) })) //nolint:errcheck // ends with the process
+	fmt.Println(l.Addr().(*net.TCPAddr).Port)
+	var url string
+	for {
+		if _, err := fmt.Scanln(&url); err != nil {
+			return
+		}
+		r, err := http.Get(url)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		n, err := io.Copy(io.Discard, r.Body)
+		fmt.Println(n, err)
+		r.Body.Close()
+	}
+}
+
+// TestOtherCollector leaves out the connections of another process of this program, which was
+// there before or comes later.
+func TestOtherCollector(t *testing.T) {
+	dir := newCgroup(t)
+	n := startNginx(t, dir, 1000)
+	url := fmt.Sprintf("http://127.0.0.1:%d/file", n.http)
+	start := func() (port int, get func()) {
+		cmd := commandIn(t, dir, "/proc/self/exe")
+		cmd.Path = "/proc/" + strconv.Itoa(os.Getpid()) + "/exe"
+		cmd.Env = append(os.Environ(), "QPOINT_TEST_SERVE=1")
+		stdin, err := cmd.StdinPipe()
+		require.NoError(t, err)
+		stdout, err := cmd.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, cmd.Start())
+		t.Cleanup(func() {
+			require.NoError(t, stdin.Close())
+			require.NoError(t, cmd.Wait())
+		})
+		_, err = fmt.Fscanln(stdout, &port)
+		require.NoError(t, err)
+		return port, func() {
+			_, err := fmt.Fprintln(stdin, url)
+			require.NoError(t, err)
+			var size int
+			var failure string
+			_, err = fmt.Fscanln(stdout, &size, &failure)
+			require.NoError(t, err)
+			require.Equal(t, 1000, size)
+			require.Equal(t, "<nil>", failure)
+		}
+	}
+	before, getBefore := start()
+	getBefore() // leaves a connection open
+	h := openHostIn(t, dir, nil)
+	after, getAfter := start()
+	for range 2 {
+		getBefore()
+		getAfter()
+		for _, port := range []int{before, after} {
+			h.curl(fmt.Sprintf("http://127.0.0.1:%d/", port))
+		}
+	}
+	c := h.curl(url)
+	h.settle()
+	require.Contains(t, h.connection(c.localPort, uint16(n.http)), event.SocketClosed)
+	for _, p := range h.packets {
+		if p.Local.Port() != c.localPort && p.Remote.Port() != c.localPort {
+			require.Empty(t, p.Data, "%+v", p)
+		}
+	}
+	excluded := map[event.Cookie]bool{}
+	for _, s := range h.sockets {
+		if s.Kind == event.SocketExcluded {
+			excluded[s.Cookie] = true
+		}
+	}
+	require.GreaterOrEqual(t, len(excluded), 12)
+}

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tls
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
+)
+
+// openSSL runs the openssl program against itself through a proxy that records.
+type openSSL struct {
+	t      *testing.T
+	dir    string
+	server string // address
+	shim   string
+}
+
+// need finds a program; without it the test fails in CI and is skipped elsewhere.
+func need(t *testing.T, name string) {
+	if _, err := exec.LookPath(name); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("%s is needed: %v", name, err)
+		}
+		t.Skipf("%s is needed", name)
+	}
+}
+
+func newOpenSSL(t *testing.T) *openSSL {
+	need(t, "openssl")
+	need(t, "cc")
+	o := &openSSL{t: t, dir: t.TempDir()}
+	o.shim = o.path("kdf.so")
+	out, err := exec.CommandContext(t.Context(), "cc", "-shared", "-fPIC", "-o", o.shim, "testdata/kdf.c", "-ldl").CombinedOutput()
+	require.NoError(t, err, string(out))
+	cert := testCert()
+	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
+	require.NoError(t, err)
+	b := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})
+	b = append(b, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
+	require.NoError(t, os.WriteFile(o.path("cert.pem"), b, 0o600))
+	return o
+}
+
+func (o *openSSL) path(name string) string { return filepath.Join(o.dir, name) }
+
+func (o *openSSL) command(ctx context.Context, args ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, "openssl", args...)
+	c.Env = append(os.Environ(), "LD_PRELOAD="+o.shim, "KDF_LOG="+o.path("kdf"))
+	return c
+}
+
+// serve starts s_server, which answers each line by its reverse unless plain is set.
+func (o *openSSL) serve(plain bool, args ...string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(o.t, err)
+	o.server = l.Addr().String()
+	require.NoError(o.t, l.Close())
+	args = append([]string{"s_server", "-accept", o.server, "-cert", o.path("cert.pem"), "-quiet"}, args...)
+	if !plain {
+		args = append(args, "-rev")
+	}
+	c := o.command(o.t.Context(), args...)
+	c.Cancel = func() error { return c.Process.Kill() }
+	in, err := c.StdinPipe() // it ends at the end of its input
+	require.NoError(o.t, err)
+	require.NoError(o.t, c.Start())
+	o.t.Cleanup(func() {
+		_ = c.Process.Kill()
+		_ = c.Wait()
+		_ = in.Close()
+	})
+}
+
+// connect runs s_client with the given lines of input through the proxy and returns what was
+// seen. It waits for each line's echo before the next when echo is set.
+func (o *openSSL) connect(echo bool, lines []string, args ...string) *capture {
+	o.t.Helper()
+	_ = os.Remove(o.path("keys"))
+	_ = os.Remove(o.path("kdf"))
+	ctx, cancel := context.WithTimeout(o.t.Context(), 20*time.Second)
+	defer cancel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(o.t, err)
+	defer l.Close()
+	rec := &capture{}
+	done := make(chan error, 1)
+	go func() { done <- o.proxy(ctx, l, rec) }()
+	args = append([]string{"s_client", "-connect", l.Addr().String(), "-servername", "example.test", "-alpn", "h2,http/1.1", "-keylogfile", o.path("keys")}, args...)
+	c := o.command(ctx, args...)
+	in, err := c.StdinPipe()
+	require.NoError(o.t, err)
+	out, err := c.StdoutPipe()
+	require.NoError(o.t, err)
+	require.NoError(o.t, c.Start())
+	var got bytes.Buffer
+	buf := make([]byte, 65536)
+	wait := func(s string) {
+		for !strings.Contains(got.String(), s) {
+			n, err := out.Read(buf)
+			got.Write(buf[:n])
+			require.NoError(o.t, err, "waiting for %q in %q", s, got.String())
+		}
+	}
+	wait("---\n")
+	for _, line := range lines {
+		_, err := io.WriteString(in, line+"\n")
+		require.NoError(o.t, err)
+		if echo && len(line) > 1 {
+			wait(reverse(line))
+		} else {
+			time.Sleep(150 * time.Millisecond) // commands of s_client have no echo
+		}
+	}
+	_, _ = io.WriteString(in, "Q\n")
+	_, _ = io.Copy(io.Discard, out)
+	require.NoError(o.t, c.Wait())
+	require.NoError(o.t, <-done)
+	return rec
+}
+
+func (o *openSSL) proxy(ctx context.Context, l net.Listener, rec *capture) error {
+	a, err := l.Accept()
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	var b net.Conn
+	for range 100 { // until s_server listens
+		var d net.Dialer
+		if b, err = d.DialContext(ctx, "tcp", o.server); err == nil {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	var wg sync.WaitGroup
+	copyTo := func(dst, src net.Conn, fromClient bool) {
+		_, _ = io.Copy(tap{dst, rec, fromClient}, onlyReader{src})
+		if t, ok := dst.(*net.TCPConn); ok {
+			_ = t.CloseWrite()
+		}
+	}
+	wg.Go(func() { copyTo(b, a, true) })
+	wg.Go(func() { copyTo(a, b, false) })
+	wg.Wait()
+	return nil
+}
+
+// onlyReader hides the methods by which io.Copy would go round the tap.
+type onlyReader struct{ io.Reader }
+
+func reverse(s string) string {
+	b := []byte(s)
+	for i, j := 0, len(b)-1; i < j; i, j = i+1, j-1 {
+		b[i], b[j] = b[j], b[i]
+	}
+	return string(b)
+}
+
+// secrets returns what the run left: in key-log form, or as the key derivations of both ends.
+func (o *openSSL) secrets(derived bool) (all []*event.Secret) {
+	if !derived {
+		b, err := os.ReadFile(o.path("keys"))
+		require.NoError(o.t, err)
+		c := &capture{}
+		_, err = c.Write(b)
+		require.NoError(o.t, err)
+		for _, s := range c.seen {
+			all = append(all, s.secret)
+		}
+		return all
+	}
+	b, err := os.ReadFile(o.path("kdf"))
+	require.NoError(o.t, err)
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		require.Len(o.t, f, 3)
+		all = append(all, &event.Secret{
+			Kind: event.SecretTLS13Derive, Label: strings.ReplaceAll(f[0], "_", " "),
+			Secret: unhex(o.t, f[1]), Context: unhex(o.t, f[2]),
+		})
+	}
+	return all
+}
+
+func (o *openSSL) read(rec *capture, derived bool) *rig {
+	r := newRig(o.t, Limits{})
+	for _, s := range o.secrets(derived) {
+		r.add(s)
+	}
+	r.replay(rec)
+	r.end()
+	require.Empty(o.t, r.notVisible)
+	require.Zero(o.t, r.gaps)
+	require.Zero(o.t, r.st.TagFailures)
+	return r
+}
+
+func TestOpenSSL(t *testing.T) {
+	o := newOpenSSL(t)
+	lines := []string{"first line", strings.Repeat("long line ", 700), "last"}
+	var sent, got string
+	for _, l := range lines {
+		sent += l + "\n"
+		got += reverse(l) + "\n"
+	}
+	for _, x := range []struct {
+		name           string
+		server, client []string
+		cipher         string
+		lines          []string
+	}{
+		{name: "aes128", client: []string{"-ciphersuites", "TLS_AES_128_GCM_SHA256"}, cipher: "TLS_AES_128_GCM_SHA256"},
+		{name: "aes256", client: []string{"-ciphersuites", "TLS_AES_256_GCM_SHA384"}, cipher: "TLS_AES_256_GCM_SHA384"},
+		{name: "chacha", client: []string{"-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"}, cipher: "TLS_CHACHA20_POLY1305_SHA256"},
+		{name: "hello_retry", server: []string{"-groups", "P-384"}, client: []string{"-groups", "X25519:P-384"}},
+		{name: "client_certificate", server: []string{"-Verify", "1"}, client: []string{"-cert", o.path("cert.pem")}},
+		{name: "key_update", lines: []string{lines[0], "k", lines[1], "K", "K", "k", lines[2]}},
+		{name: "padding", server: []string{"-record_padding", "512"}, client: []string{"-record_padding", "1000"}},
+		{name: "split", server: []string{"-split_send_frag", "512", "-max_send_frag", "512"}, client: []string{"-max_send_frag", "600"}},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			o := *o
+			o.t = t
+			o.serve(false, append(x.server, "-alpn", "http/1.1")...)
+			in := lines
+			if x.lines != nil {
+				in = x.lines
+			}
+			rec := o.connect(true, in, append([]string{"-tls1_3"}, x.client...)...)
+			for _, derived := range []bool{true, false} {
+				r := o.read(rec, derived)
+				require.Equal(t, sent, r.sent.String())
+				require.Equal(t, got, r.got.String())
+				want := Info{Version: "1.3", Cipher: x.cipher, SNI: "example.test", ALPN: "http/1.1", Visible: true}
+				if x.cipher == "" {
+					want.Cipher = r.last().Cipher
+				}
+				require.Equal(t, want, r.last())
+				require.Equal(t, x.name == "hello_retry", r.retried)
+			}
+		})
+	}
+	t.Run("resumption", func(t *testing.T) {
+		o := *o
+		o.t = t
+		o.serve(false)
+		o.connect(true, lines, "-tls1_3", "-sess_out", o.path("session"))
+		rec := o.connect(true, lines, "-tls1_3", "-sess_in", o.path("session"))
+		for _, derived := range []bool{true, false} {
+			r := o.read(rec, derived)
+			require.Equal(t, sent, r.sent.String())
+			require.Equal(t, got, r.got.String())
+			require.True(t, r.last().Resumed)
+		}
+	})
+	t.Run("tls12", func(t *testing.T) {
+		for _, cipher := range []string{"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305"} {
+			o := *o
+			o.t = t
+			o.serve(false)
+			rec := o.connect(true, lines, "-tls1_2", "-cipher", cipher, "-sess_out", o.path("session12"))
+			r := o.read(rec, false)
+			require.Equal(t, sent, r.sent.String())
+			require.Equal(t, got, r.got.String())
+			rec = o.connect(true, lines, "-tls1_2", "-cipher", cipher, "-sess_in", o.path("session12"))
+			r = o.read(rec, false)
+			require.Equal(t, sent, r.sent.String())
+			require.True(t, r.last().Resumed)
+		}
+	})
+	t.Run("unsupported", func(t *testing.T) {
+		o := *o
+		o.t = t
+		o.serve(false)
+		for _, args := range [][]string{
+			{"-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA256"},
+			{"-tls1_3", "-ciphersuites", "TLS_AES_128_CCM_SHA256"},
+		} {
+			if args[0] == "-tls1_3" {
+				o.serve(false, "-ciphersuites", "TLS_AES_128_CCM_SHA256")
+			}
+			rec := o.connect(true, lines, args...)
+			r := newRig(t, Limits{})
+			r.replay(rec)
+			r.end()
+			require.Equal(t, []string{ReasonUnsupportedCipher}, r.notVisible)
+			require.Equal(t, "example.test", r.last().SNI)
+			require.NotEmpty(t, r.last().Cipher)
+		}
+	})
+}
+
+// 0-RTT: read when its secret is known, passed over when it is not or the server refuses it.
+func TestOpenSSLEarlyData(t *testing.T) {
+	o := newOpenSSL(t)
+	early := strings.Repeat("early data ", 200)
+	require.NoError(t, os.WriteFile(o.path("early"), []byte(early), 0o600))
+	for _, accept := range []bool{true, false} {
+		o.serve(true, "-early_data", "-no_anti_replay")
+		o.connect(false, []string{"x"}, "-tls1_3", "-sess_out", o.path("session"))
+		if !accept {
+			// Another server refuses the session, and with it the data.
+			o.serve(true, "-early_data", "-no_anti_replay")
+		}
+		rec := o.connect(false, []string{"then this"}, "-tls1_3", "-sess_in", o.path("session"), "-early_data", o.path("early"))
+		for _, derived := range []bool{true, false} {
+			r := o.read(rec, derived)
+			if accept {
+				require.Equal(t, early+"then this\n", r.sent.String())
+			} else {
+				require.Equal(t, "then this\n", r.sent.String())
+				require.NotZero(t, r.st.EarlyRejected)
+			}
+		}
+		// Without its secret.
+		r := newRig(t, Limits{})
+		for _, s := range o.secrets(true) {
+			if s.Label != "c e traffic" {
+				r.add(s)
+			}
+		}
+		r.replay(rec)
+		r.end()
+		require.Empty(t, r.notVisible)
+		require.Equal(t, "then this\n", r.sent.String())
+		if accept {
+			require.Equal(t, 1, r.gaps[0])
+		}
+	}
+	// Refused by HelloRetryRequest.
+	o.serve(true, "-early_data", "-no_anti_replay", "-groups", "X25519:P-384")
+	o.connect(false, []string{"x"}, "-tls1_3", "-groups", "X25519:P-384", "-sess_out", o.path("session"))
+	o.serve(true, "-early_data", "-no_anti_replay", "-groups", "P-384")
+	rec := o.connect(false, []string{"then this"}, "-tls1_3", "-groups", "X25519:P-384", "-sess_in", o.path("session"), "-early_data", o.path("early"))
+	r := o.read(rec, true)
+	require.Equal(t, "then this\n", r.sent.String())
+	require.True(t, r.retried)
+	require.NotZero(t, r.st.EarlyRejected)
+}
