@@ -5,6 +5,7 @@
 package kernel
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -29,8 +30,10 @@ type Capture struct {
 	scan   *link.Iter // nil when the kernel has no task_file iterator
 	keys   *keyProbes // nil when secrets are not captured
 
-	closeOnce sync.Once
-	closeErr  error
+	mu     sync.Mutex
+	closed bool
+	stop   []context.CancelFunc // of Runs
+	runs   sync.WaitGroup
 }
 
 // Open loads and attaches everything. From then on events are kept in the ring, until Run reads
@@ -193,26 +196,46 @@ func (c *Capture) Summary() Summary {
 	return s
 }
 
-// Close detaches everything and frees it. Run must have returned or its context must end.
+// Close detaches everything and frees it. A Run that is under way returns first.
 func (c *Capture) Close() error {
-	c.closeOnce.Do(func() {
-		var errs []error
-		if c.keys != nil {
-			errs = append(errs, c.keys.close())
-		}
-		if c.scan != nil {
-			errs = append(errs, c.scan.Close())
-		}
-		for i := len(c.links) - 1; i >= 0; i-- {
-			errs = append(errs, c.links[i].Close())
-		}
-		if c.reader != nil {
-			errs = append(errs, c.reader.Close())
-		}
-		if c.coll != nil {
-			c.coll.Close()
-		}
-		c.closeErr = errors.Join(errs...)
-	})
-	return c.closeErr
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil
+	}
+	c.closed = true
+	for _, stop := range c.stop {
+		stop()
+	}
+	c.runs.Wait()
+	var errs []error
+	if c.keys != nil {
+		errs = append(errs, c.keys.close())
+	}
+	if c.scan != nil {
+		errs = append(errs, c.scan.Close())
+	}
+	for i := len(c.links) - 1; i >= 0; i-- {
+		errs = append(errs, c.links[i].Close())
+	}
+	if c.reader != nil {
+		errs = append(errs, c.reader.Close())
+	}
+	if c.coll != nil {
+		c.coll.Close()
+	}
+	return errors.Join(errs...)
+}
+
+// begin registers a Run. It reports false after Close.
+func (c *Capture) begin(ctx context.Context) (context.Context, func(), bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, nil, false
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	c.stop = append(c.stop, cancel)
+	c.runs.Add(1)
+	return ctx, func() { cancel(); c.runs.Done() }, true
 }

@@ -62,8 +62,6 @@ func expandLabel(t *testing.T, prk []byte, label string, context []byte) []byte 
 func (h *host) secretsOf(pid uint32) []event.Secret {
 	h.t.Helper()
 	h.settle()
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	var found []event.Secret
 	for _, s := range h.secrets {
 		if s.TGID == pid {
@@ -203,7 +201,7 @@ func TestHeartbeat(t *testing.T) {
 	require.NoError(t, heartbeat.Set(now-uint64(31*time.Second)))
 	silent := curlIn(t, dir, nil, url)
 
-	h := &host{t: t, cgroup: dir, capture: c, recorder: newRecorder()}
+	h := &host{t: t, cgroup: dir, capture: c, rec: newRecorder()}
 	h.run()
 	require.Len(t, h.secretsOf(before.pid), 2)
 	require.Empty(t, h.secretsOf(silent.pid))

@@ -140,7 +140,7 @@ func TestRingFull(t *testing.T) {
 	got := curlIn(t, dir, nil, fmt.Sprintf("http://127.0.0.1:%d/file", n.http))
 	require.True(t, bytes.Equal(n.file, got.body))
 
-	h := &host{t: t, cgroup: dir, capture: c, recorder: newRecorder()}
+	h := &host{t: t, cgroup: dir, capture: c, rec: newRecorder()}
 	h.run()
 	h.settle()
 	require.NotZero(t, h.lost["packet"])

@@ -57,6 +57,7 @@ for line in sys.stdin:
 	h := openHostIn(t, dir, func(c *Config) { c.StatsInterval = 100 * time.Millisecond })
 	var ours, theirs event.Socket
 	require.Eventually(t, func() bool {
+		h.look()
 		ours = h.connection(uint16(port), uint16(n.http))[event.SocketStats]
 		theirs = h.connection(uint16(n.http), uint16(port))[event.SocketStats]
 		return ours.Cookie != 0 && theirs.Cookie != 0
@@ -69,28 +70,25 @@ for line in sys.stdin:
 	require.EqualValues(t, size, theirs.BytesSent)
 	require.EqualValues(t, theirs.BytesReceived, ours.BytesSent)
 	owners := map[uint32]bool{}
-	h.mu.Lock()
 	for _, s := range h.sockets {
 		owners[s.TGID] = true
 	}
-	h.mu.Unlock()
 	require.True(t, owners[uint32(client.Process.Pid)])
 	require.True(t, owners[n.workers(t)[0]] || owners[n.workers(t)[1]])
 
 	exchange()
 	h.settle()
 	data := map[event.Cookie]int{}
-	h.mu.Lock()
 	for _, p := range h.packets {
 		data[p.Cookie] += len(p.Data)
 		require.False(t, p.Seq-ours.RcvNxt > 1<<20 && p.Seq-ours.SndNxt > 1<<20)
 	}
-	h.mu.Unlock()
 	require.Len(t, data, 2)
 	require.Equal(t, data[ours.Cookie], data[theirs.Cookie])
 	require.Greater(t, data[ours.Cookie], size)
 	// The counters follow.
 	require.Eventually(t, func() bool {
+		h.look()
 		return h.connection(uint16(port), uint16(n.http))[event.SocketStats].BytesReceived == uint64(2*size)
 	}, 5*time.Second, 10*time.Millisecond)
 
