@@ -14,6 +14,7 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
+	"go.uber.org/zap"
 
 	"github.com/qpoint-io/otelcol-qpoint/bpf"
 )
@@ -107,7 +108,8 @@ func (c *Capture) load() error {
 	if err != nil {
 		var verr *ebpf.VerifierError
 		if errors.As(err, &verr) {
-			return fmt.Errorf("the kernel refuses a BPF program: %+v", verr)
+			c.cfg.Logger.Debug("the kernel's reasons against a BPF program", zap.String("log", fmt.Sprintf("%+v", verr)))
+			return fmt.Errorf("the kernel refuses a BPF program (its reasons are in the debug log): %w", verr)
 		}
 		return fmt.Errorf("load BPF programs: %w", err)
 	}

@@ -19,7 +19,7 @@ import (
 // TestOtherPrograms takes the secrets of programs that do not read TLS from a socket
 // themselves: asyncio and node keep it in memory, and node brings its own OpenSSL.
 func TestOtherPrograms(t *testing.T) {
-	h := openHost(t, nil)
+	h := openHost(t)
 	n := startNginx(t, h.cgroup, 1000)
 	url := fmt.Sprintf("https://127.0.0.1:%d/file", n.https)
 	for name, args := range map[string][]string{
