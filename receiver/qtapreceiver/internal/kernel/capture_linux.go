@@ -39,17 +39,23 @@ type Capture struct {
 
 // Open loads and attaches everything. From then on events are kept in the ring, until Run reads
 // them. When something is missing, the error is a *MissingError that names it all.
-func Open(cfg Config) (_ *Capture, err error) {
+func Open(cfg Config) (*Capture, error) {
 	cfg = cfg.withDefaults()
 	// The limit on locked memory counts BPF maps before Linux 5.11.
 	memlock := rlimit.RemoveMemlock()
-	c := &Capture{cfg: cfg, features: Probe(cfg)}
-	if err := c.features.check(); err != nil {
+	features := Probe(cfg)
+	if err := features.check(); err != nil {
 		return nil, err
 	}
 	if memlock != nil {
 		return nil, fmt.Errorf("raise the limit on locked memory for BPF maps (CAP_SYS_RESOURCE): %w", memlock)
 	}
+	return open(cfg, features)
+}
+
+// open uses the given features only.
+func open(cfg Config, features Features) (_ *Capture, err error) {
+	c := &Capture{cfg: cfg, features: features}
 	if c.cgroup, err = resolveCgroup(cfg.CgroupPath); err != nil {
 		return nil, err
 	}
