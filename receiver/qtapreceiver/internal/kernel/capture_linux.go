@@ -14,6 +14,7 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
+	"go.uber.org/zap"
 
 	"github.com/qpoint-io/otelcol-qpoint/bpf"
 )
@@ -38,17 +39,23 @@ type Capture struct {
 
 // Open loads and attaches everything. From then on events are kept in the ring, until Run reads
 // them. When something is missing, the error is a *MissingError that names it all.
-func Open(cfg Config) (_ *Capture, err error) {
+func Open(cfg Config) (*Capture, error) {
 	cfg = cfg.withDefaults()
 	// The limit on locked memory counts BPF maps before Linux 5.11.
 	memlock := rlimit.RemoveMemlock()
-	c := &Capture{cfg: cfg, features: Probe(cfg)}
-	if err := c.features.check(); err != nil {
+	features := Probe(cfg)
+	if err := features.check(); err != nil {
 		return nil, err
 	}
 	if memlock != nil {
 		return nil, fmt.Errorf("raise the limit on locked memory for BPF maps (CAP_SYS_RESOURCE): %w", memlock)
 	}
+	return open(cfg, features)
+}
+
+// open uses the given features only.
+func open(cfg Config, features Features) (_ *Capture, err error) {
+	c := &Capture{cfg: cfg, features: features}
 	if c.cgroup, err = resolveCgroup(cfg.CgroupPath); err != nil {
 		return nil, err
 	}
@@ -107,7 +114,8 @@ func (c *Capture) load() error {
 	if err != nil {
 		var verr *ebpf.VerifierError
 		if errors.As(err, &verr) {
-			return fmt.Errorf("the kernel refuses a BPF program: %+v", verr)
+			c.cfg.Logger.Debug("the kernel's reasons against a BPF program", zap.String("log", fmt.Sprintf("%+v", verr)))
+			return fmt.Errorf("the kernel refuses a BPF program (its reasons are in the debug log): %w", verr)
 		}
 		return fmt.Errorf("load BPF programs: %w", err)
 	}

@@ -73,9 +73,9 @@ func newCgroup(t *testing.T) string {
 }
 
 // openHost captures a new cgroup.
-func openHost(t *testing.T, change func(*Config)) *host {
+func openHost(t *testing.T) *host {
 	t.Helper()
-	return openHostIn(t, newCgroup(t), change)
+	return openHostIn(t, newCgroup(t), nil)
 }
 
 func openHostIn(t *testing.T, dir string, change func(*Config)) *host {

@@ -103,7 +103,7 @@ for line in sys.stdin:
 
 // TestCloseReasons ends connections in different ways.
 func TestCloseReasons(t *testing.T) {
-	h := openHost(t, nil)
+	h := openHost(t)
 	refused := freePort(t)
 	cmd := h.command("curl", "-s", fmt.Sprintf("http://127.0.0.1:%d/", refused))
 	require.Error(t, cmd.Run())
@@ -143,7 +143,7 @@ a.close()
 
 // TestProcesses sees a program start and end.
 func TestProcesses(t *testing.T) {
-	h := openHost(t, nil)
+	h := openHost(t)
 	cmd := h.command("true")
 	require.NoError(t, cmd.Run())
 	h.settle()
@@ -190,7 +190,7 @@ func TestOwnSockets(t *testing.T) {
 				l, err := net.Listen("tcp", ip+":0")
 				require.NoError(t, err)
 				server := &http.Server{Handler: handler}
-				go server.Serve(l)
+				go func() { _ = server.Serve(l) }()
 				t.Cleanup(func() { server.Close() })
 				return l.Addr().(*net.TCPAddr).Port
 			}
@@ -256,7 +256,9 @@ func serveAsCollector() {
 		fmt.Println(err)
 		return
 	}
-	go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 1000)) })) //nolint:errcheck // ends with the process
+	go func() {
+		_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 1000)) }))
+	}()
 	fmt.Println(l.Addr().(*net.TCPAddr).Port)
 	var url string
 	for {
