@@ -48,7 +48,7 @@ type apiExtension struct {
 }
 
 func newExtension(set extension.Settings, cfg *Config) (*apiExtension, error) {
-	links, err := set.MeterProvider.Meter(metadata.ScopeName).Int64Counter("extension_pulse_api_payload_links",
+	links, err := set.MeterProvider.Meter(metadata.ScopeName).Int64Counter("otelcol_extension_pulse_api_payload_links",
 		metric.WithDescription("Answers to requests for a payload link, by result."), metric.WithUnit("{link}"))
 	if err != nil {
 		return nil, err
