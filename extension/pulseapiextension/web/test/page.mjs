@@ -208,6 +208,7 @@ await step('keyboard', async () => {
   await page.keyboard.press('/');
   await page.keyboard.type('orders');
   await row(page, 'gzip').waitFor({ state: 'detached' });
+  await row(page, 'order').waitFor(); // the list is empty until the answer to the new question is there
   assert.equal(await page.locator('.row').count(), 1);
   assert.match(page.url(), /\?path=orders/);
   await page.getByLabel('Path contains').fill('nothing-like-this');
