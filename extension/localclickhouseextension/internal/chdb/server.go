@@ -156,7 +156,7 @@ func (s *Server) parse(r *http.Request) (request, error) {
 	}
 	for _, name := range []string{"compress", "decompress"} {
 		if v := values.Get(name); v != "" && v != "0" {
-			return request{}, errors.New("Code: 48. DB::Exception: compression is not supported on the local socket; turn it off in the client")
+			return request{}, errors.New("Code: 48. DB::Exception: compression is not supported on the local socket; turn it off in the client") //nolint:staticcheck // the engine's form
 		}
 	}
 	q := request{
@@ -189,7 +189,7 @@ func (s *Server) parse(r *http.Request) (request, error) {
 	}
 	q.statement += string(body)
 	if strings.TrimSpace(q.statement) == "" {
-		return request{}, errors.New("Code: 62. DB::Exception: Empty query")
+		return request{}, errors.New("Code: 62. DB::Exception: Empty query") //nolint:staticcheck // the engine's form
 	}
 	return q, nil
 }
@@ -213,7 +213,7 @@ func (s *Server) insert(w http.ResponseWriter, conn *Conn, q request) {
 			writeError(w, aerr)
 			return
 		}
-		if err == errEndOfData {
+		if errors.Is(err, errEndOfData) {
 			break
 		}
 		if err != nil { // the client left: nobody reads an answer

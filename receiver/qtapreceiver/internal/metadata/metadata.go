@@ -16,6 +16,7 @@ const (
 	// ScopeName is the instrumentation scope of what the receivers emit, and of their own metrics.
 	ScopeName = "github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver"
 
+	// TracesStability, LogsStability and PayloadStability are the levels of the receivers' signals.
 	TracesStability  = component.StabilityLevelAlpha
 	LogsStability    = component.StabilityLevelAlpha
 	PayloadStability = component.StabilityLevelAlpha
