@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.opentelemetry.io/collector/component"
@@ -70,6 +71,9 @@ type S3Config struct {
 	_ struct{}
 }
 
+// clickHouseSchemes are the native protocol, and the HTTP interface.
+var clickHouseSchemes = []string{"clickhouse", "http", "https"}
+
 // prefixName allows what `qpoint_s3` allows.
 var prefixName = regexp.MustCompile(`^[A-Za-z0-9!_.*'()/=-]*$`)
 
@@ -108,8 +112,9 @@ func (c *Config) validateClickHouse() error {
 	}
 	// Neither error repeats the value: it may hold a password.
 	if c.clickHouseIsURL() {
-		if u, err := url.Parse(string(c.ClickHouse)); err != nil || u.Host == "" {
-			return errors.New("`clickhouse` is not a URL such as clickhouse://user:password@host:9000/database")
+		u, err := url.Parse(string(c.ClickHouse))
+		if err != nil || u.Host == "" || !slices.Contains(clickHouseSchemes, u.Scheme) {
+			return errors.New("`clickhouse` is not a URL such as clickhouse://user:password@host:9000/database, or one with http or https")
 		}
 		return nil
 	}

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -199,7 +200,7 @@ func (c *conn) target(x *l7.Exchange) target {
 	}
 	rest := x.Request.Target
 	switch {
-	case x.Request.Method == "CONNECT":
+	case x.Request.Method == http.MethodConnect:
 		t.raw = withoutUserinfo(rest)
 		t.authority, rest = rest, ""
 	case rest == "*":

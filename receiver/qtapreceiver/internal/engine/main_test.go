@@ -158,7 +158,6 @@ type wire struct {
 	client, server event.Cookie
 	ca, sa         netip.AddrPort
 	seq            [2]uint32 // next, from the client, from the server
-	onlyClient     bool
 }
 
 func (b *bench) dial(n int) *wire {

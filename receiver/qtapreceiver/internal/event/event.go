@@ -112,6 +112,7 @@ type Socket struct {
 // Role says which end opened the connection.
 type Role uint8
 
+// The roles.
 const (
 	RoleUnknown Role = iota
 	RoleClient
@@ -121,6 +122,7 @@ const (
 // CloseReason says how a connection ended.
 type CloseReason uint8
 
+// The close reasons.
 const (
 	CloseUnknown CloseReason = iota
 	CloseFIN
