@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package l7 is the seam between byte streams and application protocols: what a parser is
 // fed, and the exchange it gives back. One package below it per protocol.
 package l7
