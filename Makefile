@@ -11,10 +11,8 @@ CONFIG  := distributions/otelcol-qpoint/configs/demo.yaml
 TOOL    := go tool -modfile=tools/go.mod
 # What the binary is made of: it is rebuilt when one of these is newer.
 SOURCES := $(shell git ls-files -co --exclude-standard 'bpf/*' 'exporter/*' 'extension/*' 'internal/*' 'processor/*' 'receiver/*' 2>/dev/null | grep -v '_test\.go$$' | grep -v '/testdata/' | grep -v '/web/')
-# The packages whose tests need neither root nor an engine, and run under the race detector.
-RACE    := ./internal/... ./processor/... ./extension/privacyguardextension/... \
-           ./receiver/qtapreceiver/internal/stream/... ./receiver/qtapreceiver/internal/tls/... \
-           ./receiver/qtapreceiver/internal/l7/... ./receiver/qtapreceiver/internal/engine/... ./receiver/qtapreceiver/internal/emit/...
+# Tests that drive the kernel are bound to its timing and run without the race detector.
+KERNEL_TESTS := ./bpf/... ./receiver/qtapreceiver ./receiver/qtapreceiver/internal/kernel/...
 
 .PHONY: help
 help: ## list the targets
@@ -52,28 +50,34 @@ packages-test: ## install the Debian packages that the tests drive
 	@scripts/packages.sh curl:curl openssl:openssl nginx:nginx-light wrk:wrk chromium:chromium python3:python3 ip:iproute2
 
 .PHONY: test
-test: packages-test chdb $(BINARY) test-race test-unit test-e2e ## run every test
+test: test-unit test-kernel test-e2e ## run every test
 
-.PHONY: test-race
-test-race:
-	go test -race $(RACE)
+# npm ci is what gives the browser tests their driver.
+.PHONY: npm
+npm:
+	cd tests && npm ci --ignore-scripts --silent
+	cd extension/pulseapiextension/web && npm ci --ignore-scripts --silent
 
 .PHONY: test-unit
-test-unit:
-	go test -p 2 $$(go list ./... | grep -v /tests/)
+test-unit: packages-test chdb npm ## run the tests of the packages, under the race detector
+	go test -race -p 2 $$(go list ./... | grep -vxF "$$(go list $(KERNEL_TESTS) ./tests/e2e)")
+
+.PHONY: test-kernel
+test-kernel: packages-test ## run the tests that load eBPF programs (root)
+	go test -count=1 -p 1 $(KERNEL_TESTS)
 
 .PHONY: test-e2e
-test-e2e: packages-test chdb $(BINARY)
-	cd tests && npm ci --ignore-scripts
-	go test -count=1 -timeout 20m ./tests/...
+test-e2e: packages-test chdb npm $(BINARY) ## drive the built binary with real programs (root)
+	go test -count=1 -timeout 20m ./tests/e2e
 
 .PHONY: bench
 bench: packages-test chdb $(BINARY) ## print the overhead ratios (takes minutes; never fails)
-	go run ./tests/bench -binary $(BINARY) -config $(CONFIG)
+	go run ./tests/bench -collector $(BINARY) -config $(CONFIG)
 
 .PHONY: lint
-lint: ## gofmt, vet, golangci-lint
+lint: ## gofmt, licence headers, vet, golangci-lint
 	@out=$$(git ls-files '*.go' | grep -v '_bpfe' | xargs gofmt -l); if [ -n "$$out" ]; then echo "not gofmt-ed: $$out" >&2; exit 1; fi
+	@out=$$(git ls-files 'bpf/*.[ch]' '*.go' | grep -v '_bpfe' | xargs grep -L 'SPDX-License-Identifier: Apache-2.0'); if [ -n "$$out" ]; then echo "without a licence header: $$out" >&2; exit 1; fi
 	go vet ./...
 	$(TOOL) golangci-lint run --timeout 15m
 

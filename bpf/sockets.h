@@ -322,7 +322,7 @@ int socket_scan(struct task_file_ctx *ctx)
 		core_read(&leader, task->group_leader);
 		if (leader)
 			core_read(&o.comm, leader->comm);
-		emit_socket(sk, st, SOCKET_STATS, &t, &o);
+		emit_socket(sk, st, st->opened ? SOCKET_OWNER : SOCKET_STATS, &t, &o);
 	} else
 		emit_socket(sk, st, SOCKET_STATS, &t, NULL);
 	return 0;

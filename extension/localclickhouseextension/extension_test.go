@@ -44,6 +44,17 @@ func needLibrary(t testing.TB) {
 	}
 }
 
+// needRoot skips a test of what only root's child has, where that is allowed.
+func needRoot(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("needs root")
+		}
+		t.Skip("needs root")
+	}
+}
+
 func newTestExtension(t testing.TB, dir string) *localClickHouse {
 	t.Helper()
 	needLibrary(t)
@@ -178,9 +189,7 @@ func TestMemoryCap(t *testing.T) {
 }
 
 func TestChildIsConfined(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: an unprivileged collector runs the child as itself")
-	}
+	needRoot(t)
 	// t.TempDir is below folders of mode 0755; this is what a checkout below /root looks like.
 	closed := filepath.Join(t.TempDir(), "closed")
 	require.NoError(t, os.Mkdir(closed, 0o700))
@@ -311,9 +320,7 @@ func TestStartFailures(t *testing.T) {
 		require.ErrorContains(t, e.Start(ctx, componenttest.NewNopHost()), "`start_timeout`")
 	})
 	t.Run("no such user", func(t *testing.T) {
-		if os.Geteuid() != 0 {
-			t.Skip("needs root")
-		}
+		needRoot(t)
 		e := newTestExtension(t, t.TempDir())
 		e.cfg.User = "no-such-user"
 		require.ErrorContains(t, e.Start(ctx, componenttest.NewNopHost()), "`user` \"no-such-user\" does not exist")
@@ -334,9 +341,7 @@ func TestUnprivilegedParent(t *testing.T) {
 		return
 	}
 	needLibrary(t)
-	if os.Geteuid() != 0 {
-		t.Skip("needs root to become another user; the other tests are this one then")
-	}
+	needRoot(t)
 	const nobody = 65534
 	dir, err := os.MkdirTemp("", "unprivileged")
 	require.NoError(t, err)

@@ -74,7 +74,7 @@ func TestSessionsEnd(t *testing.T) {
 	require.False(t, ok, "expired")
 	first, err := a.open(t.Context(), "t", now)
 	require.NoError(t, err)
-	r, err := http.NewRequest("GET", "/", nil)
+	r, err := http.NewRequest(http.MethodGet, "/", nil)
 	require.NoError(t, err)
 	r.AddCookie(&http.Cookie{Name: "c", Value: first})
 	_, err = a.check(r, sessionCookie{name: "c"})

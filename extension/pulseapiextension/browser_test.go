@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,7 +61,7 @@ func TestBrowser(t *testing.T) {
 		"live": w.live.url, "cors": w.cors.url, "down": w.down.url, "refused": w.refused.url, "denied": w.denied.url, "token": w.live.token,
 	})
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", "test/page.mjs")
 	cmd.Dir = "web"
@@ -98,7 +99,6 @@ func newWorld(t *testing.T) *world {
 	w.store, err = pulsestore.Open(engine.(pulsestore.Engine).ClickHouseOptions(), pulsestore.DefaultDatabase)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.store.Close()) })
-	require.NoError(t, w.store.Migrate(t.Context(), pulsestore.SchemaOptions{}))
 
 	id := component.MustNewID("local_s3")
 	one := func(endpoint string, edit func(*Config)) *server {
@@ -112,6 +112,8 @@ func newWorld(t *testing.T) *world {
 		return func(c *Config) { c.Storage, c.S3 = nil, &s }
 	}
 	w.live = one(page, func(*Config) {})
+	require.Equal(t, "no_tables", w.live.code(t, 503, "GET", "/api/v1/requests", ""), "extensions start before `pulse` makes the tables")
+	require.NoError(t, w.store.Migrate(t.Context(), pulsestore.SchemaOptions{}))
 	w.cors = one("127.0.0.1:0", func(*Config) {}) // its origin is not in the bucket's CORS rule
 	w.down = one("127.0.0.1:0", own(S3Config{Endpoint: "http://" + freeEndpoint(t), Bucket: "qpoint", Region: "us-east-1", PathStyle: true, AccessKey: "a", SecretKey: "b"}))
 	// local_s3 refuses a wrong signature without CORS headers, so that a page cannot tell.
@@ -285,6 +287,26 @@ func (w *world) fill(t *testing.T) {
 		requests = append(requests, row)
 	}
 
+	// Objects that are there and are not what they should be.
+	broken := map[string][]byte{"garbage": bytes.Repeat([]byte("this is no archive. "), 5000), "empty": {}}
+	whole, err := archive.NewPacker().Pack(slices.Values(exchanges[:1]))
+	require.NoError(t, err)
+	broken["cut"] = bytes.Clone(whole.Bytes[:len(whole.Bytes)-30])
+	broken["stranger"] = bytes.Clone(whole.Bytes) // sound, but of another exchange
+	for i, name := range []string{"garbage", "empty", "cut", "flipped", "stranger"} {
+		key := objectkey.New("host-1", now.Add(-time.Duration(i)*time.Minute))
+		row := w.row(name, byte(60+i), now.Add(-time.Duration(i+30)*time.Second), key, "sent")
+		if name == "flipped" {
+			own, err := archive.NewPacker().Pack(slices.Values([]archive.Exchange{exchange(row, archive.Message{}, archive.Message{})}))
+			require.NoError(t, err)
+			own.Bytes[100] ^= 0xff
+			broken[name] = own.Bytes
+		}
+		require.NoError(t, w.bucket.Put(t.Context(), objectstore.Put{Key: key, Body: broken[name], Digest: name}))
+		row.Path = "/broken/" + name
+		requests = append(requests, row)
+	}
+
 	late := objectkey.New("host-1", now.Add(time.Second))
 	row := w.row("late", 80, now.Add(-300*time.Millisecond), late, "pending")
 	row.Path = "/late"
@@ -337,7 +359,7 @@ func exchange(row pulsestore.Request, request, response archive.Message) archive
 }
 
 func (w *world) put(key string, exchanges []archive.Exchange) error {
-	packed, err := archive.NewPacker().Pack(exchanges)
+	packed, err := archive.NewPacker().Pack(slices.Values(exchanges))
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.opentelemetry.io/collector/component"
@@ -16,6 +17,7 @@ import (
 	"go.opentelemetry.io/collector/config/configopaque"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore/s3settings"
+	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
 )
 
 const (
@@ -70,6 +72,9 @@ type S3Config struct {
 	_ struct{}
 }
 
+// clickHouseSchemes are the native protocol, and the HTTP interface.
+var clickHouseSchemes = []string{"clickhouse", "http", "https"}
+
 // prefixName allows what `qpoint_s3` allows.
 var prefixName = regexp.MustCompile(`^[A-Za-z0-9!_.*'()/=-]*$`)
 
@@ -90,6 +95,9 @@ func (c *Config) Validate() error {
 		errs = append(errs, errors.New("`local_token_file` is empty: name a file for the local token, or set `auth`"))
 	}
 	errs = append(errs, c.validateClickHouse())
+	if c.Environment != "" && !semantic.ValidEnvironment(c.Environment) {
+		errs = append(errs, fmt.Errorf("`environment` %q is none that `anonymize` can have: use 1 to %d characters of a-z, 0-9 and `-`, or none for all", c.Environment, semantic.MaxEnvironment))
+	}
 	if !prefixName.MatchString(c.Prefix) || strings.HasPrefix(c.Prefix, "/") || strings.Contains(c.Prefix, "//") || strings.Contains(c.Prefix, "./") {
 		errs = append(errs, errors.New("`prefix` must not begin with '/' nor hold '//', './' or characters other than A-Z a-z 0-9 ! _ . * ' ( ) / = -"))
 	}
@@ -108,8 +116,9 @@ func (c *Config) validateClickHouse() error {
 	}
 	// Neither error repeats the value: it may hold a password.
 	if c.clickHouseIsURL() {
-		if u, err := url.Parse(string(c.ClickHouse)); err != nil || u.Host == "" {
-			return errors.New("`clickhouse` is not a URL such as clickhouse://user:password@host:9000/database")
+		u, err := url.Parse(string(c.ClickHouse))
+		if err != nil || u.Host == "" || !slices.Contains(clickHouseSchemes, u.Scheme) {
+			return errors.New("`clickhouse` is not a URL such as clickhouse://user:password@host:9000/database, or one with http or https")
 		}
 		return nil
 	}

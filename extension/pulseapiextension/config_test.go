@@ -64,11 +64,13 @@ func TestValidate(t *testing.T) {
 		"bad engine":        {func(c *Config) { c.ClickHouse = "a/b/c d" }, []string{"`clickhouse`"}},
 		"bad url":           {func(c *Config) { c.ClickHouse = "clickhouse://" }, []string{"`clickhouse`"}},
 		"secret in bad url": {func(c *Config) { c.ClickHouse = "clickhouse://u:hunter2@ho st:1/d" }, []string{"`clickhouse`"}},
+		"bad scheme":        {func(c *Config) { c.ClickHouse = "ftp://u:hunter2@host/d" }, []string{"`clickhouse`"}},
 		"open":              {func(c *Config) { c.NetAddr.Endpoint = "0.0.0.0:8686" }, []string{"`endpoint`", "`auth`"}},
 		"open on all":       {func(c *Config) { c.NetAddr.Endpoint = ":8686" }, []string{"`endpoint`", "`auth`"}},
 		"open by name":      {func(c *Config) { c.NetAddr.Endpoint = "pulse.example.com:8686" }, []string{"`auth`"}},
 		"no port":           {func(c *Config) { c.NetAddr.Endpoint = "127.0.0.1" }, []string{"`endpoint`"}},
 		"unix":              {func(c *Config) { c.NetAddr.Transport = "unix" }, []string{"`transport`"}},
+		"bad environment":   {func(c *Config) { c.Environment = "Prod EU" }, []string{"`environment`"}},
 		"no token file":     {func(c *Config) { c.LocalTokenFile = "" }, []string{"`local_token_file`"}},
 		"two buckets":       {func(c *Config) { id := component.MustNewID("local_s3"); c.Storage = &id }, []string{"`storage`", "`s3`"}},
 		"no keys":           {func(c *Config) { c.S3.SecretKey, c.S3.AccessKey = "", "" }, []string{"`s3.secret_key`", "`s3.access_key`"}},
@@ -116,7 +118,7 @@ func TestPortInUse(t *testing.T) {
 	e, err := newExtension(extensiontest.NewNopSettings(metadata.Type), cfg)
 	require.NoError(t, err)
 	err = e.Start(t.Context(), componenttest.NewNopHost())
-	require.ErrorContains(t, err, "`endpoint` "+cfg.NetAddr.Endpoint+" is in use")
+	require.ErrorContains(t, err, "`pulse_api`: `endpoint` "+cfg.NetAddr.Endpoint+" is in use")
 	require.NotContains(t, err.Error(), "\n")
 	require.NoError(t, e.Shutdown(t.Context()))
 }
@@ -135,4 +137,23 @@ func TestMissingExtensions(t *testing.T) {
 	require.ErrorContains(t, e.Start(t.Context(), componenttest.NewNopHost()), "`clickhouse`")
 	cfg.Auth = someAuth(component.MustNewID("nobody"))
 	require.ErrorContains(t, e.Start(t.Context(), componenttest.NewNopHost()), "`auth`")
+}
+
+func TestStoreOptions(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.ClickHouse = "clickhouse://pulse:hunter2@db.example.com:9440/metadata?secure=true"
+	e := &apiExtension{cfg: cfg}
+	require.Empty(t, e.Dependencies())
+	opts, err := e.storeOptions(host{})
+	require.NoError(t, err)
+	require.Equal(t, []string{"db.example.com:9440"}, opts.Addr)
+	require.Equal(t, "metadata", opts.Auth.Database)
+	require.NotNil(t, opts.TLS)
+	cfg.ClickHouse = "clickhouse://pulse:hunter2@db.example.com/x?dial_timeout=soon"
+	_, err = e.storeOptions(host{})
+	require.ErrorContains(t, err, "`clickhouse`")
+	require.NotContains(t, err.Error(), "hunter2")
+	cfg.ClickHouse = "local_clickhouse"
+	_, err = e.storeOptions(host{component.MustNewID("local_clickhouse"): bearer{}})
+	require.ErrorContains(t, err, "brings no ClickHouse")
 }

@@ -63,7 +63,7 @@ func (a *api) getConnections(r *http.Request) (any, error) {
 	if q.From, q.To, err = p.span(a.now()); err != nil {
 		return nil, err
 	}
-	if q.Limit, err = p.int("limit", defaultLimit, 1, maxLimit); err != nil {
+	if q.Limit, err = p.int("limit", defaultLimit, maxLimit); err != nil {
 		return nil, err
 	}
 	if q.ConnectionID, err = p.connection(); err != nil {

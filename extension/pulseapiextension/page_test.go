@@ -13,8 +13,8 @@ import (
 
 func TestPage(t *testing.T) {
 	s := start(t, testConfig(t), &rows{})
-	get := func(path string, edit ...func(*http.Request)) (*http.Response, string) {
-		r, err := http.NewRequestWithContext(t.Context(), "GET", s.url+path, nil)
+	get := func(path string, edit ...func(*http.Request)) (status int, header http.Header, body string) {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, nil)
 		require.NoError(t, err)
 		for _, f := range edit {
 			f(r)
@@ -22,33 +22,33 @@ func TestPage(t *testing.T) {
 		res, err := http.DefaultClient.Do(r)
 		require.NoError(t, err)
 		defer res.Body.Close()
-		body, err := io.ReadAll(res.Body)
+		data, err := io.ReadAll(res.Body)
 		require.NoError(t, err)
-		return res, string(body)
+		return res.StatusCode, res.Header, string(data)
 	}
-	index, html := get("/")
-	require.Equal(t, 200, index.StatusCode)
-	require.Equal(t, "text/html; charset=utf-8", index.Header.Get("Content-Type"))
-	require.Equal(t, "no-store", index.Header.Get("Cache-Control"))
-	require.Equal(t, "nosniff", index.Header.Get("X-Content-Type-Options"))
-	require.Equal(t, "no-referrer", index.Header.Get("Referrer-Policy"))
-	require.Equal(t, "same-origin", index.Header.Get("Cross-Origin-Opener-Policy"))
+	status, index, html := get("/")
+	require.Equal(t, 200, status)
+	require.Equal(t, "text/html; charset=utf-8", index.Get("Content-Type"))
+	require.Equal(t, "no-store", index.Get("Cache-Control"))
+	require.Equal(t, "nosniff", index.Get("X-Content-Type-Options"))
+	require.Equal(t, "no-referrer", index.Get("Referrer-Policy"))
+	require.Equal(t, "same-origin", index.Get("Cross-Origin-Opener-Policy"))
 	require.Equal(t, "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' http://127.0.0.1:1; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
-		index.Header.Get("Content-Security-Policy"))
+		index.Get("Content-Security-Policy"))
 
 	assets := regexp.MustCompile(`(?:src|href)="\./(assets/[^"]+)"`).FindAllStringSubmatch(html, -1)
 	require.Len(t, assets, 2, "one script and one style sheet: is dist built?")
 	for _, a := range assets {
-		res, body := get("/" + a[1])
-		require.Equal(t, 200, res.StatusCode)
-		require.Equal(t, "public, max-age=31536000, immutable", res.Header.Get("Cache-Control"))
+		status, header, body := get("/" + a[1])
+		require.Equal(t, 200, status)
+		require.Equal(t, "public, max-age=31536000, immutable", header.Get("Cache-Control"))
 		require.NotEmpty(t, body)
-		again, _ := get("/"+a[1], func(r *http.Request) { r.Header.Set("If-None-Match", res.Header.Get("ETag")) })
-		require.Equal(t, 304, again.StatusCode)
+		status, _, _ = get("/"+a[1], func(r *http.Request) { r.Header.Set("If-None-Match", header.Get("ETag")) })
+		require.Equal(t, 304, status)
 	}
 	for _, none := range []string{"/nothing", "/index.htm", "/../config.go", "/assets/"} {
-		res, _ := get(none)
-		require.Equal(t, 404, res.StatusCode, none)
+		status, _, _ := get(none)
+		require.Equal(t, 404, status, none)
 	}
 	res, err := http.Post(s.url+"/", "text/plain", nil)
 	require.NoError(t, err)

@@ -76,14 +76,15 @@ func (p params) time(name string, def time.Time) (time.Time, error) {
 	return t.UTC(), nil
 }
 
-func (p params) int(name string, def, low, high int) (int, error) {
+// int is a number from 1 to high.
+func (p params) int(name string, def, high int) (int, error) {
 	s, ok := p[name]
 	if !ok {
 		return def, nil
 	}
 	n, err := strconv.Atoi(s)
-	if err != nil || n < low || n > high {
-		return 0, badParam(name, fmt.Sprintf("is not a number from %d to %d", low, high))
+	if err != nil || n < 1 || n > high {
+		return 0, badParam(name, fmt.Sprintf("is not a number from 1 to %d", high))
 	}
 	return n, nil
 }
@@ -115,14 +116,14 @@ func requestQuery(values url.Values, environment string, now time.Time) (q pulse
 	if q.From, q.To, err = p.span(now); err != nil {
 		return q, err
 	}
-	if q.Limit, err = p.int("limit", defaultLimit, 1, maxLimit); err != nil {
+	if q.Limit, err = p.int("limit", defaultLimit, maxLimit); err != nil {
 		return q, err
 	}
-	low, err := p.int("status_min", 0, 1, 999)
+	low, err := p.int("status_min", 0, 999)
 	if err != nil {
 		return q, err
 	}
-	high, err := p.int("status_max", 0, 1, 999)
+	high, err := p.int("status_max", 0, 999)
 	if err != nil {
 		return q, err
 	}

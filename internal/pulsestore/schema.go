@@ -94,7 +94,7 @@ func (s schema) migrations() ([]migration, error) {
 			return nil, err
 		}
 		tmpl, err := template.New(file).Funcs(template.FuncMap{
-			"table": func(name string) string { return s.table(name) },
+			"table": s.table,
 		}).Parse(string(text))
 		if err != nil {
 			return nil, err
@@ -200,7 +200,7 @@ func (s *Store) applyTTL(ctx context.Context, schema schema) error {
 		if !has {
 			_, clause, has = strings.Cut(ddl, " TTL ")
 		}
-		change := ""
+		var change string
 		switch {
 		case schema.ttl == 0 && has:
 			change = "REMOVE TTL"

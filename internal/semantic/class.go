@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package semantic
 
 // Class says what `anonymize` does with the value of a key. The zero value removes it,

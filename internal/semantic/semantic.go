@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package semantic names every attribute, event and resource key that the
 // distribution emits or stores, once, together with its privacy class.
 //

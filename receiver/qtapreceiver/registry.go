@@ -3,7 +3,7 @@
 package qtapreceiver
 
 import (
-	"fmt"
+	"errors"
 	"sync"
 
 	"go.opentelemetry.io/collector/component"
@@ -70,7 +70,7 @@ func (s *slot) attachEngine(e *engine.Engine, em *emit.Emitter[*process.Info]) e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.running != nil {
-		return fmt.Errorf("a receiver with this id runs already in this process")
+		return errors.New("a receiver with this id runs already in this process")
 	}
 	s.running, s.emitter = e, em
 	e.SetPayloads(s.payload)
@@ -88,7 +88,7 @@ func (s *slot) attachPayload(p *engine.Payloads) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.payload != nil {
-		return fmt.Errorf("another qtap_payload receiver takes its payloads already")
+		return errors.New("another qtap_payload receiver takes its payloads already")
 	}
 	s.payload = p
 	if s.running != nil {

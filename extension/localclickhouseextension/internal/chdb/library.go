@@ -27,7 +27,6 @@ type Library struct {
 	query         queryFunc
 	streamQuery   queryFunc
 	streamFetch   func(conn, stream unsafe.Pointer) unsafe.Pointer
-	streamCancel  func(conn, stream unsafe.Pointer)
 	destroyResult func(result unsafe.Pointer)
 	resultBuffer  func(result unsafe.Pointer) unsafe.Pointer
 	resultLength  func(result unsafe.Pointer) uintptr
@@ -63,7 +62,6 @@ func Load(path string) (*Library, error) {
 		"chdb_query_with_params_n":         &l.query,
 		"chdb_stream_query_with_params_n":  &l.streamQuery,
 		"chdb_stream_fetch_result":         &l.streamFetch,
-		"chdb_stream_cancel_query":         &l.streamCancel,
 		"chdb_destroy_query_result":        &l.destroyResult,
 		"chdb_result_buffer":               &l.resultBuffer,
 		"chdb_result_length":               &l.resultLength,
@@ -211,9 +209,6 @@ func (c *Conn) Stream(statement, format string, params map[string]string) Stream
 func (s Stream) Fetch() Result {
 	return Result{s.lib, s.lib.streamFetch(s.conn.raw(), s.handle)}
 }
-
-// Cancel stops a stream that was not read to its end.
-func (s Stream) Cancel() { s.lib.streamCancel(s.conn.raw(), s.handle) }
 
 // Insert is an INSERT whose data are appended piece by piece.
 type Insert struct {

@@ -107,14 +107,23 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(w, err)
 		return
 	}
-	release := s.killOnCancel(r.Context(), q.marker)
-	defer s.pool.put(conn)
-	defer release()
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	release := s.killOnCancel(ctx, q.marker)
+	defer func() {
+		release()
+		if ctx.Err() != nil {
+			// What was killed may leave a statement that never ends in its session; closing ends it.
+			s.pool.drop(conn)
+		} else {
+			s.pool.put(conn)
+		}
+	}()
 	switch {
 	case q.data != nil:
 		s.insert(w, conn, q)
 	case streamable.MatchString(q.statement):
-		s.stream(w, conn, q)
+		s.stream(w, conn, q, cancel)
 	default:
 		result := conn.Query(q.marker+q.statement, q.format, q.params)
 		defer result.Free()
@@ -147,7 +156,7 @@ func (s *Server) parse(r *http.Request) (request, error) {
 	}
 	for _, name := range []string{"compress", "decompress"} {
 		if v := values.Get(name); v != "" && v != "0" {
-			return request{}, errors.New("Code: 48. DB::Exception: compression is not supported on the local socket; turn it off in the client")
+			return request{}, errors.New("Code: 48. DB::Exception: compression is not supported on the local socket; turn it off in the client") //nolint:staticcheck // the engine's form
 		}
 	}
 	q := request{
@@ -180,7 +189,7 @@ func (s *Server) parse(r *http.Request) (request, error) {
 	}
 	q.statement += string(body)
 	if strings.TrimSpace(q.statement) == "" {
-		return request{}, errors.New("Code: 62. DB::Exception: Empty query")
+		return request{}, errors.New("Code: 62. DB::Exception: Empty query") //nolint:staticcheck // the engine's form
 	}
 	return q, nil
 }
@@ -204,7 +213,7 @@ func (s *Server) insert(w http.ResponseWriter, conn *Conn, q request) {
 			writeError(w, aerr)
 			return
 		}
-		if err == errEndOfData {
+		if errors.Is(err, errEndOfData) {
 			break
 		}
 		if err != nil { // the client left: nobody reads an answer
@@ -242,8 +251,8 @@ func readFull(r io.Reader, buf []byte) (n int, err error) {
 
 var chunks = sync.Pool{New: func() any { b := make([]byte, chunkSize); return &b }}
 
-// stream writes a SELECT's answer block by block.
-func (s *Server) stream(w http.ResponseWriter, conn *Conn, q request) {
+// stream writes a SELECT's answer block by block. kill ends the statement early.
+func (s *Server) stream(w http.ResponseWriter, conn *Conn, q request, kill func()) {
 	stream := conn.Stream(q.marker+q.statement, q.format, q.params)
 	defer stream.Free()
 	if err := stream.Err(); err != nil {
@@ -272,7 +281,18 @@ func (s *Server) stream(w http.ResponseWriter, conn *Conn, q request) {
 				block.Free()
 				continue
 			}
-			stream.Cancel() // the client left
+			// The client left. Killed and read to its end: a stream that is cancelled by
+			// chdb_stream_cancel_query after a KILL QUERY stays in the list of processes for ever.
+			block.Free()
+			kill()
+			for {
+				rest := stream.Fetch()
+				end := rest.Err() != nil || len(rest.Bytes()) == 0
+				rest.Free()
+				if end {
+					return
+				}
+			}
 		}
 		block.Free()
 		return

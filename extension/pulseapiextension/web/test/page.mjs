@@ -18,7 +18,7 @@ let preflights = 0;
 async function open(url, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: 'light', ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(8_000);
+  page.setDefaultTimeout(20_000) /* the machine of a CI is busy */;
   page.on('pageerror', (e) => complaints.push(String(e)));
   page.on('console', (m) => /Content Security Policy|Uncaught/.test(m.text()) && complaints.push(m.text()));
   const cdp = await context.newCDPSession(page);
@@ -45,13 +45,19 @@ async function go(page, name) {
   await panel(page).waitFor();
 }
 
+let page;
+
 async function step(name, f) {
   const t = Date.now();
-  await f();
+  try {
+    await f();
+  } catch (err) {
+    await shot(page, 'failed').catch(() => {});
+    console.log(`  FAILED ${name}, see web/artifacts/failed.png`);
+    throw err;
+  }
   console.log(`  ok ${name} (${Date.now() - t} ms)`);
 }
-
-let page;
 
 await step('signing in', async () => {
   page = await open(s.live);
@@ -81,11 +87,11 @@ await step('the list, newest first', async () => {
   await shot(page, 'list-1280-light');
 });
 
-await step('a new request shows within 2 s', async () => {
+await step('a new request shows with the next polls', async () => {
   const t = Date.now();
   await control('fresh');
   await page.getByText('/fresh').waitFor();
-  assert.ok(Date.now() - t < 2_000, `${Date.now() - t} ms`);
+  assert.ok(Date.now() - t < 4_000, `${Date.now() - t} ms`);
 });
 
 await step('a payload, straight from the bucket', async () => {
@@ -145,7 +151,7 @@ await step('a pending payload shows soon after its object is there', async () =>
   const t = Date.now();
   await control('late');
   await panel(page).getByText('arrived').waitFor();
-  assert.ok(Date.now() - t < 1_500, `${Date.now() - t} ms`);
+  assert.ok(Date.now() - t < 3_000, `${Date.now() - t} ms`);
 });
 
 await step('named states', async () => {
@@ -156,6 +162,15 @@ await step('named states', async () => {
     await panel(page).locator(`[data-state=${name}]`).getByText(title).waitFor();
   }
   await shot(page, 'gone-1280-light');
+});
+
+await step('objects that are not what they should be', async () => {
+  for (const name of ['garbage', 'empty', 'cut', 'flipped']) {
+    await go(page, name);
+    await panel(page).locator('[data-state=damaged]').getByText('The object cannot be read').waitFor();
+  }
+  await go(page, 'stranger');
+  await panel(page).locator('[data-state=no_entry]').waitFor();
 });
 
 for (const [name, title] of [
@@ -193,6 +208,7 @@ await step('keyboard', async () => {
   await page.keyboard.press('/');
   await page.keyboard.type('orders');
   await row(page, 'gzip').waitFor({ state: 'detached' });
+  await row(page, 'order').waitFor(); // the list is empty until the answer to the new question is there
   assert.equal(await page.locator('.row').count(), 1);
   assert.match(page.url(), /\?path=orders/);
   await page.getByLabel('Path contains').fill('nothing-like-this');

@@ -207,3 +207,32 @@ func TestPreExistingHTTP2IsJoined(t *testing.T) {
 	}
 	require.Len(t, traces, 9)
 }
+
+func TestHTTP2PayloadsMayComeLate(t *testing.T) {
+	b := newBench(t, withPayloads(1<<16))
+	p := b.e.payloads.Load()
+	b.e.SetPayloads(nil)
+	w := b.dial(1).open()
+	c, s := newFrames(), newFrames()
+	w.own()
+	w.send(true, c.hello(true).get(1, "/early").take())
+	w.send(false, s.hello(false).headers(1, false, ":status", "200").data(1, false, "ab").take())
+	b.e.SetPayloads(p)
+	w.send(false, s.data(1, true, "cd").take())
+	w.send(true, c.get(3, "/late").take())
+	w.send(false, s.headers(3, false, ":status", "200").data(3, true, "efgh").take())
+	require.Zero(t, b.e.byCookie[w.client].app.http2.Pending())
+	w.hangup(event.CloseFIN)
+	b.idle(time.Second)
+	b.close()
+	states := map[string]int{}
+	for _, sp := range b.spans() {
+		reason := ""
+		if v, ok := sp.Attributes().Get(semantic.PayloadReason); ok {
+			reason = v.Str()
+		}
+		states[str(t, sp.Attributes(), semantic.URLPath)+" "+str(t, sp.Attributes(), semantic.PayloadState)+" "+reason]++
+	}
+	require.Equal(t, map[string]int{"/early truncated payload_capture_off": 2, "/late pending ": 2}, states)
+	require.Zero(t, b.e.charged)
+}

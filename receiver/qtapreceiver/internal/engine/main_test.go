@@ -113,6 +113,8 @@ func (b *bench) close() {
 	require.Zero(b.t, b.e.Stats().Connections)
 	require.Empty(b.t, b.e.byTuple)
 	require.Zero(b.t, b.e.held)
+	require.Zero(b.t, b.e.charged)
+	require.Zero(b.t, b.e.keys.Stats().Entries)
 	b.emitter = nil
 }
 
@@ -156,7 +158,6 @@ type wire struct {
 	client, server event.Cookie
 	ca, sa         netip.AddrPort
 	seq            [2]uint32 // next, from the client, from the server
-	onlyClient     bool
 }
 
 func (b *bench) dial(n int) *wire {

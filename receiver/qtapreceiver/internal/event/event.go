@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package event holds what the kernel side reports, decoded: the one vocabulary between
 // internal/kernel (which produces it) and internal/engine (which consumes it).
 //
@@ -112,6 +114,7 @@ type Socket struct {
 // Role says which end opened the connection.
 type Role uint8
 
+// The roles.
 const (
 	RoleUnknown Role = iota
 	RoleClient
@@ -121,6 +124,7 @@ const (
 // CloseReason says how a connection ended.
 type CloseReason uint8
 
+// The close reasons.
 const (
 	CloseUnknown CloseReason = iota
 	CloseFIN

@@ -5,6 +5,7 @@
 package kernel
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
+	"go.uber.org/zap"
 
 	"github.com/qpoint-io/otelcol-qpoint/bpf"
 )
@@ -29,23 +31,31 @@ type Capture struct {
 	scan   *link.Iter // nil when the kernel has no task_file iterator
 	keys   *keyProbes // nil when secrets are not captured
 
-	closeOnce sync.Once
-	closeErr  error
+	mu     sync.Mutex
+	closed bool
+	stop   []context.CancelFunc // of Runs
+	runs   sync.WaitGroup
 }
 
 // Open loads and attaches everything. From then on events are kept in the ring, until Run reads
 // them. When something is missing, the error is a *MissingError that names it all.
-func Open(cfg Config) (_ *Capture, err error) {
+func Open(cfg Config) (*Capture, error) {
 	cfg = cfg.withDefaults()
 	// The limit on locked memory counts BPF maps before Linux 5.11.
 	memlock := rlimit.RemoveMemlock()
-	c := &Capture{cfg: cfg, features: Probe(cfg)}
-	if err := c.features.check(); err != nil {
+	features := Probe(cfg)
+	if err := features.check(); err != nil {
 		return nil, err
 	}
 	if memlock != nil {
 		return nil, fmt.Errorf("raise the limit on locked memory for BPF maps (CAP_SYS_RESOURCE): %w", memlock)
 	}
+	return open(cfg, features)
+}
+
+// open uses the given features only.
+func open(cfg Config, features Features) (_ *Capture, err error) {
+	c := &Capture{cfg: cfg, features: features}
 	if c.cgroup, err = resolveCgroup(cfg.CgroupPath); err != nil {
 		return nil, err
 	}
@@ -104,7 +114,8 @@ func (c *Capture) load() error {
 	if err != nil {
 		var verr *ebpf.VerifierError
 		if errors.As(err, &verr) {
-			return fmt.Errorf("the kernel refuses a BPF program: %+v", verr)
+			c.cfg.Logger.Debug("the kernel's reasons against a BPF program", zap.String("log", fmt.Sprintf("%+v", verr)))
+			return fmt.Errorf("the kernel refuses a BPF program (its reasons are in the debug log): %w", verr)
 		}
 		return fmt.Errorf("load BPF programs: %w", err)
 	}
@@ -193,26 +204,46 @@ func (c *Capture) Summary() Summary {
 	return s
 }
 
-// Close detaches everything and frees it. Run must have returned or its context must end.
+// Close detaches everything and frees it. A Run that is under way returns first.
 func (c *Capture) Close() error {
-	c.closeOnce.Do(func() {
-		var errs []error
-		if c.keys != nil {
-			errs = append(errs, c.keys.close())
-		}
-		if c.scan != nil {
-			errs = append(errs, c.scan.Close())
-		}
-		for i := len(c.links) - 1; i >= 0; i-- {
-			errs = append(errs, c.links[i].Close())
-		}
-		if c.reader != nil {
-			errs = append(errs, c.reader.Close())
-		}
-		if c.coll != nil {
-			c.coll.Close()
-		}
-		c.closeErr = errors.Join(errs...)
-	})
-	return c.closeErr
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil
+	}
+	c.closed = true
+	for _, stop := range c.stop {
+		stop()
+	}
+	c.runs.Wait()
+	var errs []error
+	if c.keys != nil {
+		errs = append(errs, c.keys.close())
+	}
+	if c.scan != nil {
+		errs = append(errs, c.scan.Close())
+	}
+	for i := len(c.links) - 1; i >= 0; i-- {
+		errs = append(errs, c.links[i].Close())
+	}
+	if c.reader != nil {
+		errs = append(errs, c.reader.Close())
+	}
+	if c.coll != nil {
+		c.coll.Close()
+	}
+	return errors.Join(errs...)
+}
+
+// begin registers a Run. It reports false after Close.
+func (c *Capture) begin(ctx context.Context) (context.Context, func(), bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, nil, false
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	c.stop = append(c.stop, cancel)
+	c.runs.Add(1)
+	return ctx, func() { cancel(); c.runs.Done() }, true
 }

@@ -8,11 +8,11 @@ import "strings"
 type State uint8
 
 const (
-	// Unknown: it could not be found out; Reason says why.
+	// Unknown means that it could not be found out; Reason says why.
 	Unknown State = iota
-	// Supported: it is there.
+	// Supported means that it is there.
 	Supported
-	// Missing: it is not there; Reason says what that means or how to get it.
+	// Missing means that it is not there; Reason says what follows or how to get it.
 	Missing
 )
 

@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -52,7 +53,8 @@ type host struct {
 	t       *testing.T
 	cgroup  string
 	capture *Capture
-	*recorder
+	rec     *recorder
+	events  // as of the last look
 }
 
 // newCgroup makes a cgroup below the cgroup v2 mount.
@@ -71,9 +73,9 @@ func newCgroup(t *testing.T) string {
 }
 
 // openHost captures a new cgroup.
-func openHost(t *testing.T, change func(*Config)) *host {
+func openHost(t *testing.T) *host {
 	t.Helper()
-	return openHostIn(t, newCgroup(t), change)
+	return openHostIn(t, newCgroup(t), nil)
 }
 
 func openHostIn(t *testing.T, dir string, change func(*Config)) *host {
@@ -84,7 +86,7 @@ func openHostIn(t *testing.T, dir string, change func(*Config)) *host {
 	}
 	c, err := Open(cfg)
 	require.NoError(t, err)
-	h := &host{t: t, cgroup: dir, capture: c, recorder: newRecorder()}
+	h := &host{t: t, cgroup: dir, capture: c, rec: newRecorder()}
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	h.run()
 	return h
@@ -94,7 +96,7 @@ func openHostIn(t *testing.T, dir string, change func(*Config)) *host {
 func (h *host) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- h.capture.Run(ctx, h.recorder) }()
+	go func() { done <- h.capture.Run(ctx, h.rec) }()
 	h.t.Cleanup(func() {
 		cancel()
 		require.NoError(h.t, <-done)
@@ -130,17 +132,23 @@ func startIn(t *testing.T, dir, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// settle waits until the ring has been drained after now.
+// settle waits until the ring has been drained after now, and looks.
 func (h *host) settle() {
 	h.t.Helper()
-	h.mu.Lock()
+	h.look()
 	was := h.idles
-	h.mu.Unlock()
 	require.Eventually(h.t, func() bool {
-		h.mu.Lock()
-		defer h.mu.Unlock()
+		h.look()
 		return h.idles >= was+3
-	}, 5*time.Second, time.Millisecond)
+	}, 10*time.Second, 5*time.Millisecond)
+}
+
+// look takes what has been recorded so far.
+func (h *host) look() {
+	h.rec.mu.Lock()
+	defer h.rec.mu.Unlock()
+	h.events = h.rec.events
+	h.lost = maps.Clone(h.rec.lost)
 }
 
 // freePort returns a port that nothing listens on.
@@ -251,7 +259,11 @@ func curlIn(t *testing.T, cgroup string, env []string, args ...string) curled {
 
 // recorder keeps events.
 type recorder struct {
-	mu        sync.Mutex
+	mu sync.Mutex
+	events
+}
+
+type events struct {
 	packets   []event.Packet
 	sockets   []event.Socket
 	secrets   []event.Secret
@@ -260,7 +272,7 @@ type recorder struct {
 	idles     int
 }
 
-func newRecorder() *recorder { return &recorder{lost: map[string]uint64{}} }
+func newRecorder() *recorder { return &recorder{events: events{lost: map[string]uint64{}}} }
 
 func (r *recorder) Packet(p *event.Packet) {
 	r.mu.Lock()
@@ -304,9 +316,7 @@ func (r *recorder) Idle(int64) {
 }
 
 // connection returns the events of the sockets with the given local and remote ports, by kind.
-func (r *recorder) connection(local, remote uint16) map[event.SocketKind]event.Socket {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (r *events) connection(local, remote uint16) map[event.SocketKind]event.Socket {
 	found := map[event.SocketKind]event.Socket{}
 	var cookie event.Cookie
 	for _, s := range r.sockets {
@@ -324,10 +334,8 @@ func (r *recorder) connection(local, remote uint16) map[event.SocketKind]event.S
 }
 
 // stream rebuilds one direction of a socket from the sequence number of its first byte.
-func (r *recorder) stream(t *testing.T, cookie event.Cookie, dir event.Direction, first uint32, size int) []byte {
+func (r *events) stream(t *testing.T, cookie event.Cookie, dir event.Direction, first uint32, size int) []byte {
 	t.Helper()
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	b, seen := make([]byte, size), make([]bool, size)
 	for _, p := range r.packets {
 		if p.Cookie != cookie || p.Dir != dir || len(p.Data) == 0 {

@@ -11,7 +11,6 @@ import (
 	"crypto/sha512"
 	"encoding/hex"
 	"fmt"
-	"hash"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,7 +48,7 @@ func expandLabel(t *testing.T, prk []byte, label string, context []byte) []byte 
 	info := []byte{0, byte(len(context)), byte(6 + len(label))}
 	info = append(append(info, "tls13 "+label...), byte(len(context)))
 	info = append(info, context...)
-	var h func() hash.Hash = sha256.New
+	h := sha256.New
 	if len(context) == sha512.Size384 {
 		h = sha512.New384
 	}
@@ -62,8 +61,6 @@ func expandLabel(t *testing.T, prk []byte, label string, context []byte) []byte 
 func (h *host) secretsOf(pid uint32) []event.Secret {
 	h.t.Helper()
 	h.settle()
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	var found []event.Secret
 	for _, s := range h.secrets {
 		if s.TGID == pid {
@@ -75,7 +72,7 @@ func (h *host) secretsOf(pid uint32) []event.Secret {
 
 // TestSecrets compares what is captured with curl's own key log.
 func TestSecrets(t *testing.T) {
-	h := openHost(t, nil)
+	h := openHost(t)
 	n := startNginx(t, h.cgroup, 100_000)
 	url := fmt.Sprintf("https://127.0.0.1:%d/file", n.https)
 
@@ -141,7 +138,7 @@ func TestSecrets(t *testing.T) {
 
 // TestLibraryOfItsOwn runs a program with a copy of the library that no well-known path has.
 func TestLibraryOfItsOwn(t *testing.T) {
-	h := openHost(t, nil)
+	h := openHost(t)
 	n := startNginx(t, h.cgroup, 1000)
 	libs, err := filepath.Glob("/usr/lib/*/libcrypto.so.3")
 	require.NoError(t, err)
@@ -176,7 +173,7 @@ func TestLibraryOfItsOwn(t *testing.T) {
 
 // TestDenied checks that the secrets of processes on the deny-list are never read.
 func TestDenied(t *testing.T) {
-	h := openHost(t, nil)
+	h := openHost(t)
 	n := startNginx(t, h.cgroup, 1000)
 	b, err := os.ReadFile("/usr/bin/curl")
 	require.NoError(t, err)
@@ -203,7 +200,7 @@ func TestHeartbeat(t *testing.T) {
 	require.NoError(t, heartbeat.Set(now-uint64(31*time.Second)))
 	silent := curlIn(t, dir, nil, url)
 
-	h := &host{t: t, cgroup: dir, capture: c, recorder: newRecorder()}
+	h := &host{t: t, cgroup: dir, capture: c, rec: newRecorder()}
 	h.run()
 	require.Len(t, h.secretsOf(before.pid), 2)
 	require.Empty(t, h.secretsOf(silent.pid))

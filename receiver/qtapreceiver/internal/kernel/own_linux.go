@@ -5,6 +5,7 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -69,17 +70,16 @@ func markOwn(coll *ebpf.Collection) error {
 // of its connections. Processes and sockets may end at any moment, which is no error.
 func (o *own) markSockets(pid int) error {
 	proc := "/proc/" + strconv.Itoa(pid)
-	names, err := readNames(proc + "/fd")
-	if err != nil {
-		return nil
-	}
-	var ns unix.Stat_t
-	if err := unix.Stat(proc+"/ns/net", &ns); err != nil {
+	names, netns, ok := openSockets(proc)
+	if !ok {
 		return nil
 	}
 	pidfd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
+	if errors.Is(err, unix.ESRCH) {
 		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open process %d: %w", pid, err)
 	}
 	defer unix.Close(pidfd)
 	for _, name := range names {
@@ -95,7 +95,7 @@ func (o *own) markSockets(pid int) error {
 		if err != nil {
 			continue
 		}
-		err = o.markSocket(fd, uint32(ns.Ino))
+		err = o.markSocket(fd, netns)
 		unix.Close(fd)
 		if err != nil {
 			return err
@@ -105,16 +105,11 @@ func (o *own) markSockets(pid int) error {
 }
 
 func (o *own) markSocket(fd int, netns uint32) error {
-	proto, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL)
-	if err != nil || proto != unix.IPPROTO_TCP && proto != unix.IPPROTO_MPTCP {
+	local, remote, ok := socketEnds(fd)
+	if !ok {
 		return nil
 	}
-	sa, err := unix.Getsockname(fd)
-	if err != nil {
-		return nil
-	}
-	local := sockaddr(sa)
-	if on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err == nil && on != 0 {
+	if !remote.IsValid() {
 		key := listenKey{Addr: local.Addr().As16(), Port: uint32(local.Port()), Netns: netns}
 		if err := o.coll.Maps[bpf.CaptureMapOwnListeners].Put(key, uint8(1)); err != nil {
 			return fmt.Errorf("mark own listener: %w", err)
@@ -122,10 +117,6 @@ func (o *own) markSocket(fd int, netns uint32) error {
 		o.listening++
 		return nil
 	}
-	if sa, err = unix.Getpeername(fd); err != nil {
-		return nil
-	}
-	remote := sockaddr(sa)
 	here := bpf.Tuple{
 		Local: local.Addr().As16(), LocalPort: local.Port(),
 		Remote: remote.Addr().As16(), RemotePort: remote.Port(),
@@ -143,6 +134,37 @@ func (o *own) markSocket(fd int, netns uint32) error {
 		}
 	}
 	return nil
+}
+
+// openSockets returns a process's open files and network namespace, if it is there.
+func openSockets(proc string) (names []string, netns uint32, ok bool) {
+	var ns unix.Stat_t
+	if err := unix.Stat(proc+"/ns/net", &ns); err != nil {
+		return nil, 0, false
+	}
+	names, err := readNames(proc + "/fd")
+	return names, uint32(ns.Ino), err == nil
+}
+
+// socketEnds returns the ends of a TCP or MPTCP socket; a listener has no remote end.
+func socketEnds(fd int) (local, remote netip.AddrPort, ok bool) {
+	proto, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL)
+	if err != nil || proto != unix.IPPROTO_TCP && proto != unix.IPPROTO_MPTCP {
+		return local, remote, false
+	}
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return local, remote, false
+	}
+	local = sockaddr(sa)
+	if on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err == nil && on != 0 {
+		return local, remote, local.IsValid()
+	}
+	if sa, err = unix.Getpeername(fd); err != nil {
+		return local, remote, false
+	}
+	remote = sockaddr(sa)
+	return local, remote, local.IsValid() && remote.IsValid()
 }
 
 func readNames(dir string) ([]string, error) {

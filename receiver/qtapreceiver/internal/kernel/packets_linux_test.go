@@ -18,7 +18,7 @@ import (
 // TestTransfer downloads a large file over IPv4 and IPv6 and finds it whole in all four views:
 // both directions of both ends. Counters are held against curl's own.
 func TestTransfer(t *testing.T) {
-	h := openHost(t, nil)
+	h := openHost(t)
 	n := startNginx(t, h.cgroup, 10_000_000)
 	for _, ip := range []string{"127.0.0.1", "[::1]"} {
 		t.Run(ip, func(t *testing.T) {
@@ -76,7 +76,7 @@ func TestTransfer(t *testing.T) {
 
 // TestControlPackets checks that SYN and FIN are reported and bare acknowledgements are not.
 func TestControlPackets(t *testing.T) {
-	h := openHost(t, nil)
+	h := openHost(t)
 	n := startNginx(t, h.cgroup, 1000)
 	c := h.curl(fmt.Sprintf("http://127.0.0.1:%d/file", n.http))
 	h.settle()
@@ -140,7 +140,7 @@ func TestRingFull(t *testing.T) {
 	got := curlIn(t, dir, nil, fmt.Sprintf("http://127.0.0.1:%d/file", n.http))
 	require.True(t, bytes.Equal(n.file, got.body))
 
-	h := &host{t: t, cgroup: dir, capture: c, recorder: newRecorder()}
+	h := &host{t: t, cgroup: dir, capture: c, rec: newRecorder()}
 	h.run()
 	h.settle()
 	require.NotZero(t, h.lost["packet"])

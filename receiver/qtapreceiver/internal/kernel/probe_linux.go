@@ -74,11 +74,12 @@ func Probe(cfg Config) Features {
 		}
 		add(featureTouch, false, haveTracepoint(kernelTypes, "sock_send_length"))
 		var iter *btf.Struct
-		err := kernelTypes.TypeByName("bpf_iter__task_file", &iter)
-		if err != nil {
-			err = errors.New("since Linux 5.8")
+		add(featureScan, true, known(kernelTypes.TypeByName("bpf_iter__task_file", &iter), "5.8"))
+		// Older kernels have these helpers, but not for tracepoints.
+		for _, h := range [][2]string{{"bpf_sk_storage_get_tracing", "5.11"}, {"bpf_sock_from_file", "5.11"}, {"bpf_get_socket_ptr_cookie", "5.12"}} {
+			var fn *btf.Func
+			add("helper "+h[0], true, known(kernelTypes.TypeByName(h[0], &fn), h[1]))
 		}
-		add(featureScan, true, err)
 	}
 	if cfg.Keys {
 		add(featureUprobeMulti, false, orSince(features.HaveBPFLinkUprobeMulti(), "6.6; perf uprobes are used instead"))
@@ -91,6 +92,14 @@ func orSince(err error, version string) error {
 		return fmt.Errorf("since Linux %s", version)
 	}
 	return err
+}
+
+// known turns the outcome of a look-up in BTF into a reason.
+func known(err error, version string) error {
+	if err != nil {
+		return fmt.Errorf("since Linux %s", version)
+	}
+	return nil
 }
 
 func haveTracepoint(types *btf.Spec, name string) error {

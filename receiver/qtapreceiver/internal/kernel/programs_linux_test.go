@@ -8,9 +8,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -20,7 +21,7 @@ import (
 // TestOtherPrograms takes the secrets of programs that do not read TLS from a socket
 // themselves: asyncio and node keep it in memory, and node brings its own OpenSSL.
 func TestOtherPrograms(t *testing.T) {
-	h := openHost(t, nil)
+	h := openHost(t)
 	n := startNginx(t, h.cgroup, 1000)
 	url := fmt.Sprintf("https://127.0.0.1:%d/file", n.https)
 	for name, args := range map[string][]string{
@@ -47,23 +48,20 @@ require("https").get(process.argv[1], r => { let n = 0; r.on("data", d => n += d
 				}
 				t.Skip(err)
 			}
-			log := filepath.Join(t.TempDir(), "keys")
+			h.settle()
+			before := len(h.secrets)
 			cmd := h.command(args[0], args[1:]...)
-			cmd.Env = append(os.Environ(), "SSLKEYLOGFILE="+log)
 			out, err := cmd.CombinedOutput()
 			require.NoError(t, err, string(out))
 			// A wrapper may have started the program, so look for its secrets by elimination.
 			h.settle()
 			workers := n.workers(t)
 			labels := map[string]int{}
-			h.mu.Lock()
-			for _, s := range h.secrets {
+			for _, s := range h.secrets[before:] {
 				if s.TGID != workers[0] && s.TGID != workers[1] {
 					labels[s.Label]++
 				}
 			}
-			h.secrets = nil
-			h.mu.Unlock()
 			require.Equal(t, map[string]int{"c hs traffic": 1, "c ap traffic": 1}, labels)
 		})
 	}
@@ -89,4 +87,40 @@ kill $server`, port)).CombinedOutput()
 	require.Equal(t, "curl", client[event.SocketConnect].Comm)
 	require.Equal(t, "python3", server[event.SocketOwner].Comm)
 	require.Equal(t, client[event.SocketClosed].BytesReceived, server[event.SocketClosed].BytesSent)
+}
+
+// TestOlderKernel does without what kernels before 6.6 lack: the owner of an accepted socket
+// then comes from the scan, secrets from perf uprobes.
+func TestOlderKernel(t *testing.T) {
+	dir := newCgroup(t)
+	cfg := Config{CgroupPath: dir, Level: LevelFull, Keys: true}.withDefaults()
+	features := Probe(cfg)
+	for i := range features {
+		if features[i].Name == featureTouch || features[i].Name == featureUprobeMulti {
+			features[i].State = Missing
+		}
+	}
+	c, err := open(cfg, features)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	h := &host{t: t, cgroup: dir, capture: c, rec: newRecorder()}
+	h.run()
+	n := startNginx(t, dir, 1000)
+
+	require.Len(t, h.secretsOf(h.curl(fmt.Sprintf("https://127.0.0.1:%d/file", n.https)).pid), 2)
+
+	cmd := h.command("python3", "-c", "import socket, sys, time; s = socket.create_connection(('127.0.0.1', int(sys.argv[1]))); time.sleep(3)", strconv.Itoa(n.http))
+	require.NoError(t, cmd.Start())
+	require.Eventually(t, func() bool {
+		h.look()
+		for _, s := range h.sockets {
+			if s.Kind == event.SocketOwner && s.Role == event.RoleServer && s.Comm == "nginx" {
+				require.False(t, s.PreExisting)
+				require.Contains(t, n.workers(t), s.TGID)
+				return true
+			}
+		}
+		return false
+	}, 10*time.Second, 50*time.Millisecond)
+	require.NoError(t, cmd.Wait())
 }

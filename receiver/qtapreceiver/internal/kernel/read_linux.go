@@ -27,6 +27,11 @@ const drainInterval = 10 * time.Millisecond
 
 // Run reads the ring until ctx ends or Close is called.
 func (c *Capture) Run(ctx context.Context, h event.Handler) error {
+	ctx, end, ok := c.begin(ctx)
+	if !ok {
+		return nil
+	}
+	defer end()
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -50,9 +55,6 @@ func (c *Capture) Run(ctx context.Context, h event.Handler) error {
 			err := c.reader.ReadInto(&rec)
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				break
-			}
-			if errors.Is(err, os.ErrClosed) {
-				return nil
 			}
 			if err != nil {
 				return fmt.Errorf("read the BPF ring buffer: %w", err)

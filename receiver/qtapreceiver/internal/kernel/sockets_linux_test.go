@@ -57,6 +57,7 @@ for line in sys.stdin:
 	h := openHostIn(t, dir, func(c *Config) { c.StatsInterval = 100 * time.Millisecond })
 	var ours, theirs event.Socket
 	require.Eventually(t, func() bool {
+		h.look()
 		ours = h.connection(uint16(port), uint16(n.http))[event.SocketStats]
 		theirs = h.connection(uint16(n.http), uint16(port))[event.SocketStats]
 		return ours.Cookie != 0 && theirs.Cookie != 0
@@ -69,28 +70,25 @@ for line in sys.stdin:
 	require.EqualValues(t, size, theirs.BytesSent)
 	require.EqualValues(t, theirs.BytesReceived, ours.BytesSent)
 	owners := map[uint32]bool{}
-	h.mu.Lock()
 	for _, s := range h.sockets {
 		owners[s.TGID] = true
 	}
-	h.mu.Unlock()
 	require.True(t, owners[uint32(client.Process.Pid)])
 	require.True(t, owners[n.workers(t)[0]] || owners[n.workers(t)[1]])
 
 	exchange()
 	h.settle()
 	data := map[event.Cookie]int{}
-	h.mu.Lock()
 	for _, p := range h.packets {
 		data[p.Cookie] += len(p.Data)
 		require.False(t, p.Seq-ours.RcvNxt > 1<<20 && p.Seq-ours.SndNxt > 1<<20)
 	}
-	h.mu.Unlock()
 	require.Len(t, data, 2)
 	require.Equal(t, data[ours.Cookie], data[theirs.Cookie])
 	require.Greater(t, data[ours.Cookie], size)
 	// The counters follow.
 	require.Eventually(t, func() bool {
+		h.look()
 		return h.connection(uint16(port), uint16(n.http))[event.SocketStats].BytesReceived == uint64(2*size)
 	}, 5*time.Second, 10*time.Millisecond)
 
@@ -105,7 +103,7 @@ for line in sys.stdin:
 
 // TestCloseReasons ends connections in different ways.
 func TestCloseReasons(t *testing.T) {
-	h := openHost(t, nil)
+	h := openHost(t)
 	refused := freePort(t)
 	cmd := h.command("curl", "-s", fmt.Sprintf("http://127.0.0.1:%d/", refused))
 	require.Error(t, cmd.Run())
@@ -145,7 +143,7 @@ a.close()
 
 // TestProcesses sees a program start and end.
 func TestProcesses(t *testing.T) {
-	h := openHost(t, nil)
+	h := openHost(t)
 	cmd := h.command("true")
 	require.NoError(t, cmd.Run())
 	h.settle()
@@ -192,7 +190,7 @@ func TestOwnSockets(t *testing.T) {
 				l, err := net.Listen("tcp", ip+":0")
 				require.NoError(t, err)
 				server := &http.Server{Handler: handler}
-				go server.Serve(l)
+				go func() { _ = server.Serve(l) }()
 				t.Cleanup(func() { server.Close() })
 				return l.Addr().(*net.TCPAddr).Port
 			}
@@ -258,7 +256,9 @@ func serveAsCollector() {
 		fmt.Println(err)
 		return
 	}
-	go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 1000)) })) //nolint:errcheck // ends with the process
+	go func() {
+		_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 1000)) }))
+	}()
 	fmt.Println(l.Addr().(*net.TCPAddr).Port)
 	var url string
 	for {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package l7 is the seam between byte streams and application protocols: what a parser is
 // fed, and the exchange it gives back. One package below it per protocol.
 package l7
@@ -73,6 +75,8 @@ const (
 	IncompleteParse  = "not_parseable" // the bytes were not the protocol any more
 	// IncompleteHeader: a header section was larger than the parser's bound.
 	IncompleteHeader = "header_too_large"
+	// IncompleteCapture: the capture ended first.
+	IncompleteCapture = "capture_ended"
 	// IncompletePending: more requests waited for a response than the parser's bound.
 	IncompletePending = "too_many_pending"
 	// IncompleteFields: the method, target or status is among the UnknownFields.
@@ -84,6 +88,16 @@ const (
 	// IncompleteGoAway: the server will not look at the request (GOAWAY).
 	IncompleteGoAway = "goaway"
 )
+
+// CaptureLimit says that an exchange is incomplete because of how it was watched, and not because
+// of how it ended.
+func (x *Exchange) CaptureLimit() bool {
+	switch x.Incomplete {
+	case IncompleteGap, IncompleteHeader, IncompletePending, IncompleteFields, IncompleteCapture:
+		return true
+	}
+	return false
+}
 
 // Exchange is one request and its response.
 type Exchange struct {

@@ -16,7 +16,10 @@ const (
 	// ScopeName is the instrumentation scope of what the receivers emit, and of their own metrics.
 	ScopeName = "github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver"
 
-	TracesStability  = component.StabilityLevelAlpha
-	LogsStability    = component.StabilityLevelAlpha
+	// TracesStability is the level of `qtap`'s spans.
+	TracesStability = component.StabilityLevelAlpha
+	// LogsStability is the level of `qtap`'s connection and segment logs.
+	LogsStability = component.StabilityLevelAlpha
+	// PayloadStability is the level of `qtap_payload`.
 	PayloadStability = component.StabilityLevelAlpha
 )

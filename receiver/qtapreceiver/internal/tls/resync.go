@@ -33,7 +33,7 @@ func (c *Conn) applyGap(h *half) bool {
 		s.wipe()
 	default:
 		// Once both hellos are known the rest of a TLS 1.2 handshake can be missing.
-		if c.suite == nil && !(h.client && c.helloSeen) {
+		if c.suite == nil && (!h.client || !c.helloSeen) {
 			return c.fail(ReasonGapInHandshake)
 		}
 	}

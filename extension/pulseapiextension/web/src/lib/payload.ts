@@ -5,7 +5,7 @@ import { NoEntry, readEntry, ZipError, type Ranges } from './zip.ts';
 
 export type Trouble =
   | 'lost' | 'not_visible' | 'filtered' | 'sampled_out' | 'gone' | 'cors' | 'unreachable' | 'denied'
-  | 'damaged' | 'no_bucket' | 'failed';
+  | 'damaged' | 'no_entry' | 'no_bucket' | 'failed';
 
 export type View =
   | { kind: 'loading' }
@@ -44,6 +44,7 @@ function bucketRanges(url: string, signal: AbortSignal): Ranges {
       const all = new Uint8Array(await answer.arrayBuffer());
       return { bytes: all.subarray(first, last + 1), size: all.length };
     }
+    if (answer.status === 416) return { bytes: new Uint8Array(), size: 0 }; // nothing is at byte 0: an empty object
     const code = /<Code>(\w{1,64})<\/Code>/.exec((await answer.text()).slice(0, 4096))?.[1] ?? `HTTP ${answer.status}`;
     throw new BucketError(answer.status === 404 ? 'missing' : 'denied', code);
   };
@@ -112,7 +113,7 @@ function explain(err: unknown, request: Request, link: Link | null, early: boole
     if (state === 'lost') return trouble('lost', reason ?? '');
     return trouble(err.trouble === 'missing' ? 'gone' : err.trouble, err.message);
   }
-  if (err instanceof NoEntry) return trouble('gone', 'no entry');
+  if (err instanceof NoEntry) return trouble('no_entry', '');
   if (err instanceof ZipError || err instanceof SyntaxError) return trouble('damaged', err.message);
   if (err instanceof Problem) {
     if (err.status === 0 || err.status === 503 || (err.status === 404 && err.code === 'not_found' && early)) return null;

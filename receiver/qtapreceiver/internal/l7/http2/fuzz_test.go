@@ -97,8 +97,8 @@ func FuzzParser(f *testing.F) {
 						t.Fatalf("%d bytes held, %d of a block, table %d", len(h.buf), len(h.block.fragment), h.table.size)
 					}
 				}
-				if p.Pending() > opt.MaxStreams || p.Held() > opt.MaxHeld+2*4*opt.MaxHeader+2*4*opt.MaxHeader {
-					t.Fatalf("%d pending, %d held", p.Pending(), p.Held())
+				if p.Pending() > opt.MaxStreams || p.held.content > opt.MaxHeld || p.held.fields > opt.MaxHeld+2*4*opt.MaxHeader {
+					t.Fatalf("%d pending, %+v held", p.Pending(), p.held)
 				}
 			}
 			p.Close(1<<40, len(prog)%2 == 0)

@@ -46,6 +46,8 @@ const (
 	keepBuffer = 8 << 10
 	// maxSettings is as much of a SETTINGS frame as is read.
 	maxSettings = 32 * 6
+	// streamCost is about what an exchange in flight takes beside its field lines and content.
+	streamCost = 1 << 10
 	// maxPadding is what padding and priority may add to a fragment.
 	maxPadding = 1 + 5 + 255
 )
@@ -119,6 +121,7 @@ type Parser struct {
 	lastID         uint32 // highest stream that the client opened
 	sequence       uint32
 	held           held
+	keep           int // content bytes kept of messages that begin now
 	closed         bool
 }
 
@@ -143,7 +146,11 @@ func New(opt Options, emit func(*l7.Exchange), stats *Stats) *Parser {
 	if opt.MaxHeld <= 0 {
 		opt.MaxHeld = max(defaultMaxHeld, 4*opt.MaxBody)
 	}
-	p := &Parser{opt: opt, emit: emit, stats: stats, streams: map[uint32]*stream{}}
+	keep := 0
+	if opt.KeepPayload {
+		keep = opt.MaxBody
+	}
+	p := &Parser{opt: opt, emit: emit, stats: stats, streams: map[uint32]*stream{}, keep: keep}
 	p.client.client = true
 	for _, h := range []*half{&p.client, &p.server} {
 		h.state = inHeader

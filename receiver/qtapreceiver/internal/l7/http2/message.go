@@ -160,7 +160,7 @@ func (p *Parser) response(h *half, block fieldBlock, fields []field, t int64) bo
 			st.response, st.Response = l7.Message{}, nil
 			st.Interim++
 		}
-		m := st.message(h)
+		m := p.message(h, st)
 		m.Start, m.Status, m.Headers, m.UnknownFields = block.at, s.status, s.headers, s.unknown
 		switch {
 		case block.bad != "":
@@ -196,7 +196,7 @@ func (p *Parser) response(h *half, block fieldBlock, fields []field, t int64) bo
 
 // trailers takes the field block that ends a message.
 func (p *Parser) trailers(h *half, st *stream, block fieldBlock, s section, t int64) {
-	m := st.message(h)
+	m := p.message(h, st)
 	m.UnknownFields += s.unknown
 	switch {
 	case block.bad != "":

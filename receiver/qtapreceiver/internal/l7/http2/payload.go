@@ -258,5 +258,17 @@ func (p *Parser) Close(t int64, reset bool) {
 // Pending returns the number of requests that are not emitted yet.
 func (p *Parser) Pending() int { return len(p.streams) }
 
-// Held returns the bytes of content and field lines that are kept of exchanges in flight.
-func (p *Parser) Held() int { return p.held.content + p.held.fields }
+// Keep sets how many content bytes are kept of each message that begins from now on; 0 keeps none.
+func (p *Parser) Keep(maxBody int) {
+	p.keep = maxBody
+	p.opt.MaxHeld = max(p.opt.MaxHeld, 4*maxBody)
+}
+
+// Held is about how many bytes of memory the connection's exchanges in flight and its HPACK tables take.
+func (p *Parser) Held() int {
+	n := p.held.content + p.held.fields + len(p.streams)*streamCost
+	for _, h := range []*half{&p.client, &p.server} {
+		n += cap(h.buf) + cap(h.block.fragment) + h.table.size
+	}
+	return n
+}

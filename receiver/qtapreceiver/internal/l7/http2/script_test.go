@@ -337,7 +337,7 @@ func (s script) play(t testing.TB, split func([]byte) [][]byte) string {
 // checkBooks asserts the identities of Stats for closed parsers.
 func checkBooks(t testing.TB, p *Parser, s *Stats) {
 	t.Helper()
-	if s.Requests.Load() != s.Exchanges.Load() || p != nil && (p.Pending() != 0 || p.Held() != 0) {
+	if s.Requests.Load() != s.Exchanges.Load() || p != nil && (p.Pending() != 0 || p.held != (held{})) {
 		t.Errorf("requests %d, exchanges %d", s.Requests.Load(), s.Exchanges.Load())
 	}
 	sum := s.BytesMessage.Load()

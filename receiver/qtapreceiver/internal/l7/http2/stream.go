@@ -19,6 +19,7 @@ type stream struct {
 
 	requestDone, responseDone bool // nothing more will come
 	hole                      [2]bool
+	keep                      [2]int // content bytes to keep of each message
 	// unsure: a field block without a known status came, so Response may be an interim one.
 	unsure bool
 }
@@ -48,11 +49,12 @@ func (st *stream) done(client bool) bool {
 }
 
 // message is that of a direction; the response is there from its first sign on.
-func (st *stream) message(h *half) *l7.Message {
+func (p *Parser) message(h *half, st *stream) *l7.Message {
 	if h.client {
 		return &st.Request
 	}
 	if st.Response == nil {
+		st.keep[1] = p.keep
 		st.response.Start = h.frameAt
 		st.response.Version = "2"
 		st.Response = &st.response
@@ -65,6 +67,7 @@ func (p *Parser) open(id uint32, pos uint64) *stream {
 	p.stats.Requests.Add(1)
 	st := &stream{id: id}
 	st.Position, st.Sequence = pos, p.sequence
+	st.keep[0] = p.keep
 	p.sequence++
 	p.lastID = max(p.lastID, id)
 	p.streams[id] = st
@@ -86,14 +89,14 @@ func (p *Parser) content(h *half, st *stream, b []byte) {
 	if !h.client && st.Response == nil {
 		st.fail(l7.IncompleteParse) // content without a header section
 	}
-	m, side := st.message(h), h.side()
+	m, side := p.message(h, st), h.side()
 	m.BodySize += uint64(len(b))
 	if st.RPC != nil && !st.hole[side] {
 		st.counters[side].feed(b)
 	}
 	keep := 0
-	if p.opt.KeepPayload && !st.hole[side] && !m.Truncated {
-		keep = min(len(b), p.opt.MaxBody-len(m.Body), p.opt.MaxHeld-p.held.content)
+	if st.keep[side] > 0 && !st.hole[side] && !m.Truncated {
+		keep = max(0, min(len(b), st.keep[side]-len(m.Body), p.opt.MaxHeld-p.held.content))
 		m.Truncated = keep < len(b)
 	}
 	m.Body = append(m.Body, b[:keep]...)
@@ -104,7 +107,7 @@ func (p *Parser) content(h *half, st *stream, b []byte) {
 
 // hole takes n bytes of content that were not seen.
 func (p *Parser) hole(h *half, st *stream, n int) {
-	m, side := st.message(h), h.side()
+	m, side := p.message(h, st), h.side()
 	m.BodySize += uint64(n)
 	m.Missing += uint64(n)
 	st.hole[side] = true
@@ -117,7 +120,7 @@ func (p *Parser) holdFields(st *stream, n int) {
 
 // endMessage ends a direction of a stream; t is the time of its last byte, 0 when that was not seen.
 func (p *Parser) endMessage(h *half, st *stream, t int64) {
-	m := st.message(h)
+	m := p.message(h, st)
 	m.Complete, m.End = true, t
 	if h.client {
 		st.requestDone = true
