@@ -35,6 +35,7 @@ type converter struct {
 	request    pulsestore.Request
 	connection pulsestore.Connection
 	object     pulsestore.PayloadObject
+	coverage   pulsestore.Coverage
 }
 
 func newConverter(now time.Time, ttl time.Duration) *converter {
@@ -212,6 +213,8 @@ func (c *converter) logs(ld plog.Logs) {
 					why = c.connectionRecord(p, record)
 				case semantic.EventSegment:
 					why = c.segmentRecord(p, record)
+				case semantic.EventCoverage:
+					why = c.coverageRecord(p, record)
 				}
 				if why != "" {
 					c.refused[why]++
@@ -327,6 +330,40 @@ func (c *converter) segmentRecord(p process, record plog.LogRecord) reason {
 		return reasonTime
 	}
 	c.rows.AddPayloadObject(r)
+	return ""
+}
+
+// coverageRecord adds a row of `coverage`, or says why not.
+func (c *converter) coverageRecord(p process, record plog.LogRecord) reason {
+	r := &c.coverage
+	*r = pulsestore.Coverage{
+		Time:        record.Timestamp().AsTime(),
+		Environment: p.environment, ServiceName: p.serviceName, HostID: p.hostID, HostName: p.hostName, PID: p.pid,
+		Executable: p.executable, User: p.user, ContainerID: p.containerID, PodUID: p.podUID,
+	}
+	for key, v := range record.Attributes().All() {
+		switch key {
+		case semantic.CoverageSubject:
+			r.Subject = v.Str()
+		case semantic.CoverageName:
+			r.Name = v.Str()
+		case semantic.CoverageState:
+			r.State = v.Str()
+		case semantic.CoverageReason:
+			r.Reason = v.Str()
+		case semantic.CoverageAdvice:
+			r.Advice = v.Str()
+		case semantic.CoverageCount:
+			r.Count = bounded(v, 1<<63-1)
+		}
+	}
+	if r.Subject == "" || r.State == "" {
+		return reasonMalformed
+	}
+	if !c.inRange(r.Time) {
+		return reasonTime
+	}
+	c.rows.AddCoverage(r)
 	return ""
 }
 

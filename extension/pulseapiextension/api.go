@@ -69,6 +69,7 @@ func (a *api) handler() http.Handler {
 		"GET /api/v1/requests":                a.getRequests,
 		"GET /api/v1/requests/{trace}/{span}": a.getRequest,
 		"GET /api/v1/connections":             a.getConnections,
+		"GET /api/v1/coverage":                a.getCoverage,
 		"GET /api/v1/config":                  a.getConfig,
 		"POST /api/v1/payload-links":          a.postPayloadLink,
 	} {

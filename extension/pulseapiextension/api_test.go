@@ -247,6 +247,23 @@ func TestConnections(t *testing.T) {
 	require.NotContains(t, list[1], "rtt_ns")
 }
 
+func TestCoverage(t *testing.T) {
+	now := time.Now()
+	s := start(t, testConfig(t), &rows{coverage: []pulsestore.Coverage{
+		{Time: now, Environment: "demo", HostID: "h", HostName: "n", Subject: "process", Name: "x", State: "not_seen", Reason: "no_secret", Advice: "do this",
+			Count: 3, ServiceName: "x", PID: 1, Executable: "/bin/x", User: "u", ContainerID: "c", PodUID: "p"},
+		{Time: now, HostID: "other", Subject: "feature", Name: "CAP_BPF", State: "missing"},
+	}})
+	_, body, _ := s.call(t, "GET", "/api/v1/coverage", "")
+	require.Len(t, body["coverage"], 2)
+	_, body, _ = s.call(t, "GET", "/api/v1/coverage?host=h&subject=process&limit=5", "")
+	list := body["coverage"].([]any)
+	require.Len(t, list, 1)
+	require.Equal(t, "do this", list[0].(map[string]any)["advice"])
+	require.EqualValues(t, 3, list[0].(map[string]any)["count"])
+	require.Equal(t, "unknown_parameter", s.code(t, 400, "GET", "/api/v1/coverage?pid=1", ""))
+}
+
 // TestPayloadState goes through everything that a span, its segment and the clock can say.
 func TestPayloadState(t *testing.T) {
 	for _, tc := range []struct {

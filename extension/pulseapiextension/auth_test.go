@@ -29,7 +29,7 @@ func TestLocalToken(t *testing.T) {
 	require.Equal(t, "unauthenticated", s.code(t, 401, "GET", "/api/v1/requests", "", func(r *http.Request) {
 		r.Header.Set("Authorization", "Bearer "+strings.Repeat("0", 48))
 	}))
-	for _, route := range []string{"/api/v1/connections", "/api/v1/config", "/api/v1/requests/" + strings.Repeat("a", 32) + "/" + strings.Repeat("b", 16)} {
+	for _, route := range []string{"/api/v1/connections", "/api/v1/coverage", "/api/v1/config", "/api/v1/requests/" + strings.Repeat("a", 32) + "/" + strings.Repeat("b", 16)} {
 		require.Equal(t, "unauthenticated", s.code(t, 401, "GET", route, "", without))
 	}
 	require.Equal(t, "unauthenticated", s.code(t, 401, "POST", "/api/v1/payload-links", "{}", without))

@@ -21,6 +21,7 @@ type rows struct {
 	mu          sync.Mutex
 	requests    []pulsestore.Request
 	connections []pulsestore.Connection
+	coverage    []pulsestore.Coverage
 	objects     map[string]pulsestore.PayloadObject
 	err         error
 	block       chan struct{} // when not nil, queries wait for it
@@ -86,6 +87,13 @@ func (r *rows) Request(ctx context.Context, environment string, trace [16]byte, 
 
 func (r *rows) Connections(ctx context.Context, _ pulsestore.ConnectionQuery) ([]pulsestore.Connection, error) {
 	return r.connections, r.wait(ctx)
+}
+
+func (r *rows) Coverage(ctx context.Context, q pulsestore.CoverageQuery) ([]pulsestore.Coverage, error) {
+	out := slices.DeleteFunc(slices.Clone(r.coverage), func(c pulsestore.Coverage) bool {
+		return q.HostID != "" && c.HostID != q.HostID || q.Subject != "" && c.Subject != q.Subject
+	})
+	return out, r.wait(ctx)
 }
 
 func (r *rows) PayloadObjects(ctx context.Context, keys []string) (map[string]pulsestore.PayloadObject, error) {

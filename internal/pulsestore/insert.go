@@ -20,8 +20,9 @@ type Rows struct {
 	requests    requestColumns
 	connections connectionColumns
 	objects     objectColumns
+	coverage    coverageColumns
 	// Hashes of the identities of the rows of each table, in order.
-	requestHash, connectionHash, objectHash hash.Hash
+	requestHash, connectionHash, objectHash, coverageHash hash.Hash
 }
 
 // NewRows returns an empty collection.
@@ -30,7 +31,7 @@ func NewRows() *Rows {
 		requests: requestColumns{
 			traceID: fixed{size: 16}, spanID: fixed{size: 8}, parentSpanID: fixed{size: 8},
 		},
-		requestHash: sha256.New(), connectionHash: sha256.New(), objectHash: sha256.New(),
+		requestHash: sha256.New(), connectionHash: sha256.New(), objectHash: sha256.New(), coverageHash: sha256.New(),
 	}
 }
 
@@ -74,13 +75,14 @@ func nanos(t time.Time) int64 {
 
 // Len returns the number of rows.
 func (b *Rows) Len() int {
-	return len(b.requests.time) + len(b.connections.time) + len(b.objects.time)
+	return len(b.requests.time) + len(b.connections.time) + len(b.objects.time) + len(b.coverage.time)
 }
 
 // Counts returns the number of rows by table.
 func (b *Rows) Counts() map[string]int {
 	return map[string]int{
 		tableRequests: len(b.requests.time), tableConnections: len(b.connections.time), tablePayloadObjects: len(b.objects.time),
+		tableCoverage: len(b.coverage.time),
 	}
 }
 
@@ -98,7 +100,12 @@ func (s *Store) Insert(ctx context.Context, rows *Rows) error {
 		}
 	}
 	if n := len(rows.objects.time); n > 0 {
-		return s.insert(ctx, tablePayloadObjects, rows.objects.columns(), n, rows.objectHash)
+		if err := s.insert(ctx, tablePayloadObjects, rows.objects.columns(), n, rows.objectHash); err != nil {
+			return err
+		}
+	}
+	if n := len(rows.coverage.time); n > 0 {
+		return s.insert(ctx, tableCoverage, rows.coverage.columns(), n, rows.coverageHash)
 	}
 	return nil
 }

@@ -119,6 +119,35 @@ type PayloadObject struct {
 	Closed      time.Time
 }
 
+// Coverage is one row of `coverage`: the newest answer to whether something is seen, and why not.
+type Coverage struct {
+	Time        time.Time // of the record
+	Environment string
+	HostID      string
+	HostName    string
+	Subject     string // feature | library | process | drops
+	Name        string
+	State       string
+	Reason      string
+	Advice      string
+	Count       uint64
+	ServiceName string
+	PID         uint32 // of the newest process that the row counts
+	Executable  string
+	User        string
+	ContainerID string
+	PodUID      string
+}
+
+// CoverageQuery asks for the newest coverage rows of every host, or of one.
+type CoverageQuery struct {
+	Environment string
+	From, To    time.Time
+	Limit       int
+	HostID      string
+	Subject     string
+}
+
 // Cursor is the position after a row in newest-first order.
 type Cursor struct {
 	Time   time.Time
@@ -154,6 +183,8 @@ type Reader interface {
 	Requests(ctx context.Context, q RequestQuery) (rows []Request, next *Cursor, err error)
 	Request(ctx context.Context, environment string, trace [16]byte, span [8]byte) (*Request, error)
 	Connections(ctx context.Context, q ConnectionQuery) ([]Connection, error)
+	// Coverage returns the newest row of each identity, by host, subject and name.
+	Coverage(ctx context.Context, q CoverageQuery) ([]Coverage, error)
 	// PayloadObjects returns the rows of the given keys that exist.
 	PayloadObjects(ctx context.Context, keys []string) (map[string]PayloadObject, error)
 	Ping(ctx context.Context) error

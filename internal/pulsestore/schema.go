@@ -21,6 +21,7 @@ const (
 	tableRequests       = "requests"
 	tableConnections    = "connections"
 	tablePayloadObjects = "payload_objects"
+	tableCoverage       = "coverage"
 	tableMigrations     = "schema_migrations"
 )
 
@@ -190,7 +191,7 @@ func (s *Store) appliedMigrations(ctx context.Context, schema schema) (map[uint3
 
 // applyTTL changes tables that were made with another TTL.
 func (s *Store) applyTTL(ctx context.Context, schema schema) error {
-	for _, table := range []string{tableRequests, tableConnections, tablePayloadObjects} {
+	for _, table := range []string{tableRequests, tableConnections, tablePayloadObjects, tableCoverage} {
 		var ddl string
 		if err := s.conn.QueryRow(ctx, "SELECT create_table_query FROM system.tables WHERE database = {database:String} AND name = {table:String}",
 			named("database", schema.database), named("table", table)).Scan(&ddl); err != nil {

@@ -48,10 +48,14 @@ func TestSchemaGolden(t *testing.T) {
 func TestColumnsOfSchema(t *testing.T) {
 	steps, err := schema{database: "d"}.migrations()
 	require.NoError(t, err)
+	var statements []string
+	for _, step := range steps {
+		statements = append(statements, step.statements...)
+	}
 	rows := NewRows()
-	for i, columns := range [][]column{rows.requests.columns(), rows.connections.columns(), rows.objects.columns()} {
+	for i, columns := range [][]column{rows.requests.columns(), rows.connections.columns(), rows.objects.columns(), rows.coverage.columns()} {
 		var inSchema, inserted []string
-		for line := range strings.Lines(steps[0].statements[i]) {
+		for line := range strings.Lines(statements[i]) {
 			if fields := strings.Fields(line); strings.HasPrefix(line, "    ") && fields[0] != "INDEX" {
 				inSchema = append(inSchema, fields[0])
 			}

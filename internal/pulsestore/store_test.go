@@ -116,8 +116,28 @@ func TestRoundTrip(t *testing.T) {
 	lost, sent := object("k1", "lost", base), object("k1", "sent", base.Add(time.Second))
 	rows.AddPayloadObject(&sent)
 	rows.AddPayloadObject(&lost)
+	seen := pulsestore.Coverage{Time: base, Environment: "production", HostID: "h", HostName: "n", Subject: "process", Name: "curl", State: "seen", Count: 7,
+		ServiceName: "curl", PID: 5, Executable: "/usr/bin/curl", User: "u", ContainerID: "c", PodUID: "p"}
+	unseen := seen
+	unseen.State, unseen.Reason, unseen.Advice, unseen.Count = "not_seen", "no_secret", "do this", 2
+	lacks := pulsestore.Coverage{Time: base, Environment: "production", HostID: "h", Subject: "feature", Name: "CAP_BPF", State: "missing", Reason: "capability"}
+	has := lacks
+	has.Time, has.State, has.Reason = base.Add(time.Second), "supported", ""
+	for _, c := range []*pulsestore.Coverage{&has, &seen, &unseen, &lacks} {
+		rows.AddCoverage(c)
+	}
 	require.NoError(t, s.Insert(ctx, rows))
-	assert.Equal(t, map[string]int{"requests": 26, "connections": 3, "payload_objects": 2}, rows.Counts())
+	assert.Equal(t, map[string]int{"requests": 26, "connections": 3, "payload_objects": 2, "coverage": 4}, rows.Counts())
+
+	covered, err := s.Coverage(ctx, pulsestore.CoverageQuery{Environment: "production", From: base.Add(-time.Hour), To: base.Add(time.Hour), Limit: 10})
+	require.NoError(t, err)
+	assert.Equal(t, []pulsestore.Coverage{has, unseen, seen}, covered, "the newest of each, by subject")
+	covered, err = s.Coverage(ctx, pulsestore.CoverageQuery{From: base.Add(-time.Hour), To: base.Add(time.Hour), Limit: 10, HostID: "h", Subject: "feature"})
+	require.NoError(t, err)
+	assert.Equal(t, []pulsestore.Coverage{has}, covered)
+	covered, err = s.Coverage(ctx, pulsestore.CoverageQuery{Environment: "staging", Limit: 10})
+	require.NoError(t, err)
+	assert.Empty(t, covered)
 
 	one, err := s.Request(ctx, "production", want[3].TraceID, want[3].SpanID)
 	require.NoError(t, err)
@@ -220,6 +240,7 @@ func TestInsertTwice(t *testing.T) {
 			rows.AddRequest(&r)
 			rows.AddConnection(&c)
 			rows.AddPayloadObject(&o)
+			rows.AddCoverage(&pulsestore.Coverage{Time: base, HostID: "h", Subject: "process", Name: fmt.Sprint("p", n), State: "seen"})
 		}
 		return rows
 	}
@@ -233,11 +254,11 @@ func TestInsertTwice(t *testing.T) {
 		require.NoError(t, conn.QueryRow(ctx, "SELECT count() FROM qpoint."+table+" "+final).Scan(&count))
 		return count
 	}
-	for _, table := range []string{"requests", "connections", "payload_objects"} {
+	for _, table := range []string{"requests", "connections", "payload_objects", "coverage"} {
 		assert.EqualValues(t, n, count(table, ""), "%s: a retry is stored twice", table)
 	}
 	require.NoError(t, s.Insert(ctx, push(n-10, n+10)))
-	for _, table := range []string{"requests", "connections", "payload_objects"} {
+	for _, table := range []string{"requests", "connections", "payload_objects", "coverage"} {
 		assert.EqualValues(t, n+20, count(table, ""), table)
 		assert.EqualValues(t, n+10, count(table, "FINAL"), table)
 	}
@@ -274,7 +295,7 @@ func TestMigrate(t *testing.T) {
 	wg.Wait()
 	var versions uint64
 	require.NoError(t, conn.QueryRow(ctx, "SELECT uniqExact(version) FROM qpoint.schema_migrations").Scan(&versions))
-	assert.EqualValues(t, 1, versions)
+	assert.EqualValues(t, 2, versions)
 
 	s := openStore(t, opts)
 	ddl := func() (ddl string) {

@@ -58,6 +58,8 @@ var classes = map[string]Class{
 
 	SegmentKey: ID, SegmentEntries: Number, SegmentBytes: Number, SegmentOpened: Number, SegmentClosed: Number,
 	SegmentState: Token, SegmentReason: Token,
+
+	CoverageSubject: Token, CoverageName: Name, CoverageState: Token, CoverageReason: Token, CoverageAdvice: Name, CoverageCount: Number,
 }
 
 // ClassOf returns the privacy class of key; Removed for a key that is not on the allow-list.

@@ -16,6 +16,8 @@ const (
 	EventConnection = "qpoint.connection"
 	// EventSegment says that a payload segment was handed over (or lost). It carries no payload.
 	EventSegment = "qpoint.segment"
+	// EventCoverage is one row of the report of what is seen and what is not. It carries no payload.
+	EventCoverage = "qpoint.coverage"
 	// EventPayload is one exchange with its payload. Only `qtap_payload` emits it.
 	EventPayload = "qpoint.payload"
 )
@@ -143,6 +145,17 @@ const (
 	SegmentClosed  = "qpoint.segment.closed"  // Unix nanoseconds
 	SegmentState   = "qpoint.segment.state"   // sent | lost
 	SegmentReason  = "qpoint.segment.reason"
+)
+
+// Coverage attributes, on `qpoint.coverage` logs. Rows of one host with the same subject, name, process, state and reason
+// replace each other.
+const (
+	CoverageSubject = "qpoint.coverage.subject" // feature | library | process | drops
+	CoverageName    = "qpoint.coverage.name"    // of the feature, library or stage; the executable's for a process
+	CoverageState   = "qpoint.coverage.state"   // supported | missing | unknown; attached; seen | not_seen; dropped
+	CoverageReason  = "qpoint.coverage.reason"  // why something is missing, not seen or dropped
+	CoverageAdvice  = "qpoint.coverage.advice"  // what to do about it, of a fixed set of texts
+	CoverageCount   = "qpoint.coverage.count"   // connections of a process, or what was dropped, since the receiver's start
 )
 
 // Attributes of payload logs. They are sensitive by definition and exist on the payload path only.

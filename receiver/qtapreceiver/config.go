@@ -44,6 +44,8 @@ type Config struct {
 	Directions []string `mapstructure:"directions"`
 	// ConnectionInterval is the time between two records of an open connection.
 	ConnectionInterval time.Duration `mapstructure:"connection_interval"`
+	// CoverageInterval is the time between two reports of what is seen and what is not.
+	CoverageInterval time.Duration `mapstructure:"coverage_interval"`
 	// RingSizeMiB is the size of the kernel's event ring in MiB, a power of two.
 	RingSizeMiB int `mapstructure:"ring_size_mib"`
 	// TLS is about reading encrypted connections.
@@ -75,6 +77,7 @@ func createDefaultConfig() *Config {
 		Level:              LevelFull,
 		Directions:         []string{DirectionEgress, DirectionIngress},
 		ConnectionInterval: 30 * time.Second,
+		CoverageInterval:   5 * time.Minute,
 		RingSizeMiB:        64,
 		TLS: TLSConfig{
 			Enabled:       true,
@@ -117,6 +120,9 @@ func (c *Config) Validate() error {
 	}
 	if c.ConnectionInterval < time.Second {
 		bad("`connection_interval` %s must be at least 1s", c.ConnectionInterval)
+	}
+	if c.CoverageInterval < 10*time.Second {
+		bad("`coverage_interval` %s must be at least 10s", c.CoverageInterval)
 	}
 	if n := c.RingSizeMiB; n < 1 || n > 1024 || n&(n-1) != 0 {
 		bad("`ring_size_mib` %d must be a power of two from 1 to 1024", n)

@@ -38,7 +38,7 @@ func TestConfig(t *testing.T) {
 	require.Equal(t, &Config{
 		CGroup: "/sys/fs/cgroup/system.slice", Level: LevelHeaders,
 		Ports:      PortsConfig{Include: []uint16{80, 443}, Exclude: []uint16{9200}},
-		Directions: []string{DirectionEgress}, ConnectionInterval: 10 * time.Second, RingSizeMiB: 16,
+		Directions: []string{DirectionEgress}, ConnectionInterval: 10 * time.Second, CoverageInterval: time.Minute, RingSizeMiB: 16,
 		TLS: TLSConfig{DenyProcesses: []string{}},
 	}, cfg)
 
@@ -55,7 +55,7 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 	err := load(t, "qtap/bad", createDefaultConfig())
 	for _, key := range []string{
 		"`level` \"deep\"", "`cgroup` \"relative\"", "`ports::include` has 0", "port 80 is in both", "`directions` has \"sideways\"",
-		"`connection_interval` 1ms", "`ring_size_mib` 3", "`tls::deny_processes` has \"/usr/sbin/sshd\"",
+		"`connection_interval` 1ms", "`coverage_interval` 1s", "`ring_size_mib` 3", "`tls::deny_processes` has \"/usr/sbin/sshd\"",
 	} {
 		require.ErrorContains(t, err, key)
 	}

@@ -122,6 +122,7 @@ func (t *tap) start(_ context.Context, host component.Host) (err error) {
 		HeadersOnly: t.cfg.Level == LevelHeaders,
 		Emitter:     t.emitter,
 		Processes:   process.NewResolver("/", process.ReadHost("/")),
+		Coverage:    engine.CoverageSettings{Interval: t.cfg.CoverageInterval, Host: hostCoverage(src), Books: t.books},
 	})
 	if t.telemetry, err = newTelemetry(t.set.TelemetrySettings, t.engine, t.books); err == nil {
 		err = t.slot.attachEngine(t.engine, t.emitter)

@@ -114,3 +114,28 @@ PARTITION BY toDate(opened)
 ORDER BY (key, environment)
 TTL toDateTime(time) + toIntervalSecond(2592000)
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
+-- 2 coverage
+CREATE TABLE IF NOT EXISTS `qpoint`.`coverage`
+(
+    time DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    environment LowCardinality(String),
+    host_id LowCardinality(String),
+    host_name LowCardinality(String),
+    subject LowCardinality(String),
+    name LowCardinality(String),
+    state LowCardinality(String),
+    reason LowCardinality(String),
+    advice LowCardinality(String),
+    count UInt64 CODEC(T64, ZSTD(1)),
+    service_name LowCardinality(String),
+    pid UInt32 CODEC(ZSTD(1)),
+    executable LowCardinality(String),
+    user LowCardinality(String),
+    container_id LowCardinality(String),
+    pod_uid LowCardinality(String)
+)
+ENGINE = ReplacingMergeTree(time)
+PARTITION BY toDate(time)
+ORDER BY (host_id, subject, name, executable, container_id, service_name, state, reason, environment)
+TTL toDateTime(time) + toIntervalSecond(2592000)
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"net/netip"
 
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/coverage"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/process"
@@ -63,6 +64,8 @@ type conn struct {
 	heldAt   int64
 	ready    bool // streams are fed, nothing is held any more
 	app      application
+
+	covered *coverage.Entry
 }
 
 // half is one direction of a connection.

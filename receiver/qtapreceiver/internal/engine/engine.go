@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/coverage"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/emit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/process"
@@ -60,6 +61,7 @@ type Settings struct {
 
 	Emitter   *emit.Emitter[*process.Info]
 	Processes *process.Resolver
+	Coverage  CoverageSettings
 }
 
 // Payloads is where payloads go while a `qtap_payload` receiver is attached.
@@ -84,6 +86,8 @@ type Engine struct {
 	now      int64
 	sweepAt  int64
 
+	coverage coverer
+
 	keys   *tls.KeyStore
 	counts counters
 	snap   snapshot
@@ -97,6 +101,9 @@ func New(set Settings) *Engine {
 		keys: newKeyStore(),
 	}
 	e.counts.init()
+	if set.Coverage.Interval > 0 {
+		e.coverage = coverer{set: set.Coverage, tracker: coverage.NewTracker(), host: process.Collector(e.host)}
+	}
 	return e
 }
 

@@ -22,6 +22,7 @@ const (
 // record emits a connection record: what is known of the connection at time t.
 func (e *Engine) record(c *conn, state string, t int64) {
 	c.announced = true
+	e.cover(c)
 	lr := e.set.Emitter.Log(c.proc)
 	lr.SetEventName(semantic.EventConnection)
 	lr.SetTimestamp(pcommon.Timestamp(t))

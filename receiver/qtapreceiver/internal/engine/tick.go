@@ -35,6 +35,7 @@ func (e *Engine) Idle(now int64) {
 		e.sweepAt = now + int64(sweepEvery)
 		e.sweep(now)
 		e.publish()
+		e.coverageTick(now)
 	}
 	e.set.Processes.Tick(now)
 	e.set.Emitter.Tick(now)
@@ -170,6 +171,10 @@ func (e *Engine) Close(t int64) {
 	}
 	e.active = nil
 	e.keys.Close()
+	if e.coverage.tracker != nil {
+		e.publish()
+		e.emitCoverage(e.now, true)
+	}
 	e.set.Emitter.Flush()
 	e.publish()
 }

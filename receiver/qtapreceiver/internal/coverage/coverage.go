@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package coverage keeps the account of what is seen and what is not: features of the kernel, libraries, processes with
+// TLS traffic, and what was given up. Its texts come from fixed tables, so that no payload can be among them.
+package coverage
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/process"
+)
+
+// Subjects of rows.
+const (
+	SubjectFeature = "feature"
+	SubjectLibrary = "library"
+	SubjectProcess = "process"
+	SubjectDrops   = "drops"
+)
+
+// States of rows.
+const (
+	StateSupported = "supported"
+	StateMissing   = "missing"
+	StateUnknown   = "unknown"
+	StateAttached  = "attached"
+	StateSeen      = "seen"
+	StateNotSeen   = "not_seen"
+	StateDropped   = "dropped"
+)
+
+const (
+	// maxEntries bounds the rows of processes; what is more is counted under reasonFull.
+	maxEntries = 1024
+	// maxAdvice is what `anonymize` lets pass.
+	maxAdvice = 256
+	// reasonFull is the reason of connections whose row did not fit.
+	reasonFull = "too_many_processes"
+)
+
+// Row is one line of the report.
+type Row struct {
+	Subject, Name, State, Reason, Advice string
+	Count                                uint64
+	// Process is set on rows of SubjectProcess: the newest one that was counted.
+	Process *process.Info
+}
+
+// advice says what to do about a reason.
+var advice = map[string]string{
+	"attached_late":        "the connection was open before the capture. New connections are read. Restart the program to have all of them",
+	"no_secret":            "the TLS library of the program has no key source here, or the program was new and its handshake came before the attach. See What it cannot see in the README of qtap",
+	"unsupported_cipher":   "only AES-GCM and ChaCha20-Poly1305 are read. Enable one of them in the program or its peer",
+	"unsupported_version":  "only TLS 1.2 and 1.3 are read. Enable one of them in the program or its peer",
+	"gap_in_handshake":     "packets of the handshake were not captured. Raise ring_size_mib if events are lost",
+	"handshake_malformed":  "the bytes are not a TLS handshake that can be followed. Report the program and its version",
+	"decrypt_failed":       "a secret was found that does not fit. Report the program and its version",
+	"renegotiation":        "TLS 1.2 renegotiation is not followed. Disable it in the program",
+	"resync_failed":        "packets were lost and the place in the stream was not found again. Raise ring_size_mib if events are lost",
+	"buffer_limit":         "too much waited for a secret or a lost packet. Raise ring_size_mib if events are lost",
+	"unknown_protocol":     "the bytes are neither HTTP/1 nor HTTP/2. Its connection records are kept",
+	"protocol_unsupported": "the protocol is known, but not read yet. Its connection records are kept",
+	"capability":           "run as root, or grant the capability to the collector",
+	"kernel":               "use a newer kernel, see What it needs in the README of qtap",
+	"not_probed":           "it cannot be found out without the missing capabilities",
+	"ring_full":            "raise ring_size_mib, or exclude ports and processes",
+	"queue_full":           "a pipeline is slower than the host: look at its exporters, or sample with rules",
+	"refused":              "a pipeline refused the data: look at the errors of its processors and exporters",
+	"detached":             "no pipeline takes this signal of the receiver",
+	"held_full":            "too many packets waited for their connection: raise ring_size_mib",
+	"unclaimed":            "packets came without a socket of their own: the cgroup may be wrong, or events were lost",
+	reasonFull:             "more executables with TLS traffic than are listed: their connections have their records",
+}
+
+// Advice returns what to do about a reason, "" when there is nothing to do.
+func Advice(reason string) string { return advice[reason] }
+
+// Plain makes a text from the kernel or this host fit into an attribute that `anonymize` lets pass: names, punctuation and
+// spaces.
+func Plain(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune(" ._:/@+,()[]~-", r):
+			return r
+		case r == ';':
+			return ','
+		}
+		return ' '
+	}, s)
+	return s[:min(len(s), maxAdvice)]
+}
+
+// Entry is the row that a connection is counted in.
+type Entry struct {
+	Row
+	key   key
+	dirty bool
+}
+
+type key struct{ executable, name, container, service, state, reason string }
+
+// Tracker counts connections by process and by whether they are seen. It is used by one goroutine.
+type Tracker struct {
+	entries map[key]*Entry
+	full    uint64
+}
+
+// NewTracker returns an empty tracker.
+func NewTracker() *Tracker { return &Tracker{entries: map[key]*Entry{}} }
+
+// Note counts a connection of p, or moves it from the entry it was counted in before (nil: none).
+// It returns the entry that it is counted in now; nil when the table is full.
+func (t *Tracker) Note(p *process.Info, reason string, before *Entry) *Entry {
+	k := key{p.ExecutablePath, p.ExecutableName, p.ContainerID, p.ServiceName, StateSeen, reason}
+	if reason != "" {
+		k.state = StateNotSeen
+	}
+	if before != nil && before.key == k {
+		return before
+	}
+	e := t.entries[k]
+	if e == nil {
+		if len(t.entries) >= maxEntries {
+			if before == nil {
+				t.full++
+			}
+			return before
+		}
+		e = &Entry{key: k, dirty: true, Row: Row{Subject: SubjectProcess, Name: p.ExecutableName, State: k.state, Reason: reason, Advice: Advice(reason)}}
+		t.entries[k] = e
+	}
+	if before != nil {
+		before.Count--
+	}
+	e.Count++
+	e.Process = p
+	return e
+}
+
+// Changed says whether there are rows that were not reported yet.
+func (t *Tracker) Changed() bool {
+	for _, e := range t.entries {
+		if e.dirty {
+			return true
+		}
+	}
+	return false
+}
+
+// Report returns the rows of processes, or only the new ones, in a fixed order.
+func (t *Tracker) Report(all bool) []Row {
+	var rows []Row
+	for _, e := range t.entries {
+		if all || e.dirty {
+			rows = append(rows, e.Row)
+			e.dirty = false
+		}
+	}
+	slices.SortFunc(rows, func(a, b Row) int {
+		return cmp.Or(cmp.Compare(a.Process.ExecutablePath, b.Process.ExecutablePath), cmp.Compare(a.Process.ContainerID, b.Process.ContainerID),
+			cmp.Compare(a.State, b.State), cmp.Compare(a.Reason, b.Reason))
+	})
+	if t.full > 0 && all {
+		rows = append(rows, Row{Subject: SubjectDrops, Name: "coverage", State: StateDropped, Reason: reasonFull, Advice: Advice(reasonFull), Count: t.full})
+	}
+	return rows
+}

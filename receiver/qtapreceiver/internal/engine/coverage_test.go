@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/coverage"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/process"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/tls"
+)
+
+// TestCoverageReports goes through the whole report at start, the report of a change, and the regular one.
+func TestCoverageReports(t *testing.T) {
+	b := newBench(t)
+	b.e.set.Coverage = CoverageSettings{
+		Interval: time.Minute, Host: []coverage.Row{{Subject: coverage.SubjectFeature, Name: "kernel BTF", State: coverage.StateSupported}},
+		Books: func() []Stage { return b.e.Stats().Stages },
+	}
+	b.e.coverage = coverer{set: b.e.set.Coverage, tracker: coverage.NewTracker(), host: process.Collector(b.e.host)}
+	seen := func() map[string]int {
+		b.emitter.Flush()
+		time.Sleep(20 * time.Millisecond)
+		n := map[string]int{}
+		for _, r := range b.records(semantic.EventCoverage) {
+			subject, _ := r.Attributes().Get(semantic.CoverageSubject)
+			n[subject.Str()]++
+		}
+		return n
+	}
+	b.idle(time.Second)
+	require.Equal(t, map[string]int{"feature": 1}, seen(), "at start")
+	b.idle(time.Second)
+	require.Equal(t, map[string]int{"feature": 1}, seen(), "nothing new")
+
+	c := &conn{e: b.e, proc: &process.Info{TGID: 7, ExecutablePath: "/usr/bin/x", ExecutableName: "x"}}
+	c.app.encrypted, c.app.reason = true, tls.ReasonNoSecret
+	b.e.cover(c)
+	b.e.counts.lost["packet"] = 3
+	b.idle(coverageChange)
+	require.Equal(t, map[string]int{"feature": 1, "process": 1}, seen(), "what is new")
+	plain := &conn{e: b.e, proc: c.proc}
+	plain.app.protocol = "http"
+	b.e.cover(plain)
+	require.Nil(t, plain.covered, "without TLS there is nothing to cover")
+	b.idle(time.Minute)
+	require.Equal(t, map[string]int{"feature": 2, "process": 2, "drops": 1}, seen(), "everything again")
+	for _, r := range b.records(semantic.EventCoverage) {
+		for key := range r.Attributes().All() {
+			require.NotEqual(t, semantic.Removed, semantic.ClassOf(key), key)
+		}
+	}
+}
