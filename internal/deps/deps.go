@@ -16,6 +16,7 @@ import (
 	_ "github.com/cilium/ebpf"
 	_ "github.com/cilium/ebpf/ringbuf"
 	_ "github.com/ebitengine/purego"
+	_ "github.com/expr-lang/expr"
 	_ "github.com/getkin/kin-openapi/openapi3"
 	_ "github.com/oklog/ulid/v2"
 	_ "github.com/stretchr/testify/require"

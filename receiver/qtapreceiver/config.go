@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/kernel"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/rules"
 )
 
 // Level is how deep connections are looked into.
@@ -50,6 +51,10 @@ type Config struct {
 	RingSizeMiB int `mapstructure:"ring_size_mib"`
 	// TLS is about reading encrypted connections.
 	TLS TLSConfig `mapstructure:"tls"`
+	// Rules decide, exchange by exchange, what is kept: the first that matches, else Level.
+	Rules []rules.Config `mapstructure:"rules"`
+	// RulesFile is the path of a YAML file with the key `rules`, in place of Rules. It is watched.
+	RulesFile string `mapstructure:"rules_file"`
 
 	_ struct{}
 }
@@ -131,6 +136,14 @@ func (c *Config) Validate() error {
 		if p == "" || len(p) > 15 || strings.Contains(p, "/") {
 			bad("`tls::deny_processes` has %q: must be the name of a process as the kernel knows it, at most 15 bytes, without a folder", p)
 		}
+	}
+	if len(c.Rules) > 0 && c.RulesFile != "" {
+		bad("`rules` and `rules_file` are both set: rules come from one place")
+	}
+	if (len(c.Rules) > 0 || c.RulesFile != "") && c.Level == LevelConnections {
+		bad("`rules` and `rules_file` need `level` headers or full: at connections no request is read")
+	} else if _, err := rules.Compile(c.Rules, rules.Level(c.Level)); err != nil {
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

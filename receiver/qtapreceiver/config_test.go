@@ -12,6 +12,8 @@ import (
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/confmaptest"
+
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/rules"
 )
 
 func load(t *testing.T, id string, cfg component.Config) error {
@@ -30,6 +32,7 @@ func TestConfig(t *testing.T) {
 	require.NoError(t, componenttest.CheckConfigStruct(NewFactory().CreateDefaultConfig()))
 	require.NoError(t, componenttest.CheckConfigStruct(NewPayloadFactory().CreateDefaultConfig()))
 
+	rate, size := 0.25, 1024
 	cfg := createDefaultConfig()
 	require.NoError(t, load(t, "qtap", cfg))
 	require.Equal(t, createDefaultConfig(), cfg)
@@ -40,6 +43,10 @@ func TestConfig(t *testing.T) {
 		Ports:      PortsConfig{Include: []uint16{80, 443}, Exclude: []uint16{9200}},
 		Directions: []string{DirectionEgress}, ConnectionInterval: 10 * time.Second, CoverageInterval: time.Minute, RingSizeMiB: 16,
 		TLS: TLSConfig{DenyProcesses: []string{}},
+		Rules: []rules.Config{
+			{Match: `like(server.address, "*.internal.example.com")`, Level: rules.LevelNone},
+			{Match: "http.response.status_code >= 500", SampleRate: &rate, MaxBodySize: &size, MaxPerSecond: 10},
+		},
 	}, cfg)
 
 	p := createDefaultPayloadConfig()
@@ -59,6 +66,10 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 	} {
 		require.ErrorContains(t, err, key)
 	}
+	err = load(t, "qtap/rules", createDefaultConfig())
+	require.ErrorContains(t, err, "`rules` and `rules_file` are both set")
+	require.ErrorContains(t, err, "need `level` headers or full")
+	require.ErrorContains(t, load(t, "qtap/rule", createDefaultConfig()), "rule 1 of `rules`: `match`: unknown name")
 	require.ErrorContains(t, load(t, "qtap/none", createDefaultConfig()), "`directions` must name")
 	require.ErrorContains(t, load(t, "qtap/typo", createDefaultConfig()), "levle")
 	err = load(t, "qtap_payload/bad", createDefaultPayloadConfig())

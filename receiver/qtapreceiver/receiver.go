@@ -124,7 +124,11 @@ func (t *tap) start(_ context.Context, host component.Host) (err error) {
 		Processes:   process.NewResolver("/", process.ReadHost("/")),
 		Coverage:    engine.CoverageSettings{Interval: t.cfg.CoverageInterval, Host: hostCoverage(src), Books: t.books},
 	})
-	if t.telemetry, err = newTelemetry(t.set.TelemetrySettings, t.engine, t.books); err == nil {
+	watch, err := t.startRules()
+	if err == nil {
+		t.telemetry, err = newTelemetry(t.set.TelemetrySettings, t.engine, t.books)
+	}
+	if err == nil {
 		err = t.slot.attachEngine(t.engine, t.emitter)
 	}
 	if err != nil {
@@ -141,6 +145,9 @@ func (t *tap) start(_ context.Context, host component.Host) (err error) {
 			componentstatus.ReportStatus(host, componentstatus.NewPermanentErrorEvent(err))
 		}
 	})
+	if watch != nil {
+		t.wg.Go(func() { watch(ctx, host) })
+	}
 	t.running, t.over = 1, false
 	t.set.Logger.Info("Watching connections", fields...)
 	return nil

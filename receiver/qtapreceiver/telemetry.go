@@ -42,6 +42,7 @@ func newTelemetry(set component.TelemetrySettings, e *engine.Engine, books func(
 	expired := counter("connections_expired", "{connection}", "Connections whose end was never reported.")
 	excluded := counter("connections_excluded", "{connection}", "Connection ends left out because they are the collector's.")
 	secrets := counter("tls_secrets", "{secret}", "TLS secrets captured.")
+	ruleErrors := counter("rule_errors", "{exchange}", "Exchanges whose payload was not kept because a rule's expression failed.")
 	processes := gauge("processes", "{process}", "Processes in the cache.")
 	if errs != nil {
 		return nil, fmt.Errorf("own metrics: %w", errs)
@@ -67,9 +68,10 @@ func newTelemetry(set component.TelemetrySettings, e *engine.Engine, books func(
 		o.ObserveInt64(expired, int64(st.Expired))
 		o.ObserveInt64(excluded, int64(st.Excluded))
 		o.ObserveInt64(secrets, int64(st.Secrets))
+		o.ObserveInt64(ruleErrors, int64(st.RuleErrors))
 		o.ObserveInt64(processes, int64(st.Processes))
 		return nil
-	}, in, out, dropped, inFlight, lost, conns, opened, evicted, expired, excluded, secrets, processes)
+	}, in, out, dropped, inFlight, lost, conns, opened, evicted, expired, excluded, secrets, ruleErrors, processes)
 	if err != nil {
 		return nil, fmt.Errorf("own metrics: %w", err)
 	}

@@ -22,6 +22,12 @@ func (e *Engine) exchange(c *conn, x *l7.Exchange) {
 		e.counts.exchangesDropped[dropFiltered]++
 		return
 	}
+	target := c.target(x)
+	verdict := e.judge(c, x, &target)
+	if verdict.drop() {
+		e.counts.exchangesDropped[dropRule]++
+		return
+	}
 	e.counts.exchanges++
 	id := c.name(x)
 	server := c.role == event.RoleServer
@@ -32,9 +38,7 @@ func (e *Engine) exchange(c *conn, x *l7.Exchange) {
 			parent = id.client
 		}
 	}
-	target := c.target(x)
-
-	state, reason, key := e.payload(c, x, id.trace, spanID, target)
+	state, reason, key := e.payload(c, x, id.trace, spanID, target, verdict)
 
 	s := e.set.Emitter.Span(c.proc)
 	s.SetTraceID(id.trace)

@@ -20,11 +20,15 @@ const (
 )
 
 // payload puts the exchange into the open segment and returns what its span says of it.
-func (e *Engine) payload(c *conn, x *l7.Exchange, trace pcommon.TraceID, span pcommon.SpanID, t target) (state, reason, key string) {
+func (e *Engine) payload(c *conn, x *l7.Exchange, trace pcommon.TraceID, span pcommon.SpanID, t target, v verdict) (state, reason, key string) {
 	p := e.payloads.Load()
 	if p == nil {
 		return semantic.PayloadFiltered, reasonCaptureOff, ""
 	}
+	if state, reason = v.allow(trace, e.now); state != "" {
+		return state, reason, ""
+	}
+	trimmed := v.trim(x)
 	key = p.Segmenter.Add(c.proc.ServiceName, c.proc, payloadSize(x), e.now, func(lr plog.LogRecord) {
 		c.fillPayload(lr, x, trace, span, t)
 	})
@@ -37,6 +41,8 @@ func (e *Engine) payload(c *conn, x *l7.Exchange, trace pcommon.TraceID, span pc
 		return semantic.PayloadTruncated, l7.IncompleteGap, key
 	case x.Request.UnknownFields > 0 || x.Response != nil && x.Response.UnknownFields > 0:
 		return semantic.PayloadTruncated, l7.IncompleteFields, key
+	case trimmed != "":
+		return semantic.PayloadTruncated, trimmed, key
 	case x.Request.Truncated || x.Response != nil && x.Response.Truncated:
 		return semantic.PayloadTruncated, reasonBodyCap, key
 	case cut(&x.Request) || x.Response != nil && cut(x.Response):

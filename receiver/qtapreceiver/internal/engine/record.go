@@ -23,6 +23,9 @@ const (
 func (e *Engine) record(c *conn, state string, t int64) {
 	c.announced = true
 	e.cover(c)
+	if e.unrecorded(c) {
+		return
+	}
 	lr := e.set.Emitter.Log(c.proc)
 	lr.SetEventName(semantic.EventConnection)
 	lr.SetTimestamp(pcommon.Timestamp(t))

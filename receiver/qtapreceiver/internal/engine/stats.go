@@ -41,6 +41,7 @@ type counters struct {
 	opened                      uint64
 	excluded, filtered, secrets uint64
 	evicted, expired            uint64
+	ruleErrors                  uint64
 	lost                        map[string]uint64
 }
 
@@ -77,6 +78,7 @@ type Stats struct {
 	Expired     uint64
 	Excluded    uint64
 	Secrets     uint64
+	RuleErrors  uint64
 	// Lost are the events that did not fit into the ring, by kind.
 	Lost map[string]uint64
 }
@@ -126,6 +128,7 @@ func (e *Engine) stats() Stats {
 		Expired:     c.expired,
 		Excluded:    c.excluded,
 		Secrets:     c.secrets,
+		RuleErrors:  c.ruleErrors,
 		Lost:        maps.Clone(c.lost),
 	}
 }
