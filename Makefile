@@ -24,6 +24,10 @@ run: $(BINARY) chdb ## build what is missing and start the demo
 	@mkdir -p "$(QPOINT_DATA_DIR)"
 	exec $(BINARY) --config $(CONFIG)
 
+.PHONY: doctor
+doctor: $(BINARY) ## say what this host and your rights allow (exit code 1: something is missing)
+	@$(BINARY) --config distributions/otelcol-qpoint/configs/doctor.yaml
+
 .PHONY: build
 build: $(BINARY) ## build the distribution with ocb
 

@@ -55,6 +55,8 @@ type Config struct {
 	Rules []rules.Config `mapstructure:"rules"`
 	// RulesFile is the path of a YAML file with the key `rules`, in place of Rules. It is watched.
 	RulesFile string `mapstructure:"rules_file"`
+	// Doctor prints on standard output what this host and the rights of this process allow, and ends the collector.
+	Doctor bool `mapstructure:"doctor"`
 
 	_ struct{}
 }

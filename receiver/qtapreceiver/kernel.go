@@ -15,8 +15,8 @@ import (
 // say so (`qpoint.payload.visibility`).
 var notVisible = []string{"Go crypto/tls", "GnuTLS", "BoringSSL", "NSS", "rustls", "Java", "OpenSSL 1.1"}
 
-// openKernel attaches to this host's kernel.
-func openKernel(cfg *Config, logger *zap.Logger) (event.Source, []zap.Field, error) {
+// kernelConfig is what the configuration asks of the kernel.
+func kernelConfig(cfg *Config, logger *zap.Logger) kernel.Config {
 	kc := kernel.Config{
 		CgroupPath:    cfg.CGroup,
 		RingBytes:     cfg.RingSizeMiB * mib,
@@ -33,6 +33,12 @@ func openKernel(cfg *Config, logger *zap.Logger) (event.Source, []zap.Field, err
 	case !egress:
 		kc.Direction = kernel.DirectionIngress
 	}
+	return kc
+}
+
+// openKernel attaches to this host's kernel.
+func openKernel(cfg *Config, logger *zap.Logger) (event.Source, []zap.Field, error) {
+	kc := kernelConfig(cfg, logger)
 	c, err := kernel.Open(kc)
 	if err != nil {
 		return nil, nil, err

@@ -105,6 +105,9 @@ func (t *tap) start(_ context.Context, host component.Host) (err error) {
 		t.running++
 		return nil
 	}
+	if t.cfg.Doctor {
+		return t.startDoctor()
+	}
 	src, fields, err := t.open(t.cfg, t.set.Logger)
 	if err != nil {
 		return fmt.Errorf("%s: %w", t.set.ID, err)
@@ -164,6 +167,9 @@ func (t *tap) stop(ctx context.Context) error {
 	t.over = true
 	t.cancel()
 	t.wg.Wait()
+	if t.cfg.Doctor {
+		return nil
+	}
 	err := t.source.Close()
 	now := time.Now().UnixNano()
 	t.engine.Close(now)

@@ -109,7 +109,7 @@ func Compile(list []Config, highest Level) (*Set, error) {
 	if len(list) > maxRules {
 		return nil, fmt.Errorf("`rules` has %d rules: at most %d", len(list), maxRules)
 	}
-	s := &Set{}
+	s := &Set{vm: vm.VM{MemoryBudget: memory}}
 	var errs []error
 	for i := range list {
 		c := &list[i]
@@ -139,11 +139,24 @@ func Compile(list []Config, highest Level) (*Set, error) {
 	return s, nil
 }
 
+// builtins are the functions of the language that take time in proportion to their text. Those that loop are left
+// out: the engine waits for an expression.
+var builtins = []string{"len", "lower", "upper", "trim", "hasPrefix", "hasSuffix", "indexOf"}
+
+// memory is how many elements an expression may make (`1..n`).
+const memory = 10_000
+
 func (r *Rule) compile(match string) error {
 	v := &checker{prefixes: map[string]netip.Prefix{}}
-	program, err := expr.Compile(match, expr.Env(&Env{}), expr.AsBool(), expr.Patch(v), expr.MaxNodes(1000),
+	options := []expr.Option{
+		expr.Env(&Env{}), expr.AsBool(), expr.Patch(v), expr.MaxNodes(1000), expr.DisableAllBuiltins(),
 		expr.Function("like", func(p ...any) (any, error) { return like(p[0].(string), p[1].(string)), nil }, new(func(string, string) bool)),
-		expr.Function("cidr", v.cidr, new(func(string, string) bool)))
+		expr.Function("cidr", v.cidr, new(func(string, string) bool)),
+	}
+	for _, name := range builtins {
+		options = append(options, expr.EnableBuiltin(name))
+	}
+	program, err := expr.Compile(match, options...)
 	if err = errors.Join(err, v.err); err != nil {
 		return fmt.Errorf("`match`: %w", err)
 	}
@@ -173,6 +186,8 @@ func (v *checker) Visit(node *ast.Node) {
 				v.fail(fmt.Errorf("`direction` is compared with %q: it is egress or ingress", s.Value))
 			}
 		}
+	case *ast.PredicateNode:
+		v.fail(errors.New("all, any, filter, map and other functions that loop are not available"))
 	case *ast.CallNode:
 		if id, ok := n.Callee.(*ast.IdentifierNode); !ok || id.Value != "cidr" || len(n.Arguments) != 2 {
 			return

@@ -124,6 +124,7 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		"mismatched types":                           {Match: `server.port == "443"`},
 		"`direction` is compared with \"client\"":    {Match: `direction == "client"`},
 		"cidr: netip.ParsePrefix":                    {Match: `cidr(network.peer.address, "10.0.0.0/33")`},
+		"functions that loop":                        {Match: `all(1..1000, all(1..1000, # > 0))`},
 		"second argument of cidr must be a constant": {Match: `cidr(network.peer.address, server.address)`},
 	} {
 		t.Run(want, func(t *testing.T) {
