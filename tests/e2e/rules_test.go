@@ -7,6 +7,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,12 +38,18 @@ func (c *collector) coverage(t *testing.T, query string) []coverage {
 	return answer.Coverage
 }
 
-// TestCoverage holds the report against programs that are seen and not seen for a known reason: curl and nginx with OpenSSL 3,
-// and an `openssl s_client` whose cipher is not read.
+// TestCoverage holds the report against programs that are seen, curl and nginx, and one that is not: what openssl says
+// inside TLS is no protocol that is read.
 func TestCoverage(t *testing.T) {
 	c := startCollector(t)
 	nginx := startNginx(t, c.cgroup)
 	c.cgroup.run(t, "curl", "-sS", "--cacert", nginx.cert, nginx.url("https", "/empty"))
+	_, key := certificate(t)
+	cert := filepath.Join(filepath.Dir(key), "cert.pem")
+	port := freePort(t)
+	c.cgroup.start(t, "openssl", "s_server", "-quiet", "-accept", fmt.Sprint("127.0.0.1:", port), "-cert", cert, "-key", key)
+	waitPort(t, port)
+	c.cgroup.run(t, "sh", "-c", fmt.Sprintf(`(printf '\000\001 no protocol that is read\n'; sleep 1) | openssl s_client -connect 127.0.0.1:%d -CAfile %s`, port, cert))
 	var rows []coverage
 	find := func(subject, name, state string) *coverage {
 		for i := range rows {
@@ -54,9 +61,11 @@ func TestCoverage(t *testing.T) {
 	}
 	require.Eventually(t, func() bool {
 		rows = c.coverage(t, "")
-		return find("process", "curl", "seen") != nil && find("process", "nginx", "seen") != nil
+		return find("process", "curl", "seen") != nil && find("process", "nginx", "seen") != nil &&
+			find("process", "openssl", "not_seen") != nil
 	}, 30*time.Second, 100*time.Millisecond, "%v", &rows)
 	require.Equal(t, "/usr/bin/curl", find("process", "curl", "seen").Executable)
+	require.Equal(t, "unknown_protocol", find("process", "openssl", "not_seen").Reason)
 	require.NotNil(t, find("feature", "CAP_BPF", "supported"))
 	require.NotNil(t, find("feature", "kernel BTF", "supported"))
 	libraries := 0
@@ -142,7 +151,7 @@ func TestRules(t *testing.T) {
 		switch {
 		case row.Path == "/missing":
 			require.Equal(t, "client", row.Kind, "the server's end is left out")
-		case row.Method == "POST":
+		case row.Method == http.MethodPost:
 			posts++
 			require.Equal(t, "filtered rule", row.Payload.State+" "+row.Payload.Reason)
 		case strings.HasPrefix(row.Path, "/sampled"):

@@ -214,11 +214,9 @@ func (v *checker) fail(err error) {
 
 // cidr says whether an address is in a network.
 func (v *checker) cidr(p ...any) (any, error) {
+	// What is no address is a name, or not known.
 	a, err := netip.ParseAddr(p[0].(string))
-	if err != nil {
-		return false, nil // a name, or not known
-	}
-	return v.prefixes[p[1].(string)].Contains(a.Unmap().WithZone("")), nil
+	return err == nil && v.prefixes[p[1].(string)].Contains(a.Unmap().WithZone("")), nil
 }
 
 // like compares a value with a pattern, without case; each `*` of the pattern stands for any text.

@@ -119,8 +119,8 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		"`max_per_second` -2":                        {Match: "true", MaxPerSecond: -2},
 		"`match`: unexpected token":                  {Match: "server.port =="},
 		"bool":                                       {Match: "server.port"},
-		"unknown name proces":                        {Match: `proces.owner == ""`},
-		"adress":                                     {Match: `server.adress == ""`},
+		"unknown name prozess":                       {Match: `prozess.owner == ""`},
+		"addr":                                       {Match: `server.addr == ""`},
 		"mismatched types":                           {Match: `server.port == "443"`},
 		"`direction` is compared with \"client\"":    {Match: `direction == "client"`},
 		"cidr: netip.ParsePrefix":                    {Match: `cidr(network.peer.address, "10.0.0.0/33")`},
@@ -224,7 +224,7 @@ func FuzzLike(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s, pattern string) {
 		require.True(t, like(s, s+"*"))
 		require.True(t, like(s, "*"))
-		like(s, pattern)
+		require.Equal(t, like(s, pattern), like(s, pattern+"**") && like(s, pattern))
 	})
 }
 
