@@ -90,10 +90,16 @@ func (c *Capture) load() error {
 	if c.features.Get(featureTouch) != Supported {
 		drop(bpf.CaptureProgSocketSend, bpf.CaptureProgSocketRecv)
 	}
-	if !c.cfg.Keys {
-		drop(bpf.CaptureProgOpensslKdf)
-	} else if c.features.Get(featureUprobeMulti) == Supported {
-		spec.Programs[bpf.CaptureProgOpensslKdf].AttachType = ebpf.AttachTraceUprobeMulti
+	for _, src := range keySources {
+		if !c.cfg.Keys {
+			drop(src.programs...)
+			continue
+		}
+		for _, name := range src.programs {
+			if c.features.Get(featureUprobeMulti) == Supported {
+				spec.Programs[name].AttachType = ebpf.AttachTraceUprobeMulti
+			}
+		}
 	}
 	spec.Maps[bpf.CaptureMapRing].MaxEntries = uint32(c.cfg.RingBytes)
 
@@ -179,7 +185,7 @@ func (c *Capture) attach() error {
 		if err := c.writeHeartbeat(); err != nil {
 			return err
 		}
-		c.keys = newKeyProbes(c.coll.Programs[bpf.CaptureProgOpensslKdf], c.features.Get(featureUprobeMulti) == Supported, c.cfg.Logger)
+		c.keys = newKeyProbes(c.coll.Programs, c.features.Get(featureUprobeMulti) == Supported, c.cfg.Logger)
 		c.keys.scanWellKnown()
 		c.keys.scanAll()
 	}
