@@ -30,6 +30,7 @@ type Capture struct {
 	links  []link.Link
 	scan   *link.Iter // nil when the kernel has no task_file iterator
 	keys   *keyProbes // nil when secrets are not captured
+	files  *keyFiles  // nil when there are no key logs
 
 	mu     sync.Mutex
 	closed bool
@@ -180,6 +181,9 @@ func (c *Capture) attach() error {
 			return err
 		}
 	}
+	if len(c.cfg.KeyLogFiles) > 0 {
+		c.files = newKeyFiles(c.cfg.KeyLogFiles, c.cfg.Logger)
+	}
 	if c.cfg.Keys {
 		// A sign of life until Run beats: secrets of the time between wait in the ring.
 		if err := c.writeHeartbeat(); err != nil {
@@ -225,6 +229,9 @@ func (c *Capture) Close() error {
 	var errs []error
 	if c.keys != nil {
 		errs = append(errs, c.keys.close())
+	}
+	if c.files != nil {
+		c.files.close()
 	}
 	if c.scan != nil {
 		errs = append(errs, c.scan.Close())

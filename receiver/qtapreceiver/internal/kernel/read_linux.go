@@ -44,6 +44,9 @@ func (c *Capture) Run(ctx context.Context, h event.Handler) error {
 		d.onExec = c.keys.onExec
 		wg.Go(func() { c.keys.run(ctx) })
 	}
+	if c.files != nil {
+		wg.Go(func() { c.files.run(ctx) })
+	}
 
 	var rec ringbuf.Record
 	for {
@@ -94,6 +97,9 @@ func (c *Capture) beat(d *decoder) error {
 		}
 	}
 	d.lost = lost
+	if c.files != nil {
+		c.files.drain(d.handler)
+	}
 	d.handler.Idle(real.Nano())
 	return nil
 }
