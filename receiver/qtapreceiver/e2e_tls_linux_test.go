@@ -30,11 +30,11 @@ func goTLS(t *testing.T, args ...string) string {
 	return out
 }
 
-// nginxTLS serves dir over https.
-func (l *lab) nginxTLS(port int, dir, more string) {
+// nginxTLS serves dir over https, with versions of TLS as nginx names them.
+func (l *lab) nginxTLS(port int, dir, protocols string) {
 	l.t.Helper()
 	selfSigned(l.t, dir)
-	l.nginx(port, dir, fmt.Sprintf("listen 127.0.0.1:%[1]d ssl; ssl_certificate %[2]s/cert.pem; ssl_certificate_key %[2]s/key.pem; %[3]s", port, dir, more))
+	l.nginx(port, dir, fmt.Sprintf("listen 127.0.0.1:%[1]d ssl; ssl_certificate %[2]s/cert.pem; ssl_certificate_key %[2]s/key.pem; ssl_protocols %[3]s;", port, dir, protocols))
 }
 
 // TestE2EGo reads Go programs at both ends: with and without symbols, relocated, with TLS 1.3
@@ -70,10 +70,10 @@ func TestE2EGo(t *testing.T) {
 	}
 }
 
-// TestE2EGnuTLS reads wget and git, which use GnuTLS.
+// TestE2EGnuTLS reads wget and git, which use GnuTLS, by their secrets alone: the server's are not read.
 func TestE2EGnuTLS(t *testing.T) {
 	l := newLab(t, "gnutls")
-	l.start(nil)
+	l.start(func(c *Config, _ *PayloadConfig) { c.TLS.DenyProcesses = []string{"nginx"} })
 	dir, port := t.TempDir(), freePort(t)
 	body := randomFile(t, filepath.Join(dir, "file"), 150_000)
 	git := func(args ...string) {
@@ -85,7 +85,7 @@ func TestE2EGnuTLS(t *testing.T) {
 	git("add", "file")
 	git("commit", "-qm", "x")
 	git("update-server-info")
-	l.nginxTLS(port, dir, "")
+	l.nginxTLS(port, dir, "TLSv1.2 TLSv1.3")
 	base := fmt.Sprintf("https://127.0.0.1:%d", port)
 	require.Equal(t, body, l.run("wget", "-q", "--no-check-certificate", "-O", "-", base+"/file"))
 	l.verify("/file", body, "wget", "nginx", "https", base+"/file")
@@ -102,23 +102,27 @@ func TestE2EGnuTLS(t *testing.T) {
 	l.stop()
 }
 
-// TestE2EKeyLogFile reads by key logs alone.
+// TestE2EKeyLogFile reads by key logs alone, which come later than what they decrypt.
 func TestE2EKeyLogFile(t *testing.T) {
-	l := newLab(t, "keylog")
-	logs, dir, port := t.TempDir(), t.TempDir(), freePort(t)
-	l.start(func(c *Config, _ *PayloadConfig) {
-		c.TLS.Enabled, c.TLS.KeyLogFiles = false, []string{filepath.Join(logs, "*.log")}
-	})
-	body := randomFile(t, filepath.Join(dir, "file"), 150_000)
-	l.nginxTLS(port, dir, "")
-	url := fmt.Sprintf("https://127.0.0.1:%d/file", port)
-	cmd := l.command("curl", "-sk", "--http1.1", url)
-	cmd.Env = append(os.Environ(), "SSLKEYLOGFILE="+filepath.Join(logs, "curl.log"))
-	got, err := cmd.Output()
-	require.NoError(t, err)
-	require.True(t, bytes.Equal(body, got))
-	l.verify("/file", body, "curl", "nginx", "https", url)
-	l.stop()
+	for _, version := range []string{"1.2", "1.3"} {
+		t.Run(version, func(t *testing.T) {
+			l := newLab(t, "keylog-"+version)
+			logs, dir, port := t.TempDir(), t.TempDir(), freePort(t)
+			l.start(func(c *Config, _ *PayloadConfig) {
+				c.TLS.Enabled, c.TLS.KeyLogFiles = false, []string{filepath.Join(logs, "*.log")}
+			})
+			body := randomFile(t, filepath.Join(dir, "file"), 150_000)
+			l.nginxTLS(port, dir, "TLSv"+version)
+			url := fmt.Sprintf("https://127.0.0.1:%d/file", port)
+			cmd := l.command("curl", "-sk", "--http1.1", url)
+			cmd.Env = append(os.Environ(), "SSLKEYLOGFILE="+filepath.Join(logs, "curl.log"))
+			got, err := cmd.Output()
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(body, got))
+			l.verify("/file", body, "curl", "nginx", "https", url)
+			l.stop()
+		})
+	}
 }
 
 // nodeServer answers with the path and the client's port; nodeClient asks on connections of its own

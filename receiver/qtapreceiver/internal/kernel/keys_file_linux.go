@@ -20,9 +20,10 @@ import (
 const (
 	maxKeyFiles     = 256
 	keyFileInterval = 20 * time.Millisecond
-	keyFileRescan   = time.Second
-	keyFileChunk    = 64 << 10 // bytes read of a file at a time
-	keyFileQueue    = 256      // secrets
+	// A new file must be found before its connection, which may have ended at once, is given up.
+	keyFileRescan = 50 * time.Millisecond
+	keyFileChunk  = 64 << 10 // bytes read of a file at a time
+	keyFileQueue  = 256      // secrets
 )
 
 // keyFiles follows key logs that programs write for themselves (SSLKEYLOGFILE): regular files,

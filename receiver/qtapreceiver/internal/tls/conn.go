@@ -190,7 +190,14 @@ func (c *Conn) half(fromClient bool) *half {
 // pump processes records until neither direction can go on.
 func (c *Conn) pump() {
 	c.waiting = false
-	for !c.dead && (c.step(&c.server) || c.step(&c.client)) {
+	for !c.dead {
+		first, second := &c.server, &c.client
+		if c.client.before(&c.server) {
+			first, second = second, first
+		}
+		if !c.step(first) && !c.step(second) {
+			break
+		}
 	}
 	if !c.waiting {
 		c.waitSince = 0
@@ -198,6 +205,17 @@ func (c *Conn) pump() {
 		c.waitSince = max(c.client.t, c.server.t)
 	}
 	c.waitGen = c.keys.gen
+}
+
+// before says whether a direction's next record came before the other's next application data:
+// after a wait for a secret, a request must be delivered before its response.
+func (h *half) before(other *half) bool {
+	if other.state != stateEncrypted {
+		return false
+	}
+	a, _ := h.record()
+	b, _ := other.record()
+	return len(a) > 0 && len(b) > 0 && h.time(h.off+uint64(len(a))) < other.time(other.off+uint64(len(b)))
 }
 
 // wait notes that a record needs a secret that is not there yet.
