@@ -30,6 +30,7 @@ type Capture struct {
 	links  []link.Link
 	scan   *link.Iter // nil when the kernel has no task_file iterator
 	keys   *keyProbes // nil when secrets are not captured
+	mapped *mappings  // nil when secrets are not captured, or the kernel does not tell
 	files  *keyFiles  // nil when there are no key logs
 
 	mu     sync.Mutex
@@ -189,6 +190,10 @@ func (c *Capture) attach() error {
 		if err := c.writeHeartbeat(); err != nil {
 			return err
 		}
+		var err error
+		if c.mapped, err = openMappings(); err != nil {
+			c.cfg.Logger.Warn("libraries that are loaded long after their program are found within a minute", zap.Error(err))
+		}
 		c.keys = newKeyProbes(c.coll.Programs, c.features.Get(featureUprobeMulti) == Supported, c.cfg.Logger)
 		c.keys.scanWellKnown()
 		c.keys.scanAll()
@@ -229,6 +234,9 @@ func (c *Capture) Close() error {
 	var errs []error
 	if c.keys != nil {
 		errs = append(errs, c.keys.close())
+	}
+	if c.mapped != nil {
+		c.mapped.close()
 	}
 	if c.files != nil {
 		c.files.close()

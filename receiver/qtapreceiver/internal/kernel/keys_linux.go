@@ -36,9 +36,9 @@ const (
 	unusedExpiry = 10 * time.Minute
 )
 
-// lookDelays are when a new program is looked at after its exec: its libraries are mapped a
-// moment later, and some load them on first use.
-var lookDelays = [...]time.Duration{0, 20 * time.Millisecond, 200 * time.Millisecond, 1500 * time.Millisecond}
+// lookDelays are when a program is looked at after its exec or a new mapping: other mappings come
+// a moment later, and some load libraries on first use.
+var lookDelays = [...]time.Duration{0, 2 * time.Millisecond, 20 * time.Millisecond, 200 * time.Millisecond, 1500 * time.Millisecond}
 
 // keySource is a TLS implementation whose secrets can be captured.
 type keySource struct {
@@ -145,7 +145,7 @@ func (k *keyProbes) scanWellKnown() {
 	}
 }
 
-// onExec is told of each exec by the reader. It never waits: a process that finds no room is
+// onExec is told of each exec, and of new mappings, by the reader. It never waits: a process that finds no room is
 // found by the next rescan.
 func (k *keyProbes) onExec(tgid uint32) {
 	select {
@@ -184,6 +184,8 @@ func (k *keyProbes) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case pid := <-k.execs:
+			// One schedule per process, however much it maps.
+			pending = slices.DeleteFunc(pending, func(l look) bool { return l.pid == int(pid) })
 			add(look{at: time.Now(), pid: int(pid)})
 		case <-timer.C:
 		}

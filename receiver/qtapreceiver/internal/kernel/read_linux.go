@@ -97,6 +97,9 @@ func (c *Capture) beat(d *decoder) error {
 		}
 	}
 	d.lost = lost
+	if c.mapped != nil {
+		c.mapped.drain(d.beat, c.keys.onExec)
+	}
 	if c.files != nil {
 		c.files.drain(d.handler)
 	}

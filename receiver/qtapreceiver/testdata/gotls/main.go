@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command gotls is an HTTPS server or client of crypto/tls, for tests.
+// Command gotls is an HTTPS server or client of crypto/tls, for tests. Go 1.18 can build it.
 package main
 
 import (
@@ -45,8 +45,10 @@ func main() {
 		pair, err := tls.LoadX509KeyPair(*cert, *key)
 		check(err)
 		c.Certificates = []tls.Certificate{pair}
+		leaf, err := x509.ParseCertificate(pair.Certificate[0])
+		check(err)
 		c.ClientCAs = x509.NewCertPool()
-		c.ClientCAs.AddCert(pair.Leaf)
+		c.ClientCAs.AddCert(leaf)
 	}
 	if *mutual {
 		c.ClientAuth = tls.RequireAnyClientCert
@@ -71,12 +73,12 @@ func serve(c *tls.Config) {
 // answer.
 func get(c *tls.Config, url string) {
 	var wg sync.WaitGroup
-	for i := range *conns {
+	for i := 0; i < *conns; i++ {
 		wg.Add(1)
-		go func() {
+		go func(i int) {
 			defer wg.Done()
 			client := http.Client{Transport: &http.Transport{TLSClientConfig: c}}
-			for j := range *requests {
+			for j := 0; j < *requests; j++ {
 				u := url
 				if *conns**requests > 1 {
 					u = fmt.Sprintf("%s/%d-%d", url, i, j)
@@ -90,7 +92,7 @@ func get(c *tls.Config, url string) {
 					os.Stdout.Write(b)
 				}
 			}
-		}()
+		}(i)
 	}
 	wg.Wait()
 }
