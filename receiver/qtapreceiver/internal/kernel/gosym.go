@@ -11,6 +11,10 @@ import (
 	"io"
 )
 
+// goKeyLog is called with each secret by every handshake of crypto/tls, whether a key log is
+// wanted or not, and has been since Go 1.8.
+const goKeyLog = "crypto/tls.(*Config).writeKeyLog"
+
 // Layout of .gopclntab since Go 1.18 (runtime.pcHeader). Before 1.18 no architecture but amd64
 // passed arguments in registers, so older tables are left alone.
 const (
@@ -31,10 +35,10 @@ const (
 
 var errGoTable = errors.New("malformed .gopclntab")
 
-// findGoFunction looks a function of a Go program up in the table that its runtime unwinds stacks
-// with, which stripping leaves in place. Table and text are read in pieces, once, so that
-// memory does not grow with the program.
-func findGoFunction(f *elf.File, name string) (function, error) {
+// findGoKeyLog looks goKeyLog up in the table that a Go program's runtime unwinds stacks with, which
+// stripping leaves in place. Table and text are read in pieces, once, so that memory does not grow
+// with the program.
+func findGoKeyLog(f *elf.File) (function, error) {
 	text, tab := f.Section(".text"), f.Section(".gopclntab")
 	if tab == nil {
 		tab = f.Section(".data.rel.ro.gopclntab") // of position-independent programs
@@ -55,7 +59,7 @@ func findGoFunction(f *elf.File, name string) (function, error) {
 		names > namesEnd || namesEnd > tab.Size || table > tab.Size || funcs >= (tab.Size-table)/8 {
 		return function{}, errGoTable
 	}
-	nameOff, err := findGoName(io.NewSectionReader(tab, int64(names), int64(namesEnd-names)), name)
+	nameOff, err := findGoName(io.NewSectionReader(tab, int64(names), int64(namesEnd-names)), goKeyLog)
 	if err != nil {
 		return function{}, err
 	}
@@ -65,9 +69,9 @@ func findGoFunction(f *elf.File, name string) (function, error) {
 	}
 	shift, err := goTextShift(text, f.Machine, entry, samples)
 	if err != nil {
-		return function{}, fmt.Errorf("%s: %w", name, err)
+		return function{}, fmt.Errorf("%s: %w", goKeyLog, err)
 	}
-	return functionAt(f, name, text.Addr+shift+uint64(entry), uint64(end-entry))
+	return functionAt(f, goKeyLog, text.Addr+shift+uint64(entry), uint64(end-entry))
 }
 
 // findGoName returns the offset of a name among NUL-terminated ones.

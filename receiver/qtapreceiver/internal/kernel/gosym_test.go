@@ -8,14 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
-
-const goTLSFunction = "crypto/tls.(*Config).writeKeyLog"
 
 // buildGo builds the test's program and returns its path. env may cross-compile.
 func buildGo(t testing.TB, env []string, args ...string) string {
@@ -27,6 +24,14 @@ func buildGo(t testing.TB, env []string, args ...string) string {
 	b, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(b))
 	return out
+}
+
+// gofmt is a Go program without TLS.
+func gofmt(t testing.TB) string {
+	t.Helper()
+	out, err := exec.Command("go", "env", "GOROOT").Output()
+	require.NoError(t, err)
+	return filepath.Join(strings.TrimSpace(string(out)), "bin", "gofmt")
 }
 
 // fileAddr turns a function's place in the file into its address.
@@ -41,8 +46,8 @@ func fileAddr(t testing.TB, f *elf.File, fn function) uint64 {
 	return 0
 }
 
-// TestFindGoFunction compares with the symbol table, and with what is found once it is stripped.
-func TestFindGoFunction(t *testing.T) {
+// TestFindGoKeyLog compares with the symbol table, and with what is found once it is stripped.
+func TestFindGoKeyLog(t *testing.T) {
 	builds := map[string][]string{
 		"plain": {"CGO_ENABLED=0"},
 		"pie":   {"CGO_ENABLED=0", "-buildmode=pie"},
@@ -66,14 +71,14 @@ func TestFindGoFunction(t *testing.T) {
 			f, err := elf.Open(path)
 			require.NoError(t, err)
 			defer f.Close()
-			fn, err := findGoFunction(f, goTLSFunction)
+			fn, err := findGoKeyLog(f)
 			require.NoError(t, err)
 			addr := fileAddr(t, f, fn)
 			syms, err := f.Symbols()
 			require.NoError(t, err)
 			found := false
 			for _, s := range syms {
-				if s.Name == goTLSFunction {
+				if s.Name == goKeyLog {
 					require.Equal(t, s.Value, addr)
 					found = true
 				}
@@ -90,7 +95,7 @@ func TestFindGoFunction(t *testing.T) {
 			defer stripped.Close()
 			_, err = stripped.Symbols()
 			require.ErrorIs(t, err, elf.ErrNoSymbols)
-			same, err := findGoFunction(stripped, goTLSFunction)
+			same, err := findGoKeyLog(stripped)
 			require.NoError(t, err)
 			// Its first instructions hold no addresses.
 			require.Equal(t, fn.code[:8], same.code[:8])
@@ -99,12 +104,12 @@ func TestFindGoFunction(t *testing.T) {
 	}
 }
 
-// TestFindGoFunctionNot refuses what is not a Go program with crypto/tls, and a table that lies.
-func TestFindGoFunctionNot(t *testing.T) {
-	for _, path := range []string{"/bin/true", opensslLibrary(t), filepath.Join(runtime.GOROOT(), "bin", "gofmt")} {
+// TestFindGoKeyLogNot refuses what is not a Go program with crypto/tls, and a table that lies.
+func TestFindGoKeyLogNot(t *testing.T) {
+	for _, path := range []string{"/bin/true", opensslLibrary(t), gofmt(t)} {
 		f, err := elf.Open(path)
 		require.NoError(t, err)
-		_, err = findGoFunction(f, goTLSFunction)
+		_, err = findGoKeyLog(f)
 		require.ErrorIs(t, err, errNoSymbol, path)
 		f.Close()
 	}
@@ -113,26 +118,26 @@ func TestFindGoFunctionNot(t *testing.T) {
 	require.NoError(t, err)
 	f, err := elf.NewFile(bytes.NewReader(b))
 	require.NoError(t, err)
-	fn, err := findGoFunction(f, goTLSFunction)
+	fn, err := findGoKeyLog(f)
 	require.NoError(t, err)
 	lie := func(at uint64) error {
 		c := bytes.Clone(b)
 		c[at] ^= 0xff
 		e, err := elf.NewFile(bytes.NewReader(c))
 		require.NoError(t, err)
-		_, err = findGoFunction(e, goTLSFunction)
+		_, err = findGoKeyLog(e)
 		return err
 	}
 	require.Error(t, lie(fn.offset), "the function does not begin as one")
 	tab := f.Section(".gopclntab")
 	require.ErrorIs(t, lie(tab.Offset), errNoSymbol, "another version")
 	require.Error(t, lie(tab.Offset+goFuncs+2), "more functions than there is room for")
-	name := bytes.Index(b[tab.Offset:], []byte("\x00"+goTLSFunction+"\x00"))
+	name := bytes.Index(b[tab.Offset:], []byte("\x00"+goKeyLog+"\x00"))
 	require.ErrorIs(t, lie(tab.Offset+uint64(name)+1), errNoSymbol, "another name")
 }
 
-func FuzzFindGoFunction(f *testing.F) {
-	b, err := os.ReadFile(filepath.Join(runtime.GOROOT(), "bin", "gofmt"))
+func FuzzFindGoKeyLog(f *testing.F) {
+	b, err := os.ReadFile(gofmt(f))
 	require.NoError(f, err)
 	e, err := elf.NewFile(bytes.NewReader(b))
 	require.NoError(f, err)
@@ -151,13 +156,13 @@ func FuzzFindGoFunction(f *testing.F) {
 	})
 }
 
-func BenchmarkFindGoFunction(b *testing.B) {
+func BenchmarkFindGoKeyLog(b *testing.B) {
 	f, err := elf.Open(buildGo(b, []string{"CGO_ENABLED=0"}))
 	require.NoError(b, err)
 	defer f.Close()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := findGoFunction(f, goTLSFunction); err != nil {
+		if _, err := findGoKeyLog(f); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -57,16 +57,36 @@ func (h *host) keyLogOf(pid int) map[string]bool {
 	return lines
 }
 
+// oldGo has the first layout of .gopclntab that is read.
+const oldGo = "go1.19.13"
+
+// buildOldGo builds the test's program with an older toolchain, stripped.
+func buildOldGo(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	b, err := os.ReadFile("../../testdata/gotls/main.go")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "main.go"), b, 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module gotls\n\ngo 1.18\n"), 0o644))
+	out := filepath.Join(dir, "gotls")
+	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", out, "main.go")
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "CGO_ENABLED=0", "GOTOOLCHAIN="+oldGo)
+	b, err = cmd.CombinedOutput()
+	require.NoError(t, err, string(b))
+	return out
+}
+
 // TestGoSecrets compares what is captured of Go programs with their own key logs, at both ends.
 func TestGoSecrets(t *testing.T) {
 	h := openHost(t)
 	cert, key := selfSigned(t)
-	for name, build := range map[string][]string{
-		"plain":        nil,
-		"stripped":     {"-ldflags=-s -w"},
-		"pie stripped": {"-buildmode=pie", "-ldflags=-s -w"},
+	static := []string{"CGO_ENABLED=0"}
+	for name, path := range map[string]string{
+		"plain":        buildGo(t, static),
+		"stripped":     buildGo(t, static, "-ldflags=-s -w"),
+		"pie stripped": buildGo(t, static, "-buildmode=pie", "-ldflags=-s -w"),
+		oldGo:          buildOldGo(t),
 	} {
-		path := buildGo(t, []string{"CGO_ENABLED=0"}, build...)
 		for version, c := range map[string]struct {
 			flags          []string
 			secrets, conns int
