@@ -58,7 +58,7 @@ type keyPoint struct {
 	fn      function
 }
 
-// keySources are all of them. The first that finds its functions in a file has it.
+// keySources are all of them.
 var keySources = []keySource{openssl3, openssl1, gnutls, goTLS}
 
 // exported makes a find of exported functions, all of which must be there.
@@ -343,11 +343,11 @@ func (k *keyProbes) probeFile(open, path string, anywhere bool) (fileID, bool) {
 	}
 	p := &keyProbe{path: path, used: time.Now(), anywhere: anywhere}
 	k.probes[id] = p
-	src, points, err := findPoints(f)
-	if err != nil {
-		if !errors.Is(err, errNoSymbol) {
-			k.logger.Debug("cannot look for TLS functions", zap.String("path", path), zap.Error(err))
-		}
+	names, points, err := findPoints(f)
+	if err != nil && !errors.Is(err, errNoSymbol) {
+		k.logger.Debug("cannot look for TLS functions", zap.String("path", path), zap.Error(err))
+	}
+	if len(points) == 0 {
 		return id, true
 	}
 	if self, err := os.Stat("/proc/self/exe"); err == nil {
@@ -356,29 +356,29 @@ func (k *keyProbes) probeFile(open, path string, anywhere bool) (fileID, bool) {
 		}
 	}
 	if p.links, err = k.attach(fd, points); err != nil {
-		k.logger.Warn("cannot capture TLS secrets of a library", zap.String("path", path), zap.String("tls", src.name), zap.Error(err))
+		k.logger.Warn("cannot capture TLS secrets of a library", zap.String("path", path), zap.Strings("tls", names), zap.Error(err))
 		return id, true
 	}
-	k.logger.Info("capturing TLS secrets of a library", zap.String("path", path), zap.String("tls", src.name))
+	k.logger.Info("capturing TLS secrets of a library", zap.String("path", path), zap.Strings("tls", names))
 	return id, true
 }
 
-// findPoints finds the source that a file belongs to.
-func findPoints(r io.ReaderAt) (*keySource, []keyPoint, error) {
+// findPoints asks every source. A program may have more than one inside.
+func findPoints(r io.ReaderAt) (names []string, points []keyPoint, err error) {
 	f, err := openELF(r, nativeMachine)
 	if err != nil {
 		return nil, nil, err
 	}
-	for i := range keySources {
-		points, err := keySources[i].find(f)
+	var errs []error
+	for _, src := range keySources {
+		found, err := src.find(f)
 		if err == nil {
-			return &keySources[i], points, nil
-		}
-		if !errors.Is(err, errNoSymbol) {
-			return nil, nil, fmt.Errorf("%s: %w", keySources[i].name, err)
+			names, points = append(names, src.name), append(points, found...)
+		} else if !errors.Is(err, errNoSymbol) {
+			errs = append(errs, fmt.Errorf("%s: %w", src.name, err))
 		}
 	}
-	return nil, nil, errNoSymbol
+	return names, points, errors.Join(errs...)
 }
 
 // attach puts probes on all points, or on none.
