@@ -8,6 +8,7 @@ import (
 
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/emit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http1"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http2"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/stream"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/tls"
 )
@@ -32,6 +33,7 @@ type counters struct {
 	plaintextOpaque                       uint64
 	tls                                   tls.Stats
 	http1                                 http1.Stats
+	http2                                 http2.Stats
 
 	exchanges        uint64 // emitted as spans
 	exchangesDropped map[string]uint64
@@ -114,7 +116,8 @@ func (e *Engine) stats() Stats {
 				"gap": c.tls.Skipped, "not_visible": c.tls.Dropped,
 			}}},
 			c.http1Stage(),
-			{"exchanges", "{exchange}", emit.Totals{In: c.http1.Requests.Load(), Out: c.exchanges, InFlight: e.pending(), Dropped: maps.Clone(c.exchangesDropped)}},
+			c.http2Stage(),
+			{"exchanges", "{exchange}", emit.Totals{In: c.http1.Requests.Load() + c.http2.Requests.Load(), Out: c.exchanges, InFlight: e.pending(), Dropped: maps.Clone(c.exchangesDropped)}},
 		},
 		Connections: len(e.byCookie),
 		Processes:   e.set.Processes.Len(),
@@ -141,11 +144,28 @@ func (c *counters) http1Stage() Stage {
 	return Stage{"http1", "By", t}
 }
 
+// http2Stage is the same for HTTP/2.
+func (c *counters) http2Stage() Stage {
+	h := &c.http2
+	t := emit.Totals{In: h.BytesIn.Load(), Out: h.BytesMessage.Load(), Dropped: map[string]uint64{}}
+	left := t.In - t.Out
+	for i := range h.Skipped {
+		n := h.Skipped[i].Load()
+		t.Dropped[http2.Skip(i).String()] = n
+		left -= n
+	}
+	t.InFlight = int64(left)
+	return Stage{"http2", "By", t}
+}
+
 // pending counts the requests that wait for their response.
 func (e *Engine) pending() (n int64) {
 	for _, c := range e.byCookie {
 		if c.app.http1 != nil {
 			n += int64(c.app.http1.Pending())
+		}
+		if c.app.http2 != nil {
+			n += int64(c.app.http2.Pending())
 		}
 	}
 	return n

@@ -189,15 +189,13 @@ func (c *Conn) half(fromClient bool) *half {
 
 // pump processes records until neither direction can go on.
 func (c *Conn) pump() {
-	c.waiting = false
-	for !c.dead {
+	for more := true; more && !c.dead; {
+		c.waiting = false
 		first, second := &c.server, &c.client
-		if c.client.before(&c.server) {
+		if c.clientFirst() {
 			first, second = second, first
 		}
-		if !c.step(first) && !c.step(second) {
-			break
-		}
+		more = c.step(first) || c.step(second)
 	}
 	if !c.waiting {
 		c.waitSince = 0
@@ -207,15 +205,12 @@ func (c *Conn) pump() {
 	c.waitGen = c.keys.gen
 }
 
-// before says whether a direction's next record came before the other's next application data:
-// after a wait for a secret, a request must be delivered before its response.
-func (h *half) before(other *half) bool {
-	if other.state != stateEncrypted {
-		return false
-	}
-	a, _ := h.record()
-	b, _ := other.record()
-	return len(a) > 0 && len(b) > 0 && h.time(h.off+uint64(len(a))) < other.time(other.off+uint64(len(b)))
+// clientFirst says whether the client's next bytes came before the server's. It matters when
+// both waited for a secret: a response must not be delivered before its request. Until the server
+// has finished its handshake, what the client's records mean depends on it.
+func (c *Conn) clientFirst() bool {
+	return c.server.state >= stateEncrypted && len(c.client.in) > 0 && len(c.server.in) > 0 &&
+		c.client.time(c.client.off+1) <= c.server.time(c.server.off+1)
 }
 
 // wait notes that a record needs a secret that is not there yet.
