@@ -24,11 +24,13 @@ const (
 	CaptureMapOwnTgids       = "own_tgids"
 	CaptureMapRing           = "ring"
 	CaptureMapSockStates     = "sock_states"
+	CaptureMapSockTable      = "sock_table"
 	CaptureProgOpensslKdf    = "openssl_kdf"
 	CaptureProgPacketEgress  = "packet_egress"
 	CaptureProgPacketIngress = "packet_ingress"
 	CaptureProgProcessExec   = "process_exec"
 	CaptureProgProcessExit   = "process_exit"
+	CaptureProgSocketAccept  = "socket_accept"
 	CaptureProgSocketCreate  = "socket_create"
 	CaptureProgSocketDestroy = "socket_destroy"
 	CaptureProgSocketRecv    = "socket_recv"
@@ -49,7 +51,7 @@ const (
 	CaptureVarPortBits       = "port_bits"
 	CaptureVarScan           = "scan"
 	CaptureVarScopeCgroup    = "scope_cgroup"
-	CaptureVarScopeLevel     = "scope_level"
+	CaptureVarSockHelpers    = "sock_helpers"
 	CaptureVarWantedRoles    = "wanted_roles"
 	CaptureVarZero           = "zero"
 )
@@ -101,6 +103,7 @@ type CaptureProgramSpecs struct {
 	PacketIngress *ebpf.ProgramSpec `ebpf:"packet_ingress"`
 	ProcessExec   *ebpf.ProgramSpec `ebpf:"process_exec"`
 	ProcessExit   *ebpf.ProgramSpec `ebpf:"process_exit"`
+	SocketAccept  *ebpf.ProgramSpec `ebpf:"socket_accept"`
 	SocketCreate  *ebpf.ProgramSpec `ebpf:"socket_create"`
 	SocketDestroy *ebpf.ProgramSpec `ebpf:"socket_destroy"`
 	SocketRecv    *ebpf.ProgramSpec `ebpf:"socket_recv"`
@@ -122,6 +125,7 @@ type CaptureMapSpecs struct {
 	OwnTgids     *ebpf.MapSpec `ebpf:"own_tgids"`
 	Ring         *ebpf.MapSpec `ebpf:"ring"`
 	SockStates   *ebpf.MapSpec `ebpf:"sock_states"`
+	SockTable    *ebpf.MapSpec `ebpf:"sock_table"`
 }
 
 // CaptureVariableSpecs contains global variables before they are loaded into the kernel.
@@ -141,7 +145,7 @@ type CaptureVariableSpecs struct {
 	PortBits     *ebpf.VariableSpec `ebpf:"port_bits"`
 	Scan         *ebpf.VariableSpec `ebpf:"scan"`
 	ScopeCgroup  *ebpf.VariableSpec `ebpf:"scope_cgroup"`
-	ScopeLevel   *ebpf.VariableSpec `ebpf:"scope_level"`
+	SockHelpers  *ebpf.VariableSpec `ebpf:"sock_helpers"`
 	WantedRoles  *ebpf.VariableSpec `ebpf:"wanted_roles"`
 	Zero         *ebpf.VariableSpec `ebpf:"zero"`
 }
@@ -174,6 +178,7 @@ type CaptureMaps struct {
 	OwnTgids     *ebpf.Map `ebpf:"own_tgids"`
 	Ring         *ebpf.Map `ebpf:"ring"`
 	SockStates   *ebpf.Map `ebpf:"sock_states"`
+	SockTable    *ebpf.Map `ebpf:"sock_table"`
 }
 
 func (m *CaptureMaps) Close() error {
@@ -186,6 +191,7 @@ func (m *CaptureMaps) Close() error {
 		m.OwnTgids,
 		m.Ring,
 		m.SockStates,
+		m.SockTable,
 	)
 }
 
@@ -206,7 +212,7 @@ type CaptureVariables struct {
 	PortBits     *ebpf.Variable `ebpf:"port_bits"`
 	Scan         *ebpf.Variable `ebpf:"scan"`
 	ScopeCgroup  *ebpf.Variable `ebpf:"scope_cgroup"`
-	ScopeLevel   *ebpf.Variable `ebpf:"scope_level"`
+	SockHelpers  *ebpf.Variable `ebpf:"sock_helpers"`
 	WantedRoles  *ebpf.Variable `ebpf:"wanted_roles"`
 	Zero         *ebpf.Variable `ebpf:"zero"`
 }
@@ -220,6 +226,7 @@ type CapturePrograms struct {
 	PacketIngress *ebpf.Program `ebpf:"packet_ingress"`
 	ProcessExec   *ebpf.Program `ebpf:"process_exec"`
 	ProcessExit   *ebpf.Program `ebpf:"process_exit"`
+	SocketAccept  *ebpf.Program `ebpf:"socket_accept"`
 	SocketCreate  *ebpf.Program `ebpf:"socket_create"`
 	SocketDestroy *ebpf.Program `ebpf:"socket_destroy"`
 	SocketRecv    *ebpf.Program `ebpf:"socket_recv"`
@@ -236,6 +243,7 @@ func (p *CapturePrograms) Close() error {
 		p.PacketIngress,
 		p.ProcessExec,
 		p.ProcessExit,
+		p.SocketAccept,
 		p.SocketCreate,
 		p.SocketDestroy,
 		p.SocketRecv,

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,18 +28,18 @@ func newArchive(w io.Writer) *archive {
 }
 
 // entry writes one header with its name and data, and the folders above it.
-func (a *archive) entry(name string, mode uint32, size int64, data io.Reader) {
+func (a *archive) entry(name string, mode uint32, mtime, size int64, data io.Reader) {
 	if a.err != nil || a.seen[name] {
 		return
 	}
 	a.seen[name] = true
 	if dir := filepath.Dir(name); name != trailer && !a.seen[dir] {
-		a.entry(dir, 0o40755, 0, nil)
+		a.entry(dir, 0o40755, 0, 0, nil)
 	}
 	a.n++
 	stored := strings.TrimPrefix(name, "/")
 	fmt.Fprintf(a.w, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00",
-		a.n, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, len(stored)+1, 0, stored)
+		a.n, mode, 0, 0, 1, mtime, size, 0, 0, 0, 0, len(stored)+1, 0, stored)
 	a.pad(110 + int64(len(stored)) + 1)
 	if size == 0 {
 		return
@@ -61,10 +60,10 @@ func (a *archive) pad(n int64) {
 }
 
 func (a *archive) text(name, content string) {
-	a.entry(name, 0o100644, int64(len(content)), strings.NewReader(content))
+	a.entry(name, 0o100644, 0, int64(len(content)), strings.NewReader(content))
 }
 
-func (a *archive) dir(name string) { a.entry(name, 0o40755, 0, nil) }
+func (a *archive) dir(name string) { a.entry(name, 0o40755, 0, 0, nil) }
 
 // file copies a file of the host, following links.
 func (a *archive) file(from, name string) {
@@ -82,7 +81,8 @@ func (a *archive) file(from, name string) {
 		a.err = err
 		return
 	}
-	a.entry(name, 0o100000|uint32(st.Mode().Perm()), st.Size(), f)
+	// Python trusts what it compiled by the time of its source.
+	a.entry(name, 0o100000|uint32(st.Mode().Perm()), st.ModTime().Unix(), st.Size(), f)
 }
 
 var libraryPath = regexp.MustCompile(`(/\S+) \(0x`)
@@ -111,32 +111,10 @@ func (a *archive) libraries(path string) {
 	}
 }
 
-// tree copies a folder without what skip names.
-func (a *archive) tree(root string, skip func(path string) bool) {
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if skip(path) {
-			if d.IsDir() {
-				return filepath.SkipDir
-			}
-			return nil
-		}
-		if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() {
-			a.file(path, path)
-		}
-		return nil
-	})
-	if a.err == nil {
-		a.err = err
-	}
-}
-
 const trailer = "TRAILER!!!"
 
 func (a *archive) close() error {
-	a.entry(trailer, 0, 0, nil)
+	a.entry(trailer, 0, 0, 0, nil)
 	if a.err != nil {
 		return a.err
 	}
