@@ -24,7 +24,25 @@ type archive struct {
 }
 
 func newArchive(w io.Writer) *archive {
-	return &archive{w: bufio.NewWriterSize(w, 1<<20), seen: map[string]bool{"/": true}}
+	a := &archive{w: bufio.NewWriterSize(w, 1<<20), seen: map[string]bool{"/": true}}
+	// As distributions have it: the places of programs and libraries are in /usr.
+	for _, dir := range merged {
+		a.dir("/usr" + dir)
+		a.link(dir, "usr"+dir)
+	}
+	return a
+}
+
+var merged = []string{"/bin", "/sbin", "/lib", "/lib64"}
+
+// place is where a file of the host goes.
+func place(name string) string {
+	for _, dir := range merged {
+		if strings.HasPrefix(name, dir+"/") {
+			return "/usr" + name
+		}
+	}
+	return name
 }
 
 // entry writes one header with its name and data, and the folders above it.
@@ -65,6 +83,10 @@ func (a *archive) text(name, content string) {
 
 func (a *archive) dir(name string) { a.entry(name, 0o40755, 0, 0, nil) }
 
+func (a *archive) link(name, to string) {
+	a.entry(name, 0o120777, 0, int64(len(to)), strings.NewReader(to))
+}
+
 // file copies a file of the host, following links.
 func (a *archive) file(from, name string) {
 	if a.err != nil {
@@ -82,7 +104,7 @@ func (a *archive) file(from, name string) {
 		return
 	}
 	// Python trusts what it compiled by the time of its source.
-	a.entry(name, 0o100000|uint32(st.Mode().Perm()), st.ModTime().Unix(), st.Size(), f)
+	a.entry(place(name), 0o100000|uint32(st.Mode().Perm()), st.ModTime().Unix(), st.Size(), f)
 }
 
 var libraryPath = regexp.MustCompile(`(/\S+) \(0x`)

@@ -13,7 +13,6 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
-	"github.com/cilium/ebpf/rlimit"
 	"go.uber.org/zap"
 
 	"github.com/qpoint-io/otelcol-qpoint/bpf"
@@ -41,14 +40,9 @@ type Capture struct {
 // them. When something is missing, the error is a *MissingError that names it all.
 func Open(cfg Config) (*Capture, error) {
 	cfg = cfg.withDefaults()
-	// The limit on locked memory counts BPF maps before Linux 5.11.
-	memlock := rlimit.RemoveMemlock()
 	features := Probe(cfg)
 	if err := features.check(); err != nil {
 		return nil, err
-	}
-	if memlock != nil {
-		return nil, fmt.Errorf("raise the limit on locked memory for BPF maps (CAP_SYS_RESOURCE): %w", memlock)
 	}
 	return open(cfg, features)
 }

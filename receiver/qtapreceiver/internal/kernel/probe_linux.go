@@ -14,6 +14,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,7 +28,8 @@ const (
 	featureMapFiles    = "CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE"
 )
 
-// Probe finds out what this host and the rights of this process allow. It leaves nothing attached.
+// Probe finds out what this host and the rights of this process allow. It leaves nothing attached,
+// but raises the process's limit on locked memory where the kernel counts BPF maps in it.
 func Probe(cfg Config) Features {
 	cfg = cfg.withDefaults()
 	var f Features
@@ -60,6 +62,13 @@ func Probe(cfg Config) Features {
 	capability("CAP_SYS_PTRACE", unix.CAP_SYS_PTRACE, cfg.Keys, false, "finds the libraries that processes have mapped; run as root or grant it")
 	capability("CAP_DAC_READ_SEARCH", unix.CAP_DAC_READ_SEARCH, cfg.Keys, false, "reads the libraries of other users' processes; run as root or grant it")
 	capability(featureMapFiles, unix.CAP_CHECKPOINT_RESTORE, false, true, "without it, libraries that were replaced on disk while mapped are not found")
+
+	// The limit on locked memory counts BPF maps before Linux 5.11; on newer kernels this is nothing.
+	err = rlimit.RemoveMemlock()
+	if err != nil {
+		err = fmt.Errorf("this kernel counts BPF maps in it; run as root or grant CAP_SYS_RESOURCE: %v", err)
+	}
+	add("limit on locked memory", true, err)
 
 	kernelTypes, err := btf.LoadKernelSpec()
 	if err != nil {
