@@ -71,6 +71,17 @@ test-kernel: packages-test ## run the tests that load eBPF programs (root)
 test-e2e: packages-test chdb npm $(BINARY) ## drive the built binary with real programs (root)
 	go test -count=1 -timeout 20m ./tests/e2e
 
+# One line of Debian kernels after the other, each in a virtual machine; ONLY=6.1 runs one.
+.PHONY: test-kernels
+test-kernels: packages-test ## run the capture's tests on kernels 5.10, 6.1, 6.12 and 7.x in QEMU
+	@scripts/packages.sh qemu-system-x86_64:qemu-system-x86 /usr/bin/python3:python3
+	go run ./tests/kernels -only "$(ONLY)"
+
+.PHONY: check-arm64
+check-arm64: ## build everything for arm64
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build ./...
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go vet $(KERNEL_TESTS)
+
 .PHONY: bench
 bench: packages-test chdb $(BINARY) ## print the overhead ratios (takes minutes; never fails)
 	go run ./tests/bench -collector $(BINARY) -config $(CONFIG)

@@ -25,6 +25,7 @@ const (
 	CaptureMapPendingKeys    = "pending_keys"
 	CaptureMapRing           = "ring"
 	CaptureMapSockStates     = "sock_states"
+	CaptureMapSockTable      = "sock_table"
 	CaptureProgGoKeylog      = "go_keylog"
 	CaptureProgNettleExpand  = "nettle_expand"
 	CaptureProgNettleSetKey  = "nettle_set_key"
@@ -34,6 +35,7 @@ const (
 	CaptureProgPacketIngress = "packet_ingress"
 	CaptureProgProcessExec   = "process_exec"
 	CaptureProgProcessExit   = "process_exit"
+	CaptureProgSocketAccept  = "socket_accept"
 	CaptureProgSocketCreate  = "socket_create"
 	CaptureProgSocketDestroy = "socket_destroy"
 	CaptureProgSocketRecv    = "socket_recv"
@@ -54,7 +56,7 @@ const (
 	CaptureVarPortBits       = "port_bits"
 	CaptureVarScan           = "scan"
 	CaptureVarScopeCgroup    = "scope_cgroup"
-	CaptureVarScopeLevel     = "scope_level"
+	CaptureVarSockHelpers    = "sock_helpers"
 	CaptureVarWantedRoles    = "wanted_roles"
 	CaptureVarZero           = "zero"
 )
@@ -110,6 +112,7 @@ type CaptureProgramSpecs struct {
 	PacketIngress *ebpf.ProgramSpec `ebpf:"packet_ingress"`
 	ProcessExec   *ebpf.ProgramSpec `ebpf:"process_exec"`
 	ProcessExit   *ebpf.ProgramSpec `ebpf:"process_exit"`
+	SocketAccept  *ebpf.ProgramSpec `ebpf:"socket_accept"`
 	SocketCreate  *ebpf.ProgramSpec `ebpf:"socket_create"`
 	SocketDestroy *ebpf.ProgramSpec `ebpf:"socket_destroy"`
 	SocketRecv    *ebpf.ProgramSpec `ebpf:"socket_recv"`
@@ -132,6 +135,7 @@ type CaptureMapSpecs struct {
 	PendingKeys  *ebpf.MapSpec `ebpf:"pending_keys"`
 	Ring         *ebpf.MapSpec `ebpf:"ring"`
 	SockStates   *ebpf.MapSpec `ebpf:"sock_states"`
+	SockTable    *ebpf.MapSpec `ebpf:"sock_table"`
 }
 
 // CaptureVariableSpecs contains global variables before they are loaded into the kernel.
@@ -151,7 +155,7 @@ type CaptureVariableSpecs struct {
 	PortBits     *ebpf.VariableSpec `ebpf:"port_bits"`
 	Scan         *ebpf.VariableSpec `ebpf:"scan"`
 	ScopeCgroup  *ebpf.VariableSpec `ebpf:"scope_cgroup"`
-	ScopeLevel   *ebpf.VariableSpec `ebpf:"scope_level"`
+	SockHelpers  *ebpf.VariableSpec `ebpf:"sock_helpers"`
 	WantedRoles  *ebpf.VariableSpec `ebpf:"wanted_roles"`
 	Zero         *ebpf.VariableSpec `ebpf:"zero"`
 }
@@ -185,6 +189,7 @@ type CaptureMaps struct {
 	PendingKeys  *ebpf.Map `ebpf:"pending_keys"`
 	Ring         *ebpf.Map `ebpf:"ring"`
 	SockStates   *ebpf.Map `ebpf:"sock_states"`
+	SockTable    *ebpf.Map `ebpf:"sock_table"`
 }
 
 func (m *CaptureMaps) Close() error {
@@ -198,6 +203,7 @@ func (m *CaptureMaps) Close() error {
 		m.PendingKeys,
 		m.Ring,
 		m.SockStates,
+		m.SockTable,
 	)
 }
 
@@ -218,7 +224,7 @@ type CaptureVariables struct {
 	PortBits     *ebpf.Variable `ebpf:"port_bits"`
 	Scan         *ebpf.Variable `ebpf:"scan"`
 	ScopeCgroup  *ebpf.Variable `ebpf:"scope_cgroup"`
-	ScopeLevel   *ebpf.Variable `ebpf:"scope_level"`
+	SockHelpers  *ebpf.Variable `ebpf:"sock_helpers"`
 	WantedRoles  *ebpf.Variable `ebpf:"wanted_roles"`
 	Zero         *ebpf.Variable `ebpf:"zero"`
 }
@@ -236,6 +242,7 @@ type CapturePrograms struct {
 	PacketIngress *ebpf.Program `ebpf:"packet_ingress"`
 	ProcessExec   *ebpf.Program `ebpf:"process_exec"`
 	ProcessExit   *ebpf.Program `ebpf:"process_exit"`
+	SocketAccept  *ebpf.Program `ebpf:"socket_accept"`
 	SocketCreate  *ebpf.Program `ebpf:"socket_create"`
 	SocketDestroy *ebpf.Program `ebpf:"socket_destroy"`
 	SocketRecv    *ebpf.Program `ebpf:"socket_recv"`
@@ -256,6 +263,7 @@ func (p *CapturePrograms) Close() error {
 		p.PacketIngress,
 		p.ProcessExec,
 		p.ProcessExit,
+		p.SocketAccept,
 		p.SocketCreate,
 		p.SocketDestroy,
 		p.SocketRecv,

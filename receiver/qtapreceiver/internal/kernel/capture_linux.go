@@ -13,7 +13,6 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
-	"github.com/cilium/ebpf/rlimit"
 	"go.uber.org/zap"
 
 	"github.com/qpoint-io/otelcol-qpoint/bpf"
@@ -43,14 +42,9 @@ type Capture struct {
 // them. When something is missing, the error is a *MissingError that names it all.
 func Open(cfg Config) (*Capture, error) {
 	cfg = cfg.withDefaults()
-	// The limit on locked memory counts BPF maps before Linux 5.11.
-	memlock := rlimit.RemoveMemlock()
 	features := Probe(cfg)
 	if err := features.check(); err != nil {
 		return nil, err
-	}
-	if memlock != nil {
-		return nil, fmt.Errorf("raise the limit on locked memory for BPF maps (CAP_SYS_RESOURCE): %w", memlock)
 	}
 	return open(cfg, features)
 }
@@ -92,6 +86,15 @@ func (c *Capture) load() error {
 	if c.features.Get(featureTouch) != Supported {
 		drop(bpf.CaptureProgSocketSend, bpf.CaptureProgSocketRecv)
 	}
+	if c.features.Get(featureTouch) == Supported || c.features.Get(featureAccept) != Supported {
+		drop(bpf.CaptureProgSocketAccept)
+	}
+	helpers := c.features.Get(featureSockHelpers) == Supported
+	if helpers {
+		spec.Maps[bpf.CaptureMapSockTable].MaxEntries = 1
+	} else {
+		drop(bpf.CaptureProgSocketCreate) // it has nowhere to leave a mark
+	}
 	for _, src := range keySources {
 		if !c.cfg.Keys {
 			drop(src.programs...)
@@ -109,16 +112,16 @@ func (c *Capture) load() error {
 	bits, filter := c.cfg.Ports.bits()
 	roles := map[Direction]uint8{DirectionBoth: 6, DirectionEgress: 2, DirectionIngress: 4}[c.cfg.Direction]
 	for name, value := range map[string]any{
-		bpf.CaptureVarScopeCgroup: c.cgroup.id, bpf.CaptureVarScopeLevel: c.cgroup.level,
+		bpf.CaptureVarScopeCgroup: c.cgroup.id,
 		bpf.CaptureVarFilterPorts: filter, bpf.CaptureVarPortBits: bits, bpf.CaptureVarWantedRoles: roles,
-		bpf.CaptureVarPacketRoom: size - size/8,
+		bpf.CaptureVarPacketRoom: size - size/8, bpf.CaptureVarSockHelpers: helpers,
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
 			return fmt.Errorf("set %s of the BPF object: %w", name, err)
 		}
 	}
 
-	c.coll, err = ebpf.NewCollection(spec)
+	c.coll, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{LogLevel: c.cfg.logLevel}})
 	if err != nil {
 		var verr *ebpf.VerifierError
 		if errors.As(err, &verr) {
@@ -146,11 +149,13 @@ func (c *Capture) attach() error {
 	if _, err := c.coll.Programs[bpf.CaptureProgWhoAmI].Run(&ebpf.RunOptions{}); err != nil {
 		return fmt.Errorf("find the own process number: %w", err)
 	}
-	// At the root whatever the scope: the mark must be on all sockets of this process.
-	if err := c.attachCgroup(bpf.CaptureProgSocketCreate, ebpf.AttachCGroupInetSockCreate, c.cgroup.mount); err != nil {
-		return err
+	if c.coll.Programs[bpf.CaptureProgSocketCreate] != nil {
+		// At the root whatever the scope: the mark must be on all sockets of this process.
+		if err := c.attachCgroup(bpf.CaptureProgSocketCreate, ebpf.AttachCGroupInetSockCreate, c.cgroup.mount); err != nil {
+			return err
+		}
 	}
-	for _, name := range []string{bpf.CaptureProgSocketState, bpf.CaptureProgSocketDestroy, bpf.CaptureProgSocketSend, bpf.CaptureProgSocketRecv, bpf.CaptureProgProcessExec, bpf.CaptureProgProcessExit} {
+	for _, name := range []string{bpf.CaptureProgSocketState, bpf.CaptureProgSocketDestroy, bpf.CaptureProgSocketSend, bpf.CaptureProgSocketRecv, bpf.CaptureProgSocketAccept, bpf.CaptureProgProcessExec, bpf.CaptureProgProcessExit} {
 		prog := c.coll.Programs[name]
 		if prog == nil {
 			continue

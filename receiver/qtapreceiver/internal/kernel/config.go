@@ -7,6 +7,7 @@ package kernel
 import (
 	"time"
 
+	"github.com/cilium/ebpf"
 	"go.uber.org/zap"
 )
 
@@ -58,6 +59,9 @@ type Config struct {
 	// StatsInterval is the time between two SocketStats of an open connection; 0 is 30 s.
 	StatsInterval time.Duration
 	Logger        *zap.Logger
+
+	// logLevel is what the verifier writes, for tests.
+	logLevel ebpf.LogLevel
 }
 
 // Ports selects ports: those of Include, or all when it is empty, without those of Exclude.

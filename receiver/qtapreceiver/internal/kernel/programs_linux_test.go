@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -89,14 +90,25 @@ kill $server`, port)).CombinedOutput()
 	require.Equal(t, client[event.SocketClosed].BytesReceived, server[event.SocketClosed].BytesSent)
 }
 
-// TestOlderKernel does without what kernels before 6.6 lack: the owner of an accepted socket
-// then comes from the scan, secrets from perf uprobes.
+// TestOlderKernel does without what kernels before 6.6 and before 5.12 lack: the owner of an
+// accepted socket then comes from the scan, secrets from perf uprobes, and the state of sockets
+// from a table by their address.
 func TestOlderKernel(t *testing.T) {
+	for name, lacks := range map[string][]string{
+		"6.5":                {featureUprobeMulti},
+		"6.1 without fexit":  {featureUprobeMulti, featureTouch, featureAccept},
+		"5.10 without fexit": {featureUprobeMulti, featureTouch, featureAccept, featureSockHelpers},
+	} {
+		t.Run(name, func(t *testing.T) { testOlderKernel(t, lacks) })
+	}
+}
+
+func testOlderKernel(t *testing.T, lacks []string) {
 	dir := newCgroup(t)
 	cfg := Config{CgroupPath: dir, Level: LevelFull, Keys: true}.withDefaults()
 	features := Probe(cfg)
 	for i := range features {
-		if features[i].Name == featureTouch || features[i].Name == featureUprobeMulti {
+		if slices.Contains(lacks, features[i].Name) {
 			features[i].State = Missing
 		}
 	}

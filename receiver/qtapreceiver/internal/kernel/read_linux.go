@@ -129,7 +129,7 @@ var recordNames = map[int]string{
 // to the ring.
 func (c *Capture) scanSockets(ctx context.Context) {
 	interval := c.cfg.StatsInterval
-	if c.features.Get(featureTouch) != Supported && interval > time.Second {
+	if c.features.Get(featureTouch) != Supported && c.features.Get(featureAccept) != Supported && interval > time.Second {
 		interval = time.Second // the scan is then the only way to the owners
 	}
 	tick := time.NewTicker(interval)
