@@ -75,6 +75,7 @@ type half struct {
 	isn    uint32
 	hasISN bool
 	base   uint64
+	joined bool // there were bytes before the first one
 }
 
 // Data implements stream.Sink.
@@ -101,11 +102,14 @@ func (h *half) join(next uint32, before uint64) {
 	if h.stream.Anchored() {
 		return
 	}
-	h.base = before
+	h.base, h.joined = before, true
 	// Modulo 2^32 this is the sequence number of the SYN, however long ago that was.
 	h.isn, h.hasISN = next-1-uint32(before), true
 	h.stream.Anchor(next)
 }
+
+// joined says that the connection's beginning was not seen.
+func (c *conn) joined() bool { return c.dirs[0].joined || c.dirs[1].joined }
 
 // fromClient says whether bytes of direction dir come from the end that opened the connection;
 // known is false while the role is not.

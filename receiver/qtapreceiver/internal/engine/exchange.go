@@ -99,10 +99,11 @@ func (c *conn) name(x *l7.Exchange) ids {
 }
 
 // setStatus follows the HTTP semantic conventions: 4xx is the client's error only, and error.type
-// is the status code, unless the exchange did not end well.
+// is the status code, unless the exchange did not end well. What the capture missed is no error
+// of the exchange.
 func setStatus(s ptrace.Span, m pcommon.Map, x *l7.Exchange, server bool) {
 	switch {
-	case x.Incomplete != "":
+	case x.Incomplete != "" && !x.CaptureLimit():
 		m.PutStr(semantic.ErrorType, x.Incomplete)
 	case x.Response != nil && (x.Response.Status >= 500 || x.Response.Status >= 400 && !server):
 		m.PutStr(semantic.ErrorType, strconv.Itoa(x.Response.Status))
@@ -194,13 +195,14 @@ type target struct {
 
 func (c *conn) target(x *l7.Exchange) target {
 	t := target{scheme: "http", authority: x.Request.Get("Host")}
-	if c.app.encrypted {
+	if c.app.encrypted && !c.app.open {
 		t.scheme = "https"
 	}
 	rest := x.Request.Target
 	switch {
 	case x.Request.Method == http.MethodConnect:
-		t.authority, t.raw, rest = rest, rest, ""
+		t.raw = withoutUserinfo(rest)
+		t.authority, rest = rest, ""
 	case rest == "*":
 		t.raw, rest = rest, ""
 	case !strings.HasPrefix(rest, "/"):
@@ -212,14 +214,12 @@ func (c *conn) target(x *l7.Exchange) target {
 				i = len(after)
 			}
 			t.authority, rest = after[:i], after[i:]
-			if i := strings.LastIndexByte(t.authority, '@'); i >= 0 {
-				t.authority = t.authority[i+1:]
-			}
-			if !strings.HasPrefix(rest, "/") {
-				rest = "/" + rest
-			}
+		}
+		if !strings.HasPrefix(rest, "/") {
+			rest = "/" + rest
 		}
 	}
+	t.authority = withoutUserinfo(t.authority)
 	rest, _, _ = strings.Cut(rest, "#")
 	t.path, t.query, _ = strings.Cut(rest, "?")
 
@@ -257,9 +257,13 @@ func (t target) full() string {
 	return u
 }
 
+// withoutUserinfo takes "user:password@" off an authority. It has no place in Host or CONNECT
+// (RFC 9110 §4.2.4), but nobody stops a client.
+func withoutUserinfo(a string) string { return a[strings.LastIndexByte(a, '@')+1:] }
+
 // splitAuthority splits "host", "host:port" and "[v6]:port"; port is 0 when it is not said.
 func splitAuthority(a string) (host string, port uint16) {
-	a = strings.TrimSpace(a)
+	a = withoutUserinfo(strings.TrimSpace(a))
 	if h, p, err := net.SplitHostPort(a); err == nil {
 		n, err := strconv.ParseUint(p, 10, 16)
 		if err != nil {

@@ -115,8 +115,10 @@ func (e *Engine) evict(of int, before func(a, b *conn) bool) {
 		}
 	}
 	e.counts.evicted++
-	victim.closing, victim.closedAt = true, e.now
-	e.finish(victim)
+	if !victim.closing {
+		victim.closedAt = e.now
+	}
+	e.end(victim)
 }
 
 // finish ends a connection: what its streams hold is read, its last record emitted.
@@ -167,6 +169,7 @@ func (e *Engine) Close(t int64) {
 		e.end(c)
 	}
 	e.active = nil
+	e.keys.Close()
 	e.set.Emitter.Flush()
 	e.publish()
 }
@@ -182,7 +185,7 @@ func (e *Engine) end(c *conn) {
 	for i := range c.dirs {
 		c.dirs[i].stream.Close(c.closedAt)
 	}
-	c.app.close(c.closedAt, false)
+	c.app.end(c.closedAt)
 	state := stateEstablished
 	if !c.announced {
 		state = stateOpen

@@ -68,9 +68,21 @@ const (
 	IncompleteParse  = "not_parseable" // the bytes were not the protocol any more
 	// IncompleteHeader: a header section was larger than the parser's bound.
 	IncompleteHeader = "header_too_large"
+	// IncompleteCapture: the capture ended first.
+	IncompleteCapture = "capture_ended"
 	// IncompletePending: more requests waited for a response than the parser's bound.
 	IncompletePending = "too_many_pending"
 )
+
+// CaptureLimit says that an exchange is incomplete because of how it was watched, and not because
+// of how it ended.
+func (x *Exchange) CaptureLimit() bool {
+	switch x.Incomplete {
+	case IncompleteGap, IncompleteHeader, IncompletePending, IncompleteCapture:
+		return true
+	}
+	return false
+}
 
 // Exchange is one request and its response.
 type Exchange struct {

@@ -29,7 +29,7 @@ func (p *Parser) content(h *half, b []byte) {
 		p.stats.BytesCut.Add(uint64(len(b)))
 		return
 	}
-	if room := p.opt.MaxBody - len(m.Body); len(b) > room {
+	if room := max(0, p.opt.MaxBody-len(m.Body)); len(b) > room {
 		p.stats.BytesCut.Add(uint64(len(b) - room))
 		m.Truncated = true
 		b = b[:room]
@@ -39,6 +39,7 @@ func (p *Parser) content(h *half, b []byte) {
 		m.Body = make([]byte, 0, max(int(size), len(b)))
 	}
 	m.Body = append(m.Body, b...)
+	p.hold(h.x, len(b))
 }
 
 // missing takes n bytes of content that were not seen.
@@ -49,7 +50,7 @@ func (p *Parser) missing(h *half, n uint64) {
 	}
 	m.BodySize += n
 	m.Missing += n
-	if h.keep && len(m.Body) == p.opt.MaxBody {
+	if h.keep && len(m.Body) >= p.opt.MaxBody {
 		m.Truncated = true // the cap would have cut them anyway
 	}
 	h.keep = false
@@ -151,6 +152,7 @@ func (p *Parser) line(h *half, b []byte) int {
 		}
 		if h.msg != nil {
 			h.msg.Trailers = append(h.msg.Trailers, f)
+			p.hold(h.x, size+headerCost)
 		}
 	}
 	return n

@@ -35,6 +35,8 @@ const (
 	maxChunkLine = 8 << 10
 	// keepBuffer is the largest reassembly buffer a connection keeps between messages.
 	keepBuffer = 8 << 10
+	// headerCost and exchangeCost are what a field line and an exchange take beside their bytes.
+	headerCost, exchangeCost = 32, 1536
 )
 
 type state uint8
@@ -338,6 +340,19 @@ func (p *Parser) Close(t int64, reset bool) {
 	}
 	p.lose(&p.client, reason)
 	p.lose(&p.server, reason)
+}
+
+// Keep sets how many content bytes are kept of each message that begins from now on; 0 keeps none.
+func (p *Parser) Keep(maxBody int) {
+	p.opt.KeepPayload = maxBody > 0
+	if maxBody > 0 {
+		p.opt.MaxBody = maxBody
+	}
+}
+
+// Held is about how many bytes of memory the connection's messages in progress take.
+func (p *Parser) Held() int {
+	return p.held + p.unsettled*exchangeCost + cap(p.client.buf) + cap(p.server.buf)
 }
 
 // Pending returns the number of requests that are not emitted yet.
