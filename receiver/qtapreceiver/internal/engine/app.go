@@ -255,6 +255,7 @@ func (a *application) newHTTP1() l7.Stream {
 		a.c.exchange(x)
 		a.fed = 0
 	}, &a.c.e.counts.http1)
+	a.payloads = nil // what a parser before this one was told
 	a.keep()
 	return a.http1
 }
