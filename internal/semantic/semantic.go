@@ -100,14 +100,26 @@ const (
 // Exchange attributes of spans.
 const (
 	ExchangeSequence = "qpoint.exchange.sequence" // position of the exchange on its connection, from 0
-	TimingSend       = "qpoint.timing.send"       // nanoseconds, first to last byte of the request
-	TimingWait       = "qpoint.timing.wait"       // nanoseconds, last byte of the request to first byte of the response
-	TimingReceive    = "qpoint.timing.receive"    // nanoseconds, first to last byte of the response
+	// ExchangePart counts the parts of an exchange that goes on, from 1: a span that has it is a part,
+	// and a child of the exchange's own span.
+	ExchangePart  = "qpoint.exchange.part"
+	TimingSend    = "qpoint.timing.send"    // nanoseconds, first to last byte of the request
+	TimingWait    = "qpoint.timing.wait"    // nanoseconds, last byte of the request to first byte of the response
+	TimingReceive = "qpoint.timing.receive" // nanoseconds, first to last byte of the response
 
 	PayloadObjects    = "qpoint.payload.objects"    // []string of object keys, without the exporter's prefix
 	PayloadState      = "qpoint.payload.state"      // see the Payload* states
 	PayloadReason     = "qpoint.payload.reason"     // why, when the state needs one
 	PayloadVisibility = "qpoint.payload.visibility" // visible | not_visible
+)
+
+// WebSocket attributes of parts. Counts are the part's own.
+const (
+	WebSocketClientMessages = "qpoint.websocket.client.messages" // sent by the client, control frames included
+	WebSocketServerMessages = "qpoint.websocket.server.messages"
+	WebSocketClientBytes    = "qpoint.websocket.client.bytes" // payload on the wire, compressed where it was
+	WebSocketServerBytes    = "qpoint.websocket.server.bytes"
+	WebSocketCloseCode      = "qpoint.websocket.close_code" // RFC 6455 §7.4, of the first close frame
 )
 
 // Values of PayloadState.
@@ -150,4 +162,20 @@ const (
 	PayloadResponseBody          = "qpoint.http.response.body.raw"
 	PayloadResponseBodySize      = "qpoint.http.response.body.size"
 	PayloadResponseBodyTruncated = "qpoint.http.response.body.truncated"
+	// PayloadResponseBodyArrivals is [[offset in the body, Unix nanoseconds], …]: when the bytes from there on came.
+	PayloadResponseBodyArrivals = "qpoint.http.response.body.arrivals"
+	// PayloadWebSocketMessages is a list of maps, see the Message* keys.
+	PayloadWebSocketMessages = "qpoint.websocket.messages"
+)
+
+// Keys of the maps in PayloadWebSocketMessages.
+const (
+	MessageTime       = "time" // Unix nanoseconds of the last byte
+	MessageClient     = "client"
+	MessageOpcode     = "opcode"     // RFC 6455 §11.8
+	MessageSize       = "size"       // bytes on the wire
+	MessageData       = "data"       // string or bytes, unmasked and inflated
+	MessageTruncated  = "truncated"  // data is not all of it
+	MessageCompressed = "compressed" // data is still compressed (RFC 7692): its context was not known
+	MessageIncomplete = "incomplete" // why it ended early
 )

@@ -37,18 +37,21 @@ type application struct {
 	stack layer
 	tls   []*tls.Conn // outermost first: a tunnel through TLS may carry TLS
 	http1 *http1.Parser
+	// websocket reads on after its handshake; ongoing are the exchanges that are emitted in parts.
+	websocket *webSocket
+	ongoing   []*ongoing
 
 	encrypted bool
 	open      bool // a tunnel carries what is not encrypted, whatever the tunnel is in
 	tunnels   int
 	// nextSequence is Exchange.Sequence of the first exchange in a tunnel.
 	nextSequence uint32
-	info      tls.Info
-	protocol  string // network.protocol.name, "" while unknown
-	version   string
-	host      string // of the latest request
-	opaque    bool
-	reason    string // why requests are not visible
+	info         tls.Info
+	protocol     string // network.protocol.name, "" while unknown
+	version      string
+	host         string // of the latest request
+	opaque       bool
+	reason       string // why requests are not visible
 
 	tries int // runs of a connection whose opener is not known yet
 	gone  bool
@@ -92,10 +95,14 @@ func (a *application) data(dir event.Direction, t int64, pos uint64, b []byte) {
 
 // held is what unfinished exchanges hold.
 func (a *application) held() int {
-	if a.http1 == nil {
-		return 0
+	n := a.partsHeld()
+	if a.websocket != nil {
+		n += a.websocket.Held()
 	}
-	return a.http1.Held()
+	if a.http1 != nil {
+		n += a.http1.Held()
+	}
+	return n
 }
 
 // keep tells the parser whether bodies are wanted: the payload path may come and go while a
@@ -106,11 +113,7 @@ func (a *application) keep() {
 		return
 	}
 	a.payloads = p
-	maxBody := 0
-	if p != nil && !a.c.e.set.HeadersOnly {
-		maxBody = p.MaxBody
-	}
-	a.http1.Keep(maxBody)
+	a.http1.Keep(a.c.e.maxBody())
 }
 
 // letGo ends the reading of TLS whose plaintext nobody reads: its keys are not kept for nothing.
@@ -172,6 +175,9 @@ func (a *application) tick(now int64) {
 		c.Tick(now)
 	}
 	a.letGo(now)
+	if !a.gone {
+		a.tickParts(now)
+	}
 }
 
 // waiting says that closing now would give up what a secret may yet open.
@@ -242,7 +248,7 @@ func (a *application) putTLS(m pcommon.Map) {
 // newHTTP1 returns a parser that emits the connection's exchanges.
 func (a *application) newHTTP1() l7.Stream {
 	first := a.nextSequence
-	a.http1 = http1.New(http1.Options{OnTunnel: a.tunnel}, func(x *l7.Exchange) {
+	a.http1 = http1.New(http1.Options{OnTunnel: a.tunnel, OnContent: a.watch}, func(x *l7.Exchange) {
 		x.Sequence += first
 		a.nextSequence = max(a.nextSequence, x.Sequence+1)
 		a.version = x.Request.Version
@@ -252,7 +258,7 @@ func (a *application) newHTTP1() l7.Stream {
 		if a.unwatched && x.Incomplete == l7.IncompleteClosed {
 			x.Incomplete = l7.IncompleteCapture
 		}
-		a.c.exchange(x)
+		a.c.exchange(x, part{record: a.endParts(x)})
 		a.fed = 0
 	}, &a.c.e.counts.http1)
 	a.payloads = nil // what a parser before this one was told

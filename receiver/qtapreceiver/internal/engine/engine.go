@@ -65,7 +65,9 @@ type Settings struct {
 // Payloads is where payloads go while a `qtap_payload` receiver is attached.
 type Payloads struct {
 	// MaxBody is the number of bytes kept of each body.
-	MaxBody   int
+	MaxBody int
+	// PartAge is how long an exchange that goes on waits until what came of it is emitted.
+	PartAge   time.Duration
 	Segmenter *emit.Segmenter[*process.Info]
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/emit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http1"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/websocket"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/stream"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/tls"
 )
@@ -32,6 +33,7 @@ type counters struct {
 	plaintextOpaque                       uint64
 	tls                                   tls.Stats
 	http1                                 http1.Stats
+	websocket                             websocket.Stats
 
 	exchanges        uint64 // emitted as spans
 	exchangesDropped map[string]uint64
@@ -114,6 +116,7 @@ func (e *Engine) stats() Stats {
 				"gap": c.tls.Skipped, "not_visible": c.tls.Dropped,
 			}}},
 			c.http1Stage(),
+			c.websocketStage(),
 			{"exchanges", "{exchange}", emit.Totals{In: c.http1.Requests.Load(), Out: c.exchanges, InFlight: e.pending(), Dropped: maps.Clone(c.exchangesDropped)}},
 		},
 		Connections: len(e.byCookie),
@@ -139,6 +142,13 @@ func (c *counters) http1Stage() Stage {
 	}
 	t.InFlight = int64(left)
 	return Stage{"http1", "By", t}
+}
+
+func (c *counters) websocketStage() Stage {
+	w := &c.websocket
+	t := emit.Totals{In: w.BytesIn.Load(), Out: w.BytesFrame.Load(), Dropped: map[string]uint64{"resync": w.Skipped.Load()}}
+	t.InFlight = int64(t.In - t.Out - w.Skipped.Load())
+	return Stage{"websocket", "By", t}
 }
 
 // pending counts the requests that wait for their response.

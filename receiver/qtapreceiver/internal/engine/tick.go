@@ -72,7 +72,7 @@ func (e *Engine) tick(c *conn, now int64) bool {
 	if !c.announced && (c.announceAt != 0 && now >= c.announceAt || now-c.start >= int64(announceLatest)) {
 		e.record(c, stateOpen, c.start)
 	}
-	return c.closing || !c.announced || now-c.seen < int64(activeFor)
+	return c.closing || !c.announced || now-c.seen < int64(activeFor) || c.app.partsPending()
 }
 
 // sweep looks at everything, now and then.

@@ -14,8 +14,11 @@ const maxTunnels = 4
 
 // tunnel says who reads the connection after the exchange that switched it to another protocol.
 func (a *application) tunnel(x *l7.Exchange) l7.Stream {
-	if x.Request.Method == http.MethodConnect {
+	switch {
+	case x.Request.Method == http.MethodConnect:
 		return a.connectTunnel()
+	case upgradesTo(x, "websocket"):
+		return a.newWebSocket(x)
 	}
 	a.setOpaque(reasonProtocolUnsupported)
 	return nil
