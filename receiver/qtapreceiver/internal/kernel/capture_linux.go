@@ -31,6 +31,8 @@ type Capture struct {
 	scan   *link.Iter // nil when the kernel has no task_file iterator
 	keys   *keyProbes // nil when secrets are not captured
 
+	datagrams *datagrams // nil when they are not captured
+
 	mu     sync.Mutex
 	closed bool
 	stop   []context.CancelFunc // of Runs
@@ -173,6 +175,7 @@ func (c *Capture) attach() error {
 		if err := c.attachCgroup(bpf.CaptureProgPacketIngress, ebpf.AttachCGroupInetIngress, c.cgroup.path); err != nil {
 			return err
 		}
+		c.attachDatagrams()
 	}
 	if c.cfg.Keys {
 		// A sign of life until Run beats: secrets of the time between wait in the ring.
@@ -187,7 +190,11 @@ func (c *Capture) attach() error {
 }
 
 func (c *Capture) attachCgroup(name string, at ebpf.AttachType, path string) error {
-	l, err := link.AttachCgroup(link.CgroupOptions{Path: path, Attach: at, Program: c.coll.Programs[name]})
+	return c.attachCgroupProgram(c.coll.Programs[name], name, at, path)
+}
+
+func (c *Capture) attachCgroupProgram(prog *ebpf.Program, name string, at ebpf.AttachType, path string) error {
+	l, err := link.AttachCgroup(link.CgroupOptions{Path: path, Attach: at, Program: prog})
 	if err != nil {
 		return fmt.Errorf("attach %s to cgroup %s: %w", name, path, err)
 	}
@@ -228,6 +235,9 @@ func (c *Capture) Close() error {
 	}
 	if c.reader != nil {
 		errs = append(errs, c.reader.Close())
+	}
+	if c.datagrams != nil {
+		c.datagrams.coll.Close()
 	}
 	if c.coll != nil {
 		c.coll.Close()

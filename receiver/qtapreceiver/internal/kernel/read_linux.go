@@ -94,6 +94,11 @@ func (c *Capture) beat(d *decoder) error {
 		}
 	}
 	d.lost = lost
+	if c.datagrams != nil {
+		if err := c.datagrams.beat(d); err != nil {
+			return err
+		}
+	}
 	d.handler.Idle(real.Nano())
 	return nil
 }
