@@ -212,6 +212,8 @@ func (c *converter) logs(ld plog.Logs) {
 					why = c.connectionRecord(p, record)
 				case semantic.EventSegment:
 					why = c.segmentRecord(p, record)
+				case semantic.EventDNS:
+					why = "" // it has no table yet; the names are on the connections
 				}
 				if why != "" {
 					c.refused[why]++

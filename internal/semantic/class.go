@@ -47,6 +47,9 @@ var classes = map[string]Class{
 	ConnectionSentBytes: Number, ConnectionReceivedBytes: Number, ConnectionSentPackets: Number, ConnectionRecvPackets: Number,
 	ConnectionRetransmits: Number, ConnectionRTT: Number, ConnectionRequests: Number,
 
+	DNSQuestionName: Host, DNSQuestionType: Token, DNSResponseCode: Token, DNSAnswers: Number, DNSDuration: Number,
+	ServerNameSource: Token,
+
 	WebSocketClientMessages: Number, WebSocketServerMessages: Number, WebSocketClientBytes: Number, WebSocketServerBytes: Number,
 	WebSocketCloseCode: Number,
 

@@ -14,6 +14,8 @@ const (
 	EventConnection = "qpoint.connection"
 	// EventSegment says that a payload segment was handed over (or lost). It carries no payload.
 	EventSegment = "qpoint.segment"
+	// EventDNS describes one DNS query and its response, as one end saw them.
+	EventDNS = "qpoint.dns"
 	// EventPayload is one exchange with its payload. Only `qtap_payload` emits it.
 	EventPayload = "qpoint.payload"
 )
@@ -112,6 +114,19 @@ const (
 	PayloadReason     = "qpoint.payload.reason"     // why, when the state needs one
 	PayloadVisibility = "qpoint.payload.visibility" // visible | not_visible
 )
+
+// DNS attributes, of EventDNS.
+const (
+	DNSQuestionName = "dns.question.name"        // lower-case, without the root's dot
+	DNSQuestionType = "qpoint.dns.question.type" // A | AAAA | …
+	DNSResponseCode = "qpoint.dns.response_code" // NOERROR | NXDOMAIN | …; absent when no response was seen
+	DNSAnswers      = "qpoint.dns.answers"       // records in the answer section
+	DNSDuration     = "qpoint.dns.duration"      // nanoseconds from query to response
+)
+
+// ServerNameSource says where ServerAddress of a connection comes from, when the connection itself does
+// not name its server: "dns" is a name that the same process asked for and was given this address.
+const ServerNameSource = "qpoint.server.name_source"
 
 // WebSocket attributes of parts. Counts are the part's own.
 const (

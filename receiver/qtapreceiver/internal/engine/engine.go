@@ -81,10 +81,14 @@ type Engine struct {
 	byTuple  map[tuple]*conn
 	excluded map[tuple]int64 // other ends still to come, with the time at which they are given up
 	active   []*conn
-	held     int
-	charged  int // Σ application.charge
-	now      int64
-	sweepAt  int64
+
+	resolvers map[resolverKey]*resolver
+	names     map[nameKey]nameEntry
+
+	held    int
+	charged int // Σ application.charge
+	now     int64
+	sweepAt int64
 
 	keys   *tls.KeyStore
 	counts counters
@@ -96,6 +100,7 @@ func New(set Settings) *Engine {
 	e := &Engine{
 		set: set, host: set.Processes.Host(),
 		byCookie: map[event.Cookie]*conn{}, byTuple: map[tuple]*conn{}, excluded: map[tuple]int64{},
+		resolvers: map[resolverKey]*resolver{}, names: map[nameKey]nameEntry{},
 		keys: newKeyStore(),
 	}
 	e.counts.init()

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/dns"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http1"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/tls"
 )
@@ -102,7 +103,11 @@ func (l *layer) decide(client bool) {
 		}
 	}
 	match, more := http1.Sniff(l.first)
+	dnsMatch, dnsMore := dns.Sniff(l.first)
+	more = more || dnsMore
 	switch {
+	case dnsMatch && !l.a.c.joined():
+		l.start(l.a.newDNS())
 	case match:
 		l.a.protocol = "http"
 		next := l.a.newHTTP1()

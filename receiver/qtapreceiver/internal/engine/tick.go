@@ -34,6 +34,7 @@ func (e *Engine) Idle(now int64) {
 	if now >= e.sweepAt {
 		e.sweepAt = now + int64(sweepEvery)
 		e.sweep(now)
+		e.tickDNS(now)
 		e.publish()
 	}
 	e.set.Processes.Tick(now)
@@ -169,6 +170,7 @@ func (e *Engine) Close(t int64) {
 		e.end(c)
 	}
 	e.active = nil
+	e.tickDNS(e.now + int64(dnsWait)) // what is not answered by now
 	e.keys.Close()
 	e.set.Emitter.Flush()
 	e.publish()
