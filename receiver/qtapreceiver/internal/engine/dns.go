@@ -68,7 +68,11 @@ func (e *Engine) Datagram(d *event.Datagram) {
 	e.now = max(e.now, d.Time)
 	e.counts.datagrams++
 	if d.Local.Port() != dnsPort && d.Remote.Port() != dnsPort {
-		e.counts.dropDatagram(dropOpaque)
+		if e.quic(d) {
+			e.counts.datagramsRead++
+		} else {
+			e.counts.dropDatagram(dropOpaque)
+		}
 		return
 	}
 	m, ok := dns.Parse(d.Data)

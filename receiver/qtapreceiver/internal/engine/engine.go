@@ -84,6 +84,7 @@ type Engine struct {
 
 	resolvers map[resolverKey]*resolver
 	names     map[nameKey]nameEntry
+	hellos    map[helloKey]*hello
 
 	held    int
 	charged int // Σ application.charge
@@ -100,7 +101,7 @@ func New(set Settings) *Engine {
 	e := &Engine{
 		set: set, host: set.Processes.Host(),
 		byCookie: map[event.Cookie]*conn{}, byTuple: map[tuple]*conn{}, excluded: map[tuple]int64{},
-		resolvers: map[resolverKey]*resolver{}, names: map[nameKey]nameEntry{},
+		resolvers: map[resolverKey]*resolver{}, names: map[nameKey]nameEntry{}, hellos: map[helloKey]*hello{},
 		keys: newKeyStore(),
 	}
 	e.counts.init()

@@ -35,6 +35,7 @@ func (e *Engine) Idle(now int64) {
 		e.sweepAt = now + int64(sweepEvery)
 		e.sweep(now)
 		e.tickDNS(now)
+		e.tickQUIC(now)
 		e.publish()
 	}
 	e.set.Processes.Tick(now)
