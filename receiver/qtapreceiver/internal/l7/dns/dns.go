@@ -4,6 +4,7 @@
 package dns
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
 
@@ -53,7 +54,7 @@ func Parse(b []byte) (Message, bool) {
 	at := m.Name // follows the aliases, which come in order
 	for range maxAnswers {
 		r, err := p.AnswerHeader()
-		if err == dnsmessage.ErrSectionDone {
+		if errors.Is(err, dnsmessage.ErrSectionDone) {
 			return m, true
 		}
 		if err != nil {
