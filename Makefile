@@ -75,8 +75,9 @@ bench: packages-test chdb $(BINARY) ## print the overhead ratios (takes minutes;
 	go run ./tests/bench -collector $(BINARY) -config $(CONFIG)
 
 .PHONY: lint
-lint: ## gofmt, vet, golangci-lint
+lint: ## gofmt, licence headers, vet, golangci-lint
 	@out=$$(git ls-files '*.go' | grep -v '_bpfe' | xargs gofmt -l); if [ -n "$$out" ]; then echo "not gofmt-ed: $$out" >&2; exit 1; fi
+	@out=$$(git ls-files 'bpf/*.[ch]' '*.go' | grep -v '_bpfe' | xargs grep -L 'SPDX-License-Identifier: Apache-2.0'); if [ -n "$$out" ]; then echo "without a licence header: $$out" >&2; exit 1; fi
 	go vet ./...
 	$(TOOL) golangci-lint run --timeout 15m
 

@@ -39,8 +39,8 @@ type telemetry struct {
 
 func newTelemetry(set component.TelemetrySettings) (*telemetry, error) {
 	meter := set.MeterProvider.Meter(metadata.ScopeName)
-	rows, err1 := meter.Int64Counter("exporter_pulse_rows", metric.WithUnit("{row}"), metric.WithDescription("Rows stored, by table."))
-	refused, err2 := meter.Int64Counter("exporter_pulse_refused", metric.WithUnit("{record}"),
+	rows, err1 := meter.Int64Counter("otelcol_exporter_pulse_rows", metric.WithUnit("{row}"), metric.WithDescription("Rows stored, by table."))
+	refused, err2 := meter.Int64Counter("otelcol_exporter_pulse_refused", metric.WithUnit("{record}"),
 		metric.WithDescription("Records refused because they are not anonymized records of the schema, by reason."))
 	return &telemetry{rows: rows, refused: refused}, errors.Join(err1, err2)
 }

@@ -76,6 +76,7 @@ func startOn(t *testing.T, cfg *Config, reader pulsestore.Reader, h host) *serve
 		}
 	}
 	require.NoError(t, e.Start(t.Context(), h))
+	require.NoError(t, e.Ready())
 	t.Cleanup(func() {
 		http.DefaultClient.CloseIdleConnections()
 		require.NoError(t, e.Shutdown(context.Background()))

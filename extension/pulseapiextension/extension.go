@@ -27,7 +27,10 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
 )
 
-var _ extensioncapabilities.Dependent = (*apiExtension)(nil)
+var (
+	_ extensioncapabilities.Dependent       = (*apiExtension)(nil)
+	_ extensioncapabilities.PipelineWatcher = (*apiExtension)(nil)
+)
 
 // apiExtension owns one HTTP server and the reader behind it.
 type apiExtension struct {
@@ -44,6 +47,7 @@ type apiExtension struct {
 	slots  chan struct{}
 	reader io.Closer
 	addr   net.Addr
+	token  string // the local token, "" with `auth`
 	done   sync.WaitGroup
 }
 
@@ -75,6 +79,11 @@ func (e *apiExtension) Dependencies() []component.ID {
 
 // Start opens the store and serves. When it returns nil, the page can be opened.
 func (e *apiExtension) Start(ctx context.Context, host component.Host) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("`pulse_api`: %w", err) // the collector's own line does not say which extension it was
+		}
+	}()
 	signer, err := e.newSigner(host)
 	if err != nil {
 		return err
@@ -107,7 +116,7 @@ func (e *apiExtension) Start(ctx context.Context, host component.Host) (err erro
 	if err != nil {
 		return err
 	}
-	e.reader, e.addr = closer, listener.Addr()
+	e.reader, e.addr, e.token = closer, listener.Addr(), token
 
 	e.slots = make(chan struct{}, maxConcurrentQueries)
 	api := &api{
@@ -129,24 +138,27 @@ func (e *apiExtension) Start(ctx context.Context, host component.Host) (err erro
 			componentstatus.ReportStatus(host, componentstatus.NewFatalErrorEvent(fmt.Errorf("cannot serve `endpoint` %s: %w", e.cfg.NetAddr.Endpoint, err)))
 		}
 	})
-	e.announce(token)
 	return nil
 }
 
-// announce prints the URL once on standard output. The token goes into the fragment, which a
-// browser never sends, and never into the log.
-func (e *apiExtension) announce(token string) {
+// Ready prints the URL on standard output, once everything that the page will show is running.
+// The token goes into the fragment, which a browser never sends, and never into the log.
+func (e *apiExtension) Ready() error {
 	scheme := "http"
 	if e.cfg.TLS.HasValue() {
 		scheme = "https"
 	}
 	url := scheme + "://" + e.addr.String() + "/"
 	e.set.Logger.Info("Pulse is ready. Standard output shows the URL to open.")
-	if token != "" {
-		url += "#token=" + token
+	if e.token != "" {
+		url += "#token=" + e.token
 	}
-	_, _ = fmt.Fprintln(e.stdout, "Pulse: "+url)
+	_, _ = fmt.Fprintln(e.stdout, "\nOpen "+url+"\n")
+	return nil
 }
+
+// NotReady has nothing to take back.
+func (*apiExtension) NotReady() error { return nil }
 
 // Shutdown stops serving, waits for the requests in flight and closes the store.
 func (e *apiExtension) Shutdown(ctx context.Context) error {

@@ -5,7 +5,6 @@ package archive
 import (
 	"archive/zip"
 	"bytes"
-	"compress/flate"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -14,6 +13,8 @@ import (
 	"iter"
 	"strconv"
 	"time"
+
+	"github.com/klauspost/compress/flate"
 )
 
 // Extension ends the name of every file in an archive.

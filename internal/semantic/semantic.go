@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package semantic names every attribute, event and resource key that the
 // distribution emits or stores, once, together with its privacy class.
 //
@@ -62,6 +64,15 @@ const (
 	ClientAddress          = "client.address"
 	ClientPort             = "client.port"
 	ErrorType              = "error.type"
+)
+
+// RPC attributes of spans (gRPC).
+const (
+	RPCSystemName         = "rpc.system.name"
+	RPCMethod             = "rpc.method"                   // fully qualified, without the leading slash: "pkg.Service/Method"
+	RPCResponseStatusCode = "rpc.response.status_code"     // name of the code, "OK"; its number when the code has no name
+	RPCRequestMessages    = "qpoint.rpc.request.messages"  // whole messages; absent when their number is not known
+	RPCResponseMessages   = "qpoint.rpc.response.messages" // the same of the response
 )
 
 // Network and TLS attributes of spans and connection logs.

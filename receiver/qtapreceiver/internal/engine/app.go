@@ -11,12 +11,13 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http1"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http2"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/tls"
 )
 
 // Reasons why a connection's requests are not visible.
 const (
-	reasonUnknownProtocol     = "unknown_protocol"     // not HTTP/1
+	reasonUnknownProtocol     = "unknown_protocol"     // neither HTTP/1 nor HTTP/2
 	reasonProtocolUnsupported = "protocol_unsupported" // a protocol that is known, but not read yet
 )
 
@@ -37,6 +38,7 @@ type application struct {
 	stack layer
 	tls   []*tls.Conn // outermost first: a tunnel through TLS may carry TLS
 	http1 *http1.Parser
+	http2 *http2.Parser
 	// websocket reads on after its handshake; ongoing are the exchanges that are emitted in parts.
 	websocket *webSocket
 	ongoing   []*ongoing
@@ -102,6 +104,9 @@ func (a *application) held() int {
 	if a.http1 != nil {
 		n += a.http1.Held()
 	}
+	if a.http2 != nil {
+		n += a.http2.Held()
+	}
 	return n
 }
 
@@ -109,11 +114,17 @@ func (a *application) held() int {
 // connection stays.
 func (a *application) keep() {
 	p := a.c.e.payloads.Load()
-	if p == a.payloads || a.http1 == nil {
+	if p == a.payloads || a.http1 == nil && a.http2 == nil {
 		return
 	}
 	a.payloads = p
-	a.http1.Keep(a.c.e.maxBody())
+	maxBody := a.c.e.maxBody()
+	if a.http1 != nil {
+		a.http1.Keep(maxBody)
+	}
+	if a.http2 != nil {
+		a.http2.Keep(maxBody)
+	}
 }
 
 // letGo ends the reading of TLS whose plaintext nobody reads: its keys are not kept for nothing.
@@ -139,6 +150,10 @@ func (a *application) orient(dir event.Direction, t int64, pos uint64, b []byte)
 	known, _ := tls.Sniff(b)
 	if !known {
 		known, _ = http1.Sniff(b)
+	}
+	if !known {
+		known, _ = http2.Sniff(b)
+		known = known || http2.SniffJoined(b)
 	}
 	if known {
 		a.c.role = event.RoleServer
@@ -247,23 +262,45 @@ func (a *application) putTLS(m pcommon.Map) {
 
 // newHTTP1 returns a parser that emits the connection's exchanges.
 func (a *application) newHTTP1() l7.Stream {
-	first := a.nextSequence
-	a.http1 = http1.New(http1.Options{OnTunnel: a.tunnel, OnContent: a.watch}, func(x *l7.Exchange) {
-		x.Sequence += first
-		a.nextSequence = max(a.nextSequence, x.Sequence+1)
-		a.version = x.Request.Version
-		if host, _ := splitAuthority(x.Request.Get("Host")); host != "" {
-			a.host = host
-		}
-		if a.unwatched && x.Incomplete == l7.IncompleteClosed {
-			x.Incomplete = l7.IncompleteCapture
-		}
-		a.c.exchange(x, part{record: a.endParts(x)})
-		a.fed = 0
-	}, &a.c.e.counts.http1)
+	a.http1 = http1.New(http1.Options{OnTunnel: a.tunnel, OnContent: a.watch}, a.numbered(), &a.c.e.counts.http1)
 	a.payloads = nil // what a parser before this one was told
 	a.keep()
 	return a.http1
+}
+
+// newHTTP2 returns a parser that emits the exchanges of the connection's streams.
+func (a *application) newHTTP2(opt http2.Options) l7.Stream {
+	emit := a.numbered()
+	if opt.Upgraded != nil {
+		emit = a.exchange // it goes on counting by itself
+	}
+	a.http2 = http2.New(opt, emit, &a.c.e.counts.http2)
+	a.payloads = nil // an upgraded connection has told its first parser only
+	a.keep()
+	return a.http2
+}
+
+// exchange takes what a parser found.
+func (a *application) exchange(x *l7.Exchange) {
+	a.version = x.Request.Version
+	if host, _ := splitAuthority(x.Request.Get("Host")); host != "" {
+		a.host = host
+	}
+	if a.unwatched && x.Incomplete == l7.IncompleteClosed {
+		x.Incomplete = l7.IncompleteCapture
+	}
+	a.nextSequence = max(a.nextSequence, x.Sequence+1)
+	a.c.exchange(x, part{record: a.endParts(x)})
+	a.fed = 0
+}
+
+// numbered returns exchange for a parser that counts from 0 behind the exchanges of others.
+func (a *application) numbered() func(*l7.Exchange) {
+	first := a.nextSequence
+	return func(x *l7.Exchange) {
+		x.Sequence += first
+		a.exchange(x)
+	}
 }
 
 // plaintext is what a tls.Conn feeds.

@@ -75,7 +75,7 @@ type half struct {
 	isn    uint32
 	hasISN bool
 	base   uint64
-	joined bool // there were bytes before the first one
+	joined bool // there may have been bytes before the first one
 }
 
 // Data implements stream.Sink.
@@ -102,7 +102,9 @@ func (h *half) join(next uint32, before uint64) {
 	if h.stream.Anchored() {
 		return
 	}
-	h.base, h.joined = before, true
+	// A server that has received nothing has missed nothing. Of a client's bytes those before are only
+	// the acknowledged ones: a request may be on its way.
+	h.base, h.joined = before, before > 0 || h.c.role != event.RoleServer
 	// Modulo 2^32 this is the sequence number of the SYN, however long ago that was.
 	h.isn, h.hasISN = next-1-uint32(before), true
 	h.stream.Anchor(next)

@@ -50,7 +50,7 @@ func (e *Engine) emit(c *conn, x *l7.Exchange, trace pcommon.TraceID, spanID, pa
 	if server {
 		s.SetKind(ptrace.SpanKindServer)
 	}
-	s.SetName(spanName(x.Request.Method))
+	s.SetName(spanName(x))
 	start, end := bounds(x, e.now)
 	s.SetStartTimestamp(pcommon.Timestamp(start))
 	s.SetEndTimestamp(pcommon.Timestamp(end))
@@ -58,13 +58,18 @@ func (e *Engine) emit(c *conn, x *l7.Exchange, trace pcommon.TraceID, spanID, pa
 	m := s.Attributes()
 	m.EnsureCapacity(32)
 	putStr(m, semantic.HTTPRequestMethod, x.Request.Method)
+	putRPC(m, x)
 	m.PutInt(semantic.HTTPRequestBodySize, int64(x.Request.BodySize))
 	if x.Response != nil {
-		m.PutInt(semantic.HTTPResponseStatusCode, int64(x.Response.Status))
+		if x.Response.Status != 0 {
+			m.PutInt(semantic.HTTPResponseStatusCode, int64(x.Response.Status))
+		}
 		m.PutInt(semantic.HTTPResponseBodySize, int64(x.Response.BodySize))
 	}
 	if !server {
-		putStr(m, semantic.URLFull, target.full())
+		if x.Request.Target != "" { // else it is not known
+			putStr(m, semantic.URLFull, target.full())
+		}
 	} else {
 		putStr(m, semantic.ClientAddress, c.clientText())
 		m.PutInt(semantic.ClientPort, int64(c.clientEnd().Port()))
@@ -105,13 +110,18 @@ func (c *conn) name(x *l7.Exchange) ids {
 	return id
 }
 
-// setStatus follows the HTTP semantic conventions: 4xx is the client's error only, and error.type
+// setStatus follows the HTTP and RPC semantic conventions: 4xx is the client's error only, and error.type
 // is the status code, unless the exchange did not end well. What the capture missed is no error
 // of the exchange.
 func setStatus(s ptrace.Span, m pcommon.Map, x *l7.Exchange, server bool) {
-	switch {
+	switch rpc := grpcStatus(x); {
 	case x.Incomplete != "" && !x.CaptureLimit():
 		m.PutStr(semantic.ErrorType, x.Incomplete)
+	case rpc != "":
+		if !grpcError(rpc, server) {
+			return
+		}
+		m.PutStr(semantic.ErrorType, rpc)
 	case x.Response != nil && (x.Response.Status >= 500 || x.Response.Status >= 400 && !server):
 		m.PutStr(semantic.ErrorType, strconv.Itoa(x.Response.Status))
 	default:
@@ -120,9 +130,13 @@ func setStatus(s ptrace.Span, m pcommon.Map, x *l7.Exchange, server bool) {
 	s.Status().SetCode(ptrace.StatusCodeError)
 }
 
-// spanName is the method alone: no route is known here, and a path has too many values.
-func spanName(method string) string {
-	switch method {
+// spanName is the name of a remote procedure, or the method alone: no route is known here, and a path has
+// too many values.
+func spanName(x *l7.Exchange) string {
+	if name := procedure(x); name != "" {
+		return strings.ToValidUTF8(name, "\uFFFD")
+	}
+	switch method := x.Request.Method; method {
 	case "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY":
 		return method
 	}
@@ -205,9 +219,12 @@ func (c *conn) target(x *l7.Exchange) target {
 	if c.app.encrypted && !c.app.open {
 		t.scheme = "https"
 	}
+	if s := x.Request.Scheme; s == "http" || s == "https" {
+		t.scheme = s // what the client says may be what was before a proxy took the TLS off
+	}
 	rest := x.Request.Target
 	switch {
-	case x.Request.Method == http.MethodConnect:
+	case x.Request.Method == http.MethodConnect && x.Request.Scheme == "": // not the extended one of RFC 8441
 		t.raw = withoutUserinfo(rest)
 		t.authority, rest = rest, ""
 	case rest == "*":

@@ -109,3 +109,16 @@ func TestTLSJoinedAfterItsHandshakeSaysSo(t *testing.T) {
 		require.Equal(t, "attached_late", str(t, r.Attributes(), semantic.PayloadReason))
 	}
 }
+
+func TestServerThatHadReceivedNothingIsPaired(t *testing.T) {
+	b := newBench(t)
+	w := b.dial(1)
+	b.e.Socket(&event.Socket{Kind: event.SocketStats, Cookie: w.server, Time: b.now, Local: w.sa, Remote: w.ca, TGID: 200, PreExisting: true,
+		Role: event.RoleServer, RcvNxt: w.seq[0], SndNxt: w.seq[1]})
+	w.packet(w.server, event.Ingress, event.FlagACK, w.seq[0], getRequest)
+	b.now += 1e6
+	w.packet(w.server, event.Egress, event.FlagACK, w.seq[1], okResponse)
+	b.idle(time.Second)
+	b.close()
+	require.Equal(t, map[string][]string{"/users/42": {"200"}}, statusOf(t, b))
+}

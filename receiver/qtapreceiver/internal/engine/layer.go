@@ -6,6 +6,7 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/dns"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http1"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http2"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/tls"
 )
 
@@ -103,15 +104,23 @@ func (l *layer) decide(client bool) {
 		}
 	}
 	match, more := http1.Sniff(l.first)
+	match2, more2 := http2.Sniff(l.first)
 	dnsMatch, dnsMore := dns.Sniff(l.first)
-	more = more || dnsMore
+	more = more || more2 || dnsMore
+	joined := !l.inside && l.a.c.joined()
 	switch {
-	case dnsMatch && !l.a.c.joined():
+	case dnsMatch && !joined:
 		l.start(l.a.newDNS())
+	case match2:
+		l.a.protocol = "http"
+		l.start(l.a.newHTTP2(http2.Options{}))
+	case joined && client && http2.SniffJoined(l.first):
+		l.a.protocol = "http"
+		l.start(l.a.newHTTP2(http2.Options{Joined: true}))
 	case match:
 		l.a.protocol = "http"
 		next := l.a.newHTTP1()
-		if !l.inside && l.a.c.joined() {
+		if joined {
 			// Requests may have been sent, and responses begun, before the first byte seen here:
 			// the parser must not take this request for the one that comes to be answered next.
 			for _, r := range l.held {

@@ -36,6 +36,8 @@ func (e *Engine) payload(c *conn, x *l7.Exchange, trace pcommon.TraceID, span pc
 		return semantic.PayloadTruncated, x.Incomplete, key
 	case x.Request.Missing > 0 || x.Response != nil && x.Response.Missing > 0:
 		return semantic.PayloadTruncated, l7.IncompleteGap, key
+	case x.Request.UnknownFields > 0 || x.Response != nil && x.Response.UnknownFields > 0:
+		return semantic.PayloadTruncated, l7.IncompleteFields, key
 	case x.Request.Truncated || x.Response != nil && x.Response.Truncated:
 		return semantic.PayloadTruncated, reasonBodyCap, key
 	case cut(&x.Request) || x.Response != nil && cut(x.Response):

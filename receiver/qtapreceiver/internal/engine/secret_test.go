@@ -102,7 +102,7 @@ func TestSecretsEndWithTheEngine(t *testing.T) {
 }
 
 func TestTLSThatNobodyReadsIsLetGo(t *testing.T) {
-	wire, log := overTLS(t, "h2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "something")
+	wire, log := overTLS(t, "imap", "a1 NOOP\r\n", "a1 OK\r\n")
 	b := newBench(t)
 	w := b.dial(1).open()
 	b.keyLog(log)
@@ -119,7 +119,7 @@ func TestTLSThatNobodyReadsIsLetGo(t *testing.T) {
 	require.Len(t, b.records(semantic.EventConnection), 2)
 	for _, r := range b.records(semantic.EventConnection) {
 		require.Equal(t, "unknown_protocol", str(t, r.Attributes(), semantic.PayloadReason))
-		require.Equal(t, "h2", str(t, r.Attributes(), semantic.TLSNextProtocol))
+		require.Equal(t, "imap", str(t, r.Attributes(), semantic.TLSNextProtocol))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http2"
 )
 
 // maxTunnels bounds how many CONNECT tunnels one connection may carry inside each other: proxies
@@ -17,6 +18,8 @@ func (a *application) tunnel(x *l7.Exchange) l7.Stream {
 	switch {
 	case x.Request.Method == http.MethodConnect:
 		return a.connectTunnel()
+	case upgradesTo(x, "h2c"):
+		return a.newHTTP2(http2.Options{Upgraded: x})
 	case upgradesTo(x, "websocket"):
 		return a.newWebSocket(x)
 	}

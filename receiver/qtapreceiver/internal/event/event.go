@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package event holds what the kernel side reports, decoded: the one vocabulary between
 // internal/kernel (which produces it) and internal/engine (which consumes it).
 //

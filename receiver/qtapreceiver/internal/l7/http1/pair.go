@@ -226,6 +226,7 @@ func (p *Parser) loseClient(reason string) {
 		return
 	}
 	if !x.counted { // it was no request
+		p.held -= x.held // of a response that came all the same
 		p.dequeue(x)
 		if p.server.x == x {
 			p.server.x, p.server.msg = nil, nil
