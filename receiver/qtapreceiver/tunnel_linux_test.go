@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 
 // connectProxy is a forward proxy: it answers CONNECT and passes bytes on.
 const connectProxy = `
-import socket, sys, threading
+import socket, ssl, sys, threading
 def pump(a, b):
     try:
         while data := a.recv(65536):
@@ -44,23 +45,36 @@ def serve(c):
     t.join()
     s.close()
     c.close()
+def secure(c):
+    if len(sys.argv) > 2:
+        ctx = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        ctx.load_cert_chain(sys.argv[2] + "/cert.pem", sys.argv[2] + "/key.pem")
+        try:
+            c = ctx.wrap_socket(c, server_side=True)
+        except OSError:
+            return c.close()
+    serve(c)
 l = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 while True:
-    threading.Thread(target=serve, args=(l.accept()[0],), daemon=True).start()
+    threading.Thread(target=secure, args=(l.accept()[0],), daemon=True).start()
 `
 
 // TestE2EConnectTunnel asks for a file through a forward proxy: the request is seen at all four
 // ends of the two connections, with TLS and without it inside the tunnel.
 func TestE2EConnectTunnel(t *testing.T) {
-	for _, version := range []string{"plain", "1.2", "1.3"} {
+	for _, version := range []string{"plain", "1.2", "1.3", "tls in tls"} {
 		t.Run(version, func(t *testing.T) {
-			scheme := "http"
+			scheme, proxyScheme := "http", "http"
+			var proxyArgs []string
 			if version != "plain" {
 				scheme = "https"
 			}
-			l := newLab(t, "tunnel"+version)
+			l := newLab(t, "tunnel"+strings.ReplaceAll(version, " ", ""))
 			l.start(nil)
 			dir, port, proxy := t.TempDir(), freePort(t), freePort(t)
+			if version == "tls in tls" {
+				version, proxyScheme, proxyArgs = "1.3", "https", []string{dir}
+			}
 			body := randomFile(t, filepath.Join(dir, "inner"), 120_000)
 			listen := fmt.Sprintf("listen 127.0.0.1:%d;", port)
 			if scheme == "https" {
@@ -68,9 +82,9 @@ func TestE2EConnectTunnel(t *testing.T) {
 				listen = fmt.Sprintf("listen 127.0.0.1:%[1]d ssl; ssl_certificate %[2]s/cert.pem; ssl_certificate_key %[2]s/key.pem; ssl_protocols TLSv%[3]s;", port, dir, version)
 			}
 			l.nginx(port, dir, listen)
-			l.serve(proxy, "python3", "-c", connectProxy, strconv.Itoa(proxy))
+			l.serve(proxy, "python3", append([]string{"-c", connectProxy, strconv.Itoa(proxy)}, proxyArgs...)...)
 			url := fmt.Sprintf("%s://lab.test:%d/inner", scheme, port)
-			require.Equal(t, body, l.run("curl", "-sk", "--http1.1", "-p", "-x", fmt.Sprintf("http://127.0.0.1:%d", proxy), url))
+			require.Equal(t, body, l.run("curl", "-sk", "--http1.1", "-p", "--proxy-insecure", "-x", fmt.Sprintf("%s://127.0.0.1:%d", proxyScheme, proxy), url))
 
 			type end struct{ exe, kind, sequence string }
 			ends := func() map[end]pcommon.TraceID {
@@ -81,7 +95,7 @@ func TestE2EConnectTunnel(t *testing.T) {
 							m := s.Attributes()
 							if text(m, semantic.URLPath) != "/inner" {
 								require.Equal(t, "CONNECT", s.Name())
-								require.Equal(t, "http", text(m, semantic.URLScheme))
+								require.Equal(t, proxyScheme, text(m, semantic.URLScheme))
 								require.Equal(t, "0", text(m, semantic.ExchangeSequence))
 								continue
 							}
