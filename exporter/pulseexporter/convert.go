@@ -29,6 +29,7 @@ type converter struct {
 	oldest, newest time.Time
 	rows           *pulsestore.Rows
 	refused        refusals
+	unstored       int // records that have no table
 	// validKey is the last object key that was found valid: thousands of spans share one.
 	validKey string
 	// One row of each kind, used again for every record.
@@ -213,7 +214,8 @@ func (c *converter) logs(ld plog.Logs) {
 				case semantic.EventSegment:
 					why = c.segmentRecord(p, record)
 				case semantic.EventDNS:
-					why = "" // it has no table yet; the names are on the connections
+					c.unstored++ // the names are on the connections
+					why = ""
 				}
 				if why != "" {
 					c.refused[why]++

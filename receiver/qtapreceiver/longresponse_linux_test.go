@@ -50,20 +50,38 @@ class H(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), H).serve_forever()
 `
 
+// slowServer2 is the same stream of events over HTTP/2.
+const slowServer2 = `
+require('node:http2').createServer().on('stream', async stream => {
+  stream.respond({ ':status': 200, 'content-type': 'text/event-stream' })
+  for (let i = 0; i < 30; i++) {
+    stream.write('event: tick\nid: ' + i + '\ndata: ' + 'x'.repeat(100) + '\n\n')
+    await new Promise(done => setTimeout(done, 100))
+  }
+  stream.end()
+}).listen(+process.argv[1], '127.0.0.1')
+`
+
 // TestE2ELongResponse: what came of a response is emitted while it goes on.
 func TestE2ELongResponse(t *testing.T) {
 	var whole strings.Builder
 	for i := range 30 {
 		fmt.Fprintf(&whole, "event: tick\nid: %d\ndata: %s\n\n", i, strings.Repeat("x", 100))
 	}
-	for _, path := range []string{"/events", "/slow", "/poll"} {
+	for _, path := range []string{"/events", "/events2", "/slow", "/poll"} {
 		t.Run(path[1:], func(t *testing.T) {
 			l := newLab(t, "long"+path[1:])
 			const limit = 1000 // less than the whole
 			l.start(func(_ *Config, p *PayloadConfig) { p.MaxBodySize = limit })
 			port := freePort(t)
-			l.serve(port, "python3", "-c", slowServer, strconv.Itoa(port))
-			client := l.command("curl", "-sN", fmt.Sprintf("http://127.0.0.1:%d%s", port, path))
+			args := []string{"-sN"}
+			if path == "/events2" {
+				l.serve(port, "node", "-e", slowServer2, strconv.Itoa(port))
+				args = append(args, "--http2-prior-knowledge")
+			} else {
+				l.serve(port, "python3", "-c", slowServer, strconv.Itoa(port))
+			}
+			client := l.command("curl", append(args, fmt.Sprintf("http://127.0.0.1:%d%s", port, path))...)
 			var out strings.Builder
 			client.Stdout = &out
 			started := time.Now()
@@ -105,7 +123,7 @@ func TestE2ELongResponse(t *testing.T) {
 					require.True(t, ok)
 					b, _ := lr.Attributes().Get(semantic.PayloadResponseBody)
 					got += string(b.Bytes().AsRaw())
-					if path == "/events" {
+					if strings.HasPrefix(path, "/events") {
 						require.True(t, strings.HasSuffix(got, "\n\n"), "a part ends with an event")
 						events += eventsOf(t, lr)
 						arrivals, ok := lr.Attributes().Get(semantic.PayloadResponseBodyArrivals)
@@ -114,7 +132,7 @@ func TestE2ELongResponse(t *testing.T) {
 					}
 				}
 				switch path {
-				case "/events":
+				case "/events", "/events2":
 					require.Equal(t, want, got, "the parts are the whole stream, whatever the cap of one")
 					require.Equal(t, 30, events)
 					require.GreaterOrEqual(t, len(parts), 4, "its bytes alone fill four")

@@ -48,6 +48,7 @@ type application struct {
 	tunnels   int
 	// nextSequence is Exchange.Sequence of the first exchange in a tunnel.
 	nextSequence uint32
+	first        uint32 // Exchange.Sequence of the current parser's first exchange
 	info         tls.Info
 	protocol     string // network.protocol.name, "" while unknown
 	version      string
@@ -270,9 +271,10 @@ func (a *application) newHTTP1() l7.Stream {
 
 // newHTTP2 returns a parser that emits the exchanges of the connection's streams.
 func (a *application) newHTTP2(opt http2.Options) l7.Stream {
+	opt.OnContent = a.watch
 	emit := a.numbered()
 	if opt.Upgraded != nil {
-		emit = a.exchange // it goes on counting by itself
+		emit, a.first = a.exchange, 0 // it goes on counting by itself
 	}
 	a.http2 = http2.New(opt, emit, &a.c.e.counts.http2)
 	a.payloads = nil // an upgraded connection has told its first parser only
@@ -297,6 +299,7 @@ func (a *application) exchange(x *l7.Exchange) {
 // numbered returns exchange for a parser that counts from 0 behind the exchanges of others.
 func (a *application) numbered() func(*l7.Exchange) {
 	first := a.nextSequence
+	a.first = first
 	return func(x *l7.Exchange) {
 		x.Sequence += first
 		a.exchange(x)

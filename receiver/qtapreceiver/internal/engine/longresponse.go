@@ -29,10 +29,17 @@ func (a *application) watch(x *l7.Exchange) func(int64, []byte) {
 		return nil
 	}
 	s := &eventStream{max: a.c.e.maxBody()}
-	o := a.c.newOngoing(x, s)
-	o.exchange = x
-	a.ongoing = append(a.ongoing, o)
+	o := a.begun(x, s)
 	return func(t int64, b []byte) { s.add(o, t, b) }
+}
+
+// begun prepares parts of an exchange that its parser has not emitted yet.
+func (a *application) begun(x *l7.Exchange, content partContent) *ongoing {
+	o := a.c.newOngoing(x, content)
+	o.exchange = x
+	o.head.Sequence += a.first
+	a.ongoing = append(a.ongoing, o)
+	return o
 }
 
 // eventStream collects the bytes of a part of an event stream.
@@ -127,9 +134,7 @@ func (a *application) watchLong(now, age int64) {
 	since := now
 	o := a.partsOf(x)
 	if o == nil {
-		o = a.c.newOngoing(x, &longBody{x: x})
-		o.exchange = x
-		a.ongoing = append(a.ongoing, o)
+		o = a.begun(x, &longBody{x: x})
 		since = x.Response.Start
 	}
 	if s, ok := o.content.(*longBody); ok && s.held() > 0 {
