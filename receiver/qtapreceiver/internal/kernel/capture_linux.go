@@ -30,6 +30,8 @@ type Capture struct {
 	links  []link.Link
 	scan   *link.Iter // nil when the kernel has no task_file iterator
 	keys   *keyProbes // nil when secrets are not captured
+	mapped *mappings  // nil when secrets are not captured, or the kernel does not tell
+	files  *keyFiles  // nil when there are no key logs
 
 	datagrams *datagrams // nil when they are not captured
 
@@ -92,10 +94,16 @@ func (c *Capture) load() error {
 	if c.features.Get(featureTouch) != Supported {
 		drop(bpf.CaptureProgSocketSend, bpf.CaptureProgSocketRecv)
 	}
-	if !c.cfg.Keys {
-		drop(bpf.CaptureProgOpensslKdf)
-	} else if c.features.Get(featureUprobeMulti) == Supported {
-		spec.Programs[bpf.CaptureProgOpensslKdf].AttachType = ebpf.AttachTraceUprobeMulti
+	for _, src := range keySources {
+		if !c.cfg.Keys {
+			drop(src.programs...)
+			continue
+		}
+		for _, name := range src.programs {
+			if c.features.Get(featureUprobeMulti) == Supported {
+				spec.Programs[name].AttachType = ebpf.AttachTraceUprobeMulti
+			}
+		}
 	}
 	spec.Maps[bpf.CaptureMapRing].MaxEntries = uint32(c.cfg.RingBytes)
 
@@ -177,12 +185,19 @@ func (c *Capture) attach() error {
 		}
 		c.attachDatagrams()
 	}
+	if len(c.cfg.KeyLogFiles) > 0 {
+		c.files = newKeyFiles(c.cfg.KeyLogFiles, c.cfg.Logger)
+	}
 	if c.cfg.Keys {
 		// A sign of life until Run beats: secrets of the time between wait in the ring.
 		if err := c.writeHeartbeat(); err != nil {
 			return err
 		}
-		c.keys = newKeyProbes(c.coll.Programs[bpf.CaptureProgOpensslKdf], c.features.Get(featureUprobeMulti) == Supported, c.cfg.Logger)
+		var err error
+		if c.mapped, err = openMappings(); err != nil {
+			c.cfg.Logger.Warn("libraries that are loaded long after their program are found within a minute", zap.Error(err))
+		}
+		c.keys = newKeyProbes(c.coll.Programs, c.features.Get(featureUprobeMulti) == Supported, c.cfg.Logger)
 		c.keys.scanWellKnown()
 		c.keys.scanAll()
 	}
@@ -226,6 +241,12 @@ func (c *Capture) Close() error {
 	var errs []error
 	if c.keys != nil {
 		errs = append(errs, c.keys.close())
+	}
+	if c.mapped != nil {
+		c.mapped.close()
+	}
+	if c.files != nil {
+		c.files.close()
 	}
 	if c.scan != nil {
 		errs = append(errs, c.scan.Close())
