@@ -17,7 +17,7 @@ import (
 )
 
 // exchange emits the span of one exchange and, when payloads are kept, its payload.
-func (e *Engine) exchange(c *conn, x *l7.Exchange) {
+func (e *Engine) exchange(c *conn, x *l7.Exchange, p part) {
 	if c.excluded || c.ignored {
 		e.counts.exchangesDropped[dropFiltered]++
 		return
@@ -32,12 +32,18 @@ func (e *Engine) exchange(c *conn, x *l7.Exchange) {
 			parent = id.client
 		}
 	}
+	e.emit(c, x, id.trace, spanID, parent, &p)
+}
+
+// emit emits the span of an exchange or of a part of one and, when payloads are kept, its payload.
+func (e *Engine) emit(c *conn, x *l7.Exchange, trace pcommon.TraceID, spanID, parent pcommon.SpanID, p *part) {
+	server := c.role == event.RoleServer
 	target := c.target(x)
 
-	state, reason, key := e.payload(c, x, id.trace, spanID, target)
+	state, reason, key := e.payload(c, x, trace, spanID, target, p)
 
 	s := e.set.Emitter.Span(c.proc)
-	s.SetTraceID(id.trace)
+	s.SetTraceID(trace)
 	s.SetSpanID(spanID)
 	s.SetParentSpanID(parent)
 	s.SetKind(ptrace.SpanKindClient)
@@ -87,6 +93,7 @@ func (e *Engine) exchange(c *conn, x *l7.Exchange) {
 		m.PutEmptySlice(semantic.PayloadObjects).AppendEmpty().SetStr(key)
 	}
 	setStatus(s, m, x, server)
+	p.putSpan(m)
 }
 
 // name derives the ids of an exchange, or takes them from its traceparent.
@@ -209,7 +216,7 @@ type target struct {
 
 func (c *conn) target(x *l7.Exchange) target {
 	t := target{scheme: "http", authority: x.Request.Get("Host")}
-	if c.app.encrypted {
+	if c.app.encrypted && !c.app.open {
 		t.scheme = "https"
 	}
 	if s := x.Request.Scheme; s == "http" || s == "https" {

@@ -20,13 +20,14 @@ const (
 )
 
 // payload puts the exchange into the open segment and returns what its span says of it.
-func (e *Engine) payload(c *conn, x *l7.Exchange, trace pcommon.TraceID, span pcommon.SpanID, t target) (state, reason, key string) {
+func (e *Engine) payload(c *conn, x *l7.Exchange, trace pcommon.TraceID, span pcommon.SpanID, t target, part *part) (state, reason, key string) {
 	p := e.payloads.Load()
 	if p == nil {
 		return semantic.PayloadFiltered, reasonCaptureOff, ""
 	}
-	key = p.Segmenter.Add(c.proc.ServiceName, c.proc, payloadSize(x), e.now, func(lr plog.LogRecord) {
+	key = p.Segmenter.Add(c.proc.ServiceName, c.proc, payloadSize(x)+int64(part.size), e.now, func(lr plog.LogRecord) {
 		c.fillPayload(lr, x, trace, span, t)
+		part.putRecord(lr.Attributes())
 	})
 	switch {
 	case key == "":

@@ -32,6 +32,8 @@ type Capture struct {
 	mapped *mappings  // nil when secrets are not captured, or the kernel does not tell
 	files  *keyFiles  // nil when there are no key logs
 
+	datagrams *datagrams // nil when they are not captured
+
 	mu     sync.Mutex
 	closed bool
 	stop   []context.CancelFunc // of Runs
@@ -186,6 +188,7 @@ func (c *Capture) attach() error {
 		if err := c.attachCgroup(bpf.CaptureProgPacketIngress, ebpf.AttachCGroupInetIngress, c.cgroup.path); err != nil {
 			return err
 		}
+		c.attachDatagrams()
 	}
 	if len(c.cfg.KeyLogFiles) > 0 {
 		c.files = newKeyFiles(c.cfg.KeyLogFiles, c.cfg.Logger)
@@ -207,7 +210,11 @@ func (c *Capture) attach() error {
 }
 
 func (c *Capture) attachCgroup(name string, at ebpf.AttachType, path string) error {
-	l, err := link.AttachCgroup(link.CgroupOptions{Path: path, Attach: at, Program: c.coll.Programs[name]})
+	return c.attachCgroupProgram(c.coll.Programs[name], name, at, path)
+}
+
+func (c *Capture) attachCgroupProgram(prog *ebpf.Program, name string, at ebpf.AttachType, path string) error {
+	l, err := link.AttachCgroup(link.CgroupOptions{Path: path, Attach: at, Program: prog})
 	if err != nil {
 		return fmt.Errorf("attach %s to cgroup %s: %w", name, path, err)
 	}
@@ -254,6 +261,9 @@ func (c *Capture) Close() error {
 	}
 	if c.reader != nil {
 		errs = append(errs, c.reader.Close())
+	}
+	if c.datagrams != nil {
+		c.datagrams.coll.Close()
 	}
 	if c.coll != nil {
 		c.coll.Close()

@@ -97,6 +97,11 @@ func (c *Capture) beat(d *decoder) error {
 		}
 	}
 	d.lost = lost
+	if c.datagrams != nil {
+		if err := c.datagrams.beat(d); err != nil {
+			return err
+		}
+	}
 	if c.mapped != nil {
 		c.mapped.drain(d.beat, c.keys.onExec)
 	}
