@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,20 +32,20 @@ const (
 	// bootTimeout and testTimeout are far above what is usual: the host may be busy.
 	bootTimeout = 2 * time.Minute
 	testTimeout = 5 * time.Minute
-	// bootPanics are how often a guest may panic before its first process runs, which has nothing to do
-	// with what is tested.
-	bootPanics = 2
+	// bootFailures are how often a guest may panic or hang before its first process runs: that is the
+	// emulator's doing, not that of what is tested.
+	bootFailures = 2
 )
 
 // result is what became of one kernel.
 type result struct {
-	took   time.Duration // of the last boot
-	panics int
-	stats  []string
-	err    error
+	took     time.Duration // of the last boot
+	failures int           // to boot
+	stats    []string
+	err      error
 }
 
-var errBootPanic = errors.New("panic at boot")
+var errBoot = errors.New("the guest does not get to its first process")
 
 // test boots the kernel until it gets to its first process, and waits for the result.
 func (m machine) test(ctx context.Context, kernel image, initrd string) result {
@@ -54,18 +55,18 @@ func (m machine) test(ctx context.Context, kernel image, initrd string) result {
 		start := time.Now()
 		stats, err := m.boot(ctx, kernel, initrd)
 		r.took, r.stats, r.err = time.Since(start), stats, err
-		if !errors.Is(err, errBootPanic) || r.panics == bootPanics {
+		if !errors.Is(err, errBoot) || r.failures == bootFailures || ctx.Err() != nil {
 			return r
 		}
-		r.panics++
-		fmt.Printf("kernels: %s panicked at boot, before anything of ours ran; trying again\n", kernel.release)
+		r.failures++
+		fmt.Printf("kernels: %s failed before anything of ours ran (%v); trying again\n", kernel.release, err)
 	}
 }
 
 // boot runs the machine once.
 func (m machine) boot(ctx context.Context, kernel image, initrd string) (stats []string, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, bootTimeout+testTimeout, errors.New("the guest does not end"))
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64",
 		"-accel", m.accel, "-cpu", m.cpu, "-smp", m.smp, "-m", "2048",
 		"-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio",
@@ -81,7 +82,7 @@ func (m machine) boot(ctx context.Context, kernel image, initrd string) (stats [
 		return nil, fmt.Errorf("start qemu (Debian: qemu-system-x86): %w", err)
 	}
 	start := time.Now()
-	hung := time.AfterFunc(bootTimeout, cancel)
+	hung := time.AfterFunc(bootTimeout, func() { cancel(errors.New("it hangs")) })
 	defer hung.Stop()
 	booted, panicked, outcome := false, false, ""
 	lines := bufio.NewScanner(out)
@@ -92,7 +93,7 @@ func (m machine) boot(ctx context.Context, kernel image, initrd string) (stats [
 		switch {
 		case strings.HasPrefix(line, "guest: booted"):
 			booted = true
-			hung.Stop()
+			hung.Reset(testTimeout)
 			fmt.Printf("kernels: booted in %.1f s\n", time.Since(start).Seconds())
 		case strings.HasPrefix(line, "guest: result "):
 			outcome = strings.TrimPrefix(line, "guest: result ")
@@ -111,11 +112,13 @@ func (m machine) boot(ctx context.Context, kernel image, initrd string) (stats [
 	case outcome != "":
 		return stats, errors.New("the tests " + outcome)
 	case !booted && panicked:
-		return stats, errBootPanic
+		return stats, fmt.Errorf("%w: panic", errBoot)
+	case !booted:
+		return stats, fmt.Errorf("%w: %w", errBoot, cmp.Or(context.Cause(ctx), err))
 	case ctx.Err() != nil:
 		return stats, context.Cause(ctx)
 	case panicked:
 		return stats, errors.New("the kernel panicked during the tests")
 	}
-	return stats, fmt.Errorf("the guest ended without a result: %w", err)
+	return stats, fmt.Errorf("the guest ended without a result (qemu: %v)", err)
 }

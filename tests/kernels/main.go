@@ -64,8 +64,8 @@ func run(ctx context.Context, only, plan string) error {
 	for _, m := range wanted {
 		r := m.test(ctx, images[m.line], initrd)
 		fmt.Fprintf(&table, "%-28s %6.1f s", images[m.line].release, r.took.Seconds())
-		if r.panics > 0 {
-			fmt.Fprintf(&table, ", after %d panics of the emulated machine at boot", r.panics)
+		if r.failures > 0 {
+			fmt.Fprintf(&table, ", after %d failures to boot", r.failures)
 		}
 		if r.err != nil {
 			fmt.Fprintf(&table, ", FAILED: %v", r.err)

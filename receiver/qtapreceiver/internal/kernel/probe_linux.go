@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -103,9 +105,27 @@ func Probe(cfg Config) Features {
 		add(featureSockHelpers, false, missing)
 	}
 	if cfg.Keys {
-		add(featureUprobeMulti, false, orSince(features.HaveBPFLinkUprobeMulti(), "6.6; perf uprobes are used instead"))
+		multi := orSince(features.HaveBPFLinkUprobeMulti(), "6.6; perf uprobes are used instead")
+		add(featureUprobeMulti, false, multi)
+		if multi != nil {
+			add("perf uprobes", true, perfAllowed(sysAdmin))
+		}
 	}
 	return f
+}
+
+// perfAllowed asks for what distributions that restrict perf further than Linux does want: above 2
+// they refuse all of it to whoever lacks CAP_SYS_ADMIN.
+func perfAllowed(sysAdmin bool) error {
+	const file = "/proc/sys/kernel/perf_event_paranoid"
+	b, err := os.ReadFile(file)
+	if err != nil || sysAdmin {
+		return nil // it says nothing
+	}
+	if level, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil && level > 2 {
+		return fmt.Errorf("perf_event_paranoid is %d; write 2 to %s, run as root or grant CAP_SYS_ADMIN", level, file)
+	}
+	return nil
 }
 
 func orSince(err error, version string) error {
