@@ -49,9 +49,10 @@ ui: ## build the page into extension/pulseapiextension/dist
 
 .PHONY: packages-build packages-test
 packages-build: ## install the Debian packages that generate needs
-	@scripts/packages.sh clang-19:clang-19 llvm-strip-19:llvm-19 /usr/include/bpf/bpf_helpers.h:libbpf-dev
+	@scripts/packages.sh clang-19:clang-19 llvm-strip-19:llvm-19
 packages-test: ## install the Debian packages that the tests drive
-	@scripts/packages.sh curl:curl openssl:openssl nginx:nginx-light wrk:wrk chromium:chromium python3:python3 ip:iproute2
+	@scripts/packages.sh curl:curl openssl:openssl nginx:nginx-light wrk:wrk chromium:chromium python3:python3 ip:iproute2 wget:wget gnutls-cli:gnutls-bin git:git /usr/lib/git-core/git-http-backend:git node:nodejs
+	@scripts/openssl-1.1.sh
 
 .PHONY: test
 test: test-unit test-kernel test-e2e ## run every test
@@ -73,6 +74,17 @@ test-kernel: packages-test ## run the tests that load eBPF programs (root)
 .PHONY: test-e2e
 test-e2e: packages-test chdb npm $(BINARY) ## drive the built binary with real programs (root)
 	go test -count=1 -timeout 20m ./tests/e2e
+
+# One line of Debian kernels after the other, each in a virtual machine; ONLY=6.1 runs one.
+.PHONY: test-kernels
+test-kernels: packages-test ## run the capture's tests on kernels 5.10, 6.1, 6.12 and 7.x in QEMU
+	@scripts/packages.sh qemu-system-x86_64:qemu-system-x86 /usr/bin/python3:python3
+	go run ./tests/kernels -only "$(ONLY)"
+
+.PHONY: check-arm64
+check-arm64: ## build everything for arm64
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build ./...
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go vet $(KERNEL_TESTS)
 
 .PHONY: bench
 bench: packages-test chdb $(BINARY) ## print the overhead ratios (takes minutes; never fails)

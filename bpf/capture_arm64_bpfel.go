@@ -22,13 +22,20 @@ const (
 	CaptureMapOwnPeers       = "own_peers"
 	CaptureMapOwnSocks       = "own_socks"
 	CaptureMapOwnTgids       = "own_tgids"
+	CaptureMapPendingKeys    = "pending_keys"
 	CaptureMapRing           = "ring"
 	CaptureMapSockStates     = "sock_states"
+	CaptureMapSockTable      = "sock_table"
+	CaptureProgGoKeylog      = "go_keylog"
+	CaptureProgNettleExpand  = "nettle_expand"
+	CaptureProgNettleSetKey  = "nettle_set_key"
+	CaptureProgOpensslCtrl   = "openssl_ctrl"
 	CaptureProgOpensslKdf    = "openssl_kdf"
 	CaptureProgPacketEgress  = "packet_egress"
 	CaptureProgPacketIngress = "packet_ingress"
 	CaptureProgProcessExec   = "process_exec"
 	CaptureProgProcessExit   = "process_exit"
+	CaptureProgSocketAccept  = "socket_accept"
 	CaptureProgSocketCreate  = "socket_create"
 	CaptureProgSocketDestroy = "socket_destroy"
 	CaptureProgSocketRecv    = "socket_recv"
@@ -49,7 +56,7 @@ const (
 	CaptureVarPortBits       = "port_bits"
 	CaptureVarScan           = "scan"
 	CaptureVarScopeCgroup    = "scope_cgroup"
-	CaptureVarScopeLevel     = "scope_level"
+	CaptureVarSockHelpers    = "sock_helpers"
 	CaptureVarWantedRoles    = "wanted_roles"
 	CaptureVarZero           = "zero"
 )
@@ -96,11 +103,16 @@ type CaptureSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type CaptureProgramSpecs struct {
+	GoKeylog      *ebpf.ProgramSpec `ebpf:"go_keylog"`
+	NettleExpand  *ebpf.ProgramSpec `ebpf:"nettle_expand"`
+	NettleSetKey  *ebpf.ProgramSpec `ebpf:"nettle_set_key"`
+	OpensslCtrl   *ebpf.ProgramSpec `ebpf:"openssl_ctrl"`
 	OpensslKdf    *ebpf.ProgramSpec `ebpf:"openssl_kdf"`
 	PacketEgress  *ebpf.ProgramSpec `ebpf:"packet_egress"`
 	PacketIngress *ebpf.ProgramSpec `ebpf:"packet_ingress"`
 	ProcessExec   *ebpf.ProgramSpec `ebpf:"process_exec"`
 	ProcessExit   *ebpf.ProgramSpec `ebpf:"process_exit"`
+	SocketAccept  *ebpf.ProgramSpec `ebpf:"socket_accept"`
 	SocketCreate  *ebpf.ProgramSpec `ebpf:"socket_create"`
 	SocketDestroy *ebpf.ProgramSpec `ebpf:"socket_destroy"`
 	SocketRecv    *ebpf.ProgramSpec `ebpf:"socket_recv"`
@@ -120,8 +132,10 @@ type CaptureMapSpecs struct {
 	OwnPeers     *ebpf.MapSpec `ebpf:"own_peers"`
 	OwnSocks     *ebpf.MapSpec `ebpf:"own_socks"`
 	OwnTgids     *ebpf.MapSpec `ebpf:"own_tgids"`
+	PendingKeys  *ebpf.MapSpec `ebpf:"pending_keys"`
 	Ring         *ebpf.MapSpec `ebpf:"ring"`
 	SockStates   *ebpf.MapSpec `ebpf:"sock_states"`
+	SockTable    *ebpf.MapSpec `ebpf:"sock_table"`
 }
 
 // CaptureVariableSpecs contains global variables before they are loaded into the kernel.
@@ -141,7 +155,7 @@ type CaptureVariableSpecs struct {
 	PortBits     *ebpf.VariableSpec `ebpf:"port_bits"`
 	Scan         *ebpf.VariableSpec `ebpf:"scan"`
 	ScopeCgroup  *ebpf.VariableSpec `ebpf:"scope_cgroup"`
-	ScopeLevel   *ebpf.VariableSpec `ebpf:"scope_level"`
+	SockHelpers  *ebpf.VariableSpec `ebpf:"sock_helpers"`
 	WantedRoles  *ebpf.VariableSpec `ebpf:"wanted_roles"`
 	Zero         *ebpf.VariableSpec `ebpf:"zero"`
 }
@@ -172,8 +186,10 @@ type CaptureMaps struct {
 	OwnPeers     *ebpf.Map `ebpf:"own_peers"`
 	OwnSocks     *ebpf.Map `ebpf:"own_socks"`
 	OwnTgids     *ebpf.Map `ebpf:"own_tgids"`
+	PendingKeys  *ebpf.Map `ebpf:"pending_keys"`
 	Ring         *ebpf.Map `ebpf:"ring"`
 	SockStates   *ebpf.Map `ebpf:"sock_states"`
+	SockTable    *ebpf.Map `ebpf:"sock_table"`
 }
 
 func (m *CaptureMaps) Close() error {
@@ -184,8 +200,10 @@ func (m *CaptureMaps) Close() error {
 		m.OwnPeers,
 		m.OwnSocks,
 		m.OwnTgids,
+		m.PendingKeys,
 		m.Ring,
 		m.SockStates,
+		m.SockTable,
 	)
 }
 
@@ -206,7 +224,7 @@ type CaptureVariables struct {
 	PortBits     *ebpf.Variable `ebpf:"port_bits"`
 	Scan         *ebpf.Variable `ebpf:"scan"`
 	ScopeCgroup  *ebpf.Variable `ebpf:"scope_cgroup"`
-	ScopeLevel   *ebpf.Variable `ebpf:"scope_level"`
+	SockHelpers  *ebpf.Variable `ebpf:"sock_helpers"`
 	WantedRoles  *ebpf.Variable `ebpf:"wanted_roles"`
 	Zero         *ebpf.Variable `ebpf:"zero"`
 }
@@ -215,11 +233,16 @@ type CaptureVariables struct {
 //
 // It can be passed to LoadCaptureObjects or ebpf.CollectionSpec.LoadAndAssign.
 type CapturePrograms struct {
+	GoKeylog      *ebpf.Program `ebpf:"go_keylog"`
+	NettleExpand  *ebpf.Program `ebpf:"nettle_expand"`
+	NettleSetKey  *ebpf.Program `ebpf:"nettle_set_key"`
+	OpensslCtrl   *ebpf.Program `ebpf:"openssl_ctrl"`
 	OpensslKdf    *ebpf.Program `ebpf:"openssl_kdf"`
 	PacketEgress  *ebpf.Program `ebpf:"packet_egress"`
 	PacketIngress *ebpf.Program `ebpf:"packet_ingress"`
 	ProcessExec   *ebpf.Program `ebpf:"process_exec"`
 	ProcessExit   *ebpf.Program `ebpf:"process_exit"`
+	SocketAccept  *ebpf.Program `ebpf:"socket_accept"`
 	SocketCreate  *ebpf.Program `ebpf:"socket_create"`
 	SocketDestroy *ebpf.Program `ebpf:"socket_destroy"`
 	SocketRecv    *ebpf.Program `ebpf:"socket_recv"`
@@ -231,11 +254,16 @@ type CapturePrograms struct {
 
 func (p *CapturePrograms) Close() error {
 	return _CaptureClose(
+		p.GoKeylog,
+		p.NettleExpand,
+		p.NettleSetKey,
+		p.OpensslCtrl,
 		p.OpensslKdf,
 		p.PacketEgress,
 		p.PacketIngress,
 		p.ProcessExec,
 		p.ProcessExit,
+		p.SocketAccept,
 		p.SocketCreate,
 		p.SocketDestroy,
 		p.SocketRecv,

@@ -33,6 +33,12 @@ enum verdict {
 	VERDICT_SKIP,
 };
 
+// Whether tracing programs may use socket storage, socket cookies and bpf_sock_from_file, which they
+// all may since Linux 5.12. The loader finds it in the kernel's BTF; the verifier then never looks at
+// the other branch. Without them a socket is known by its address while it lives, in sock_table, and
+// its cookie is a number of our own.
+const volatile __u8 sock_helpers = 0;
+
 // What is known of a socket; it dies with the socket. Fields are bytes of their own, so that
 // writers on several CPUs do not undo each other.
 struct sock_state {
@@ -45,6 +51,10 @@ struct sock_state {
 	__u8 reason;
 	__u8 closed;   // the end was reported: nothing follows
 	__u32 scanned; // number of the last scan that reported it
+	// Without sock_helpers only:
+	__u8 own; // what else own_socks says
+	__u8 unused[3];
+	__u64 cookie;
 };
 
 struct {
@@ -53,6 +63,15 @@ struct {
 	map_type(key, int);
 	map_type(value, struct sock_state);
 } sock_states SEC(".maps");
+
+// The same without sock_helpers, by the address of the socket. An entry is removed when the socket is
+// destroyed and begun anew with a connection, so an address that is used again is not mistaken.
+struct {
+	map_uint(type, MAP_TYPE_LRU_HASH);
+	map_uint(max_entries, 65536); // the loader makes it small where it is not used
+	map_type(key, __u64);
+	map_type(value, struct sock_state);
+} sock_table SEC(".maps");
 
 // Processes of this program: this one and others on the host. All that follows with own in its
 // name is theirs.
@@ -80,9 +99,8 @@ struct {
 	map_type(value, __u64);
 } own_peers SEC(".maps");
 
-// Cgroup that is captured, 0 for the whole hierarchy, and its depth below the root.
+// Cgroup that is captured, 0 for the whole hierarchy.
 const volatile __u64 scope_cgroup = 0;
-const volatile __u32 scope_level = 0;
 // Ports are filtered by the bits of port_bits when set.
 const volatile __u8 filter_ports = 0;
 // Roles that are captured: bit 1<<ROLE_CLIENT, 1<<ROLE_SERVER.
@@ -114,16 +132,54 @@ inline_always void submit(void *record)
 	bpf_ringbuf_submit(record, RINGBUF_NO_WAKEUP);
 }
 
+// new_cookie makes a number that no other socket has: by time, and by chance for the same time.
+inline_always __u64 new_cookie(void)
+{
+	return bpf_ktime_get_ns() ^ (__u64)bpf_get_prandom_u32() << 32;
+}
+
+inline_always struct sock_state *table_state(__u64 sk, bool create)
+{
+	struct sock_state *st = bpf_map_lookup_elem(&sock_table, &sk), fresh = {};
+
+	if (st || !create)
+		return st;
+	fresh.cookie = new_cookie();
+	bpf_map_update_elem(&sock_table, &sk, &fresh, MAP_NOEXIST);
+	return bpf_map_lookup_elem(&sock_table, &sk);
+}
+
+// state_of returns the state of a socket, in tracing programs.
+inline_always struct sock_state *state_of(struct sock *sk, bool create)
+{
+	if (sock_helpers)
+		return bpf_sk_storage_get(&sock_states, sk, NULL, create ? STORAGE_CREATE : 0);
+	return table_state((__u64)sk, create);
+}
+
+inline_always __u64 cookie_of(struct sock *sk, const struct sock_state *st)
+{
+	return sock_helpers ? bpf_get_socket_cookie(sk) : st->cookie;
+}
+
+inline_always bool is_own(void *sk, const struct sock_state *st)
+{
+	return sock_helpers ? bpf_sk_storage_get(&own_socks, sk, NULL, 0) != NULL : st->own;
+}
+
+inline_always void mark_own(void *sk, struct sock_state *st)
+{
+	if (sock_helpers)
+		bpf_sk_storage_get(&own_socks, sk, NULL, STORAGE_CREATE);
+	else
+		st->own = 1;
+}
+
 inline_always bool current_is_own(void)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 
 	return bpf_map_lookup_elem(&own_tgids, &tgid);
-}
-
-inline_always bool current_in_scope(void)
-{
-	return !scope_cgroup || bpf_get_current_ancestor_cgroup_id(scope_level) == scope_cgroup;
 }
 
 inline_always void current_comm(char *comm)
@@ -178,17 +234,28 @@ inline_always void reverse(struct tuple *to, const struct tuple *from)
 
 inline_always __u32 sock_netns(struct sock *sk)
 {
-	return sk->__sk_common.skc_net.net->ns.inum;
+	struct net *net = NULL;
+	__u32 inum = 0;
+
+	core_read(&net, sk->__sk_common.skc_net.net);
+	if (net)
+		core_read(&inum, net->ns.inum);
+	return inum;
 }
 
-// sock_tuple reads a socket's addresses.
+// sock_tuple reads a socket's addresses, by copies: to the scan of kernels without
+// bpf_sock_from_file the socket is only a number.
 inline_always void sock_tuple(struct sock *sk, struct tuple *t)
 {
-	__u16 port = 0;
+	__u16 family = 0, port = 0, remote_port = 0;
+	__u32 local = 0, remote = 0;
 
-	if (sk->__sk_common.skc_family == AF_INET) {
-		map_v4(t->local, sk->__sk_common.skc_rcv_saddr);
-		map_v4(t->remote, sk->__sk_common.skc_daddr);
+	core_read(&family, sk->__sk_common.skc_family);
+	if (family == AF_INET) {
+		core_read(&local, sk->__sk_common.skc_rcv_saddr);
+		core_read(&remote, sk->__sk_common.skc_daddr);
+		map_v4(t->local, local);
+		map_v4(t->remote, remote);
 	} else {
 		bpf_probe_read_kernel(t->local, 16, __builtin_preserve_access_index(&sk->__sk_common.skc_v6_rcv_saddr));
 		bpf_probe_read_kernel(t->remote, 16, __builtin_preserve_access_index(&sk->__sk_common.skc_v6_daddr));
@@ -196,7 +263,8 @@ inline_always void sock_tuple(struct sock *sk, struct tuple *t)
 	// skc_num is already 0 when a socket closes; inet_sport is still there.
 	core_read(&port, ((struct inet_sock *)sk)->inet_sport);
 	t->local_port = ntohs(port);
-	t->remote_port = ntohs(sk->__sk_common.skc_dport);
+	core_read(&remote_port, sk->__sk_common.skc_dport);
+	t->remote_port = ntohs(remote_port);
 	t->netns = is_loopback(t->remote) ? sock_netns(sk) : 0;
 }
 
@@ -228,7 +296,8 @@ inline_always struct cgroup *sock_cgroup(struct sock *sk)
 		core_read(&cg, sk->sk_cgrp_data.cgroup);
 	else
 		core_read((__u64 *)&cg, sk->sk_cgrp_data.val);
-	return cg;
+	// With net_cls or net_prio in use the low bits tell that there is no pointer.
+	return (__u64)cg & 3 ? NULL : cg;
 }
 
 inline_always __u64 cgroup_id(struct cgroup *cg)
@@ -242,12 +311,9 @@ inline_always __u64 cgroup_id(struct cgroup *cg)
 	return id;
 }
 
-// sock_in_scope walks up from the socket's cgroup: softirq context has no useful current task.
-inline_always bool sock_in_scope(struct sock *sk)
+// cgroup_in_scope walks up to the root.
+inline_always bool cgroup_in_scope(struct cgroup *cg)
 {
-	if (!scope_cgroup)
-		return true;
-	struct cgroup *cg = sock_cgroup(sk);
 	for (int i = 0; i < 32 && cg; i++) {
 		struct cgroup_subsys_state *parent = NULL;
 
@@ -257,6 +323,28 @@ inline_always bool sock_in_scope(struct sock *sk)
 		cg = (struct cgroup *)parent;
 	}
 	return false;
+}
+
+// sock_in_scope asks the socket's cgroup: softirq context has no useful current task.
+inline_always bool sock_in_scope(struct sock *sk)
+{
+	return !scope_cgroup || cgroup_in_scope(sock_cgroup(sk));
+}
+
+// current_in_scope does without bpf_get_current_ancestor_cgroup_id, which tracing programs have
+// since Linux 5.15 only.
+inline_always bool current_in_scope(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct css_set *set = NULL;
+	struct cgroup *cg = NULL;
+
+	if (!scope_cgroup)
+		return true;
+	core_read(&set, task->cgroups);
+	if (set)
+		core_read(&cg, set->dfl_cgrp);
+	return cgroup_in_scope(cg);
 }
 
 inline_always void emit_excluded(__u64 cookie, const struct tuple *t)

@@ -26,6 +26,7 @@ typedef _Bool bool;
 
 enum {
 	MAP_TYPE_HASH = 1,
+	MAP_TYPE_LRU_HASH = 9,
 	MAP_TYPE_SK_STORAGE = 24,
 	MAP_TYPE_RINGBUF = 27,
 
@@ -33,6 +34,7 @@ enum {
 	// The storage of a listener is copied to the sockets it accepts.
 	MAP_CLONE = 1 << 9,
 
+	MAP_NOEXIST = 1,
 	STORAGE_CREATE = 1 << 0,
 	RINGBUF_NO_WAKEUP = 1 << 0,
 	RINGBUF_AVAIL_DATA = 0,
@@ -47,6 +49,7 @@ static void *(*const bpf_map_lookup_elem)(void *map, const void *key) = (void *)
 static long (*const bpf_map_update_elem)(void *map, const void *key, const void *value, __u64 flags) = (void *)2;
 static long (*const bpf_map_delete_elem)(void *map, const void *key) = (void *)3;
 static __u64 (*const bpf_ktime_get_ns)(void) = (void *)5;
+static __u32 (*const bpf_get_prandom_u32)(void) = (void *)7;
 static __u64 (*const bpf_get_current_pid_tgid)(void) = (void *)14;
 static __u64 (*const bpf_get_current_uid_gid)(void) = (void *)15;
 static long (*const bpf_skb_load_bytes)(const void *skb, __u32 off, void *to, __u32 len) = (void *)26;
@@ -57,7 +60,6 @@ static struct bpf_sock *(*const bpf_sk_fullsock)(struct bpf_sock *sk) = (void *)
 static void *(*const bpf_sk_storage_get)(void *map, void *sk, void *value, __u64 flags) = (void *)107;
 static long (*const bpf_probe_read_user)(void *dst, __u32 size, const void *src) = (void *)112;
 static long (*const bpf_probe_read_kernel)(void *dst, __u32 size, const void *src) = (void *)113;
-static __u64 (*const bpf_get_current_ancestor_cgroup_id)(int level) = (void *)123;
 static void *(*const bpf_ringbuf_reserve)(void *ring, __u64 size, __u64 flags) = (void *)131;
 static void (*const bpf_ringbuf_submit)(void *data, __u64 flags) = (void *)132;
 static __u64 (*const bpf_ringbuf_query)(void *ring, __u64 flags) = (void *)134;
@@ -109,12 +111,35 @@ struct task_file_ctx {
 struct pt_regs {
 	__u64 r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
 };
+#define regs_parm1(r) ((r)->di)
+#define regs_parm2(r) ((r)->si)
+#define regs_parm3(r) ((r)->dx)
 #define regs_parm4(r) ((r)->cx)
+#define regs_parm5(r) ((r)->r8)
+#define regs_parm6(r) ((r)->r9)
+// Go's own calling convention (ABIInternal): integer registers in their order.
+#define regs_go2(r) ((r)->bx)
+#define regs_go3(r) ((r)->cx)
+#define regs_go4(r) ((r)->di)
+#define regs_go5(r) ((r)->si)
+#define regs_go7(r) ((r)->r9)
+#define regs_go8(r) ((r)->r10)
 #elif defined(__TARGET_ARCH_arm64)
 struct pt_regs {
 	__u64 regs[31], sp, pc, pstate;
 };
+#define regs_parm1(r) ((r)->regs[0])
+#define regs_parm2(r) ((r)->regs[1])
+#define regs_parm3(r) ((r)->regs[2])
 #define regs_parm4(r) ((r)->regs[3])
+#define regs_parm5(r) ((r)->regs[4])
+#define regs_parm6(r) ((r)->regs[5])
+#define regs_go2(r) ((r)->regs[1])
+#define regs_go3(r) ((r)->regs[2])
+#define regs_go4(r) ((r)->regs[3])
+#define regs_go5(r) ((r)->regs[4])
+#define regs_go7(r) ((r)->regs[6])
+#define regs_go8(r) ((r)->regs[7])
 #else
 #error "unknown target"
 #endif

@@ -41,9 +41,13 @@ struct cgroup {
 	struct kernfs_node *kn;
 };
 
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+
 struct sock_cgroup_data {
 	struct cgroup *cgroup; // since 5.15
-	__u64 val;             // before: the same pointer
+	__u64 val;             // before: the same pointer, or with one of the low bits set something else
 };
 
 struct sock_common {
@@ -73,10 +77,13 @@ struct tcp_sock {
 	__u64 bytes_received, bytes_acked;
 };
 
-struct inode;
+struct inode {
+	__u16 i_mode;
+};
 
 struct file {
 	struct inode *f_inode;
+	void *private_data;
 };
 
 struct linux_binprm {
@@ -88,6 +95,7 @@ struct mm_struct {
 };
 
 struct socket {
+	struct file *file;
 	struct sock *sk;
 };
 
@@ -113,6 +121,7 @@ struct task_struct {
 	struct mm_struct *mm;
 	const struct cred *cred;
 	struct signal_struct *signal;
+	struct css_set *cgroups;
 	char comm[16];
 };
 
@@ -136,6 +145,8 @@ enum {
 	AF_INET6 = 10,
 	ETH_P_IP = 0x0800,
 	ETH_P_IPV6 = 0x86dd,
+	S_IFMT = 0170000,
+	S_IFSOCK = 0140000,
 
 	SK_FLAG_DONE = 1 << 1, // SOCK_DONE: tcp_fin has taken the peer's FIN
 

@@ -41,7 +41,8 @@ inline_always __u32 be32(const __u8 *b)
 	return (__u32)b[0] << 24 | b[1] << 16 | b[2] << 8 | b[3];
 }
 
-inline_always int fill_packet(struct __sk_buff *skb, struct packet_record *r, __u64 pack, __u32 off, __u32 size)
+inline_always int fill_packet(struct __sk_buff *skb, struct packet_record *r, __u64 pack, __u32 off, __u32 size,
+			     __u64 cookie)
 {
 	__u32 ip_len = pack & 0xffff, hdr_len = pack >> 16 & 0xffff, dir = pack >> 32;
 	__u8 tcp[20] = {};
@@ -52,7 +53,7 @@ inline_always int fill_packet(struct __sk_buff *skb, struct packet_record *r, __
 	r->flags = tcp[13];
 	r->unused = 0;
 	r->len = skb->len - hdr_len;
-	r->cookie = bpf_get_socket_cookie(skb);
+	r->cookie = cookie;
 	r->time = bpf_ktime_get_ns();
 	r->seq = be32(tcp + 4);
 	r->ack = be32(tcp + 8);
@@ -71,7 +72,7 @@ inline_always int fill_packet(struct __sk_buff *skb, struct packet_record *r, __
 		} *r = reserve(sizeof(*r), RECORD_PACKET);                               \
 		if (!r)                                                                  \
 			return 0;                                                        \
-		fill_packet(skb, &r->head, pack, off, size);                             \
+		fill_packet(skb, &r->head, pack, off, size, cookie);                     \
 		/* 1..MAX in a form that verifiers since 5.10 follow */                  \
 		__u32 n = size - 1;                                                      \
 		barrier_var(n);                                                          \
@@ -85,13 +86,13 @@ inline_always int fill_packet(struct __sk_buff *skb, struct packet_record *r, __
 
 #define MAX_CHUNK 16384
 
-global_func int emit_chunk(struct __sk_buff *skb, __u64 pack, __u32 off, __u32 size)
+global_func int emit_chunk(struct __sk_buff *skb, __u64 pack, __u32 off, __u32 size, __u64 cookie)
 {
 	if (size == 0) {
 		struct packet_record *r = reserve(sizeof(*r), RECORD_PACKET);
 		if (!r)
 			return 0;
-		fill_packet(skb, r, pack, off, 0);
+		fill_packet(skb, r, pack, off, 0, cookie);
 		submit(r);
 	} else if (size <= 128)
 		EMIT_SIZE(128);
@@ -104,6 +105,25 @@ global_func int emit_chunk(struct __sk_buff *skb, __u64 pack, __u32 off, __u32 s
 	else
 		EMIT_SIZE(MAX_CHUNK);
 	return 0;
+}
+
+// packet_state returns the state of a packet's socket.
+inline_always struct sock_state *packet_state(struct bpf_sock *sk, bool create)
+{
+	struct tcp_sock *tp;
+
+	if (sock_helpers)
+		return bpf_sk_storage_get(&sock_states, sk, NULL, create ? STORAGE_CREATE : 0);
+	// A closed socket may be destroyed already: what is known of it is gone, as it should be.
+	if (sk->state == TCP_CLOSE)
+		return NULL;
+	tp = bpf_skc_to_tcp_sock(sk);
+	return tp ? table_state((__u64)tp, create) : NULL;
+}
+
+inline_always __u64 packet_cookie(struct __sk_buff *skb, const struct sock_state *st)
+{
+	return sock_helpers ? bpf_get_socket_cookie(skb) : st->cookie;
 }
 
 // decide fills in the verdict of a socket that has none yet and says whether to skip the packet.
@@ -120,9 +140,9 @@ global_func int decide(struct __sk_buff *skb, __u64 pack)
 	sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return 1;
-	st = bpf_sk_storage_get(&sock_states, sk, NULL, STORAGE_CREATE);
+	st = packet_state(sk, true);
 	if (!st)
-		return 0;
+		return !sock_helpers;
 	bpf_skb_load_bytes(skb, ip_len, tcp, sizeof(tcp));
 	if (parse_addr(skb, dir, tcp, &t))
 		return 1;
@@ -140,15 +160,15 @@ global_func int decide(struct __sk_buff *skb, __u64 pack)
 
 		sock_tuple((struct sock *)tp, &bound);
 		if (listens_own((struct sock *)tp, &bound, false))
-			bpf_sk_storage_get(&own_socks, sk, NULL, STORAGE_CREATE);
+			mark_own(sk, st);
 	}
-	bool own = bpf_sk_storage_get(&own_socks, sk, NULL, 0);
+	bool own = is_own(sk, st);
 	if (own)
-		own_peer(bpf_get_socket_cookie(skb), &t);
+		own_peer(packet_cookie(skb, st), &t);
 	if (own || bpf_map_lookup_elem(&own_peers, &t)) {
 		// A listener meets others too; the socket that it makes will say so for itself.
 		if (!listener) {
-			emit_excluded(bpf_get_socket_cookie(skb), &t);
+			emit_excluded(packet_cookie(skb, st), &t);
 			st->verdict = VERDICT_SKIP;
 		}
 		return 1;
@@ -208,20 +228,23 @@ inline_always int on_packet(struct __sk_buff *skb, __u32 dir)
 	if (!sk)
 		return 1;
 	__u64 pack = PACK(ip_len, hdr_len, dir);
-	struct sock_state *st = bpf_sk_storage_get(&sock_states, sk, NULL, 0);
+	struct sock_state *st = packet_state(sk, !sock_helpers);
+	if (!st && !sock_helpers)
+		return 1;
 	if (st && (st->verdict == VERDICT_SKIP || st->closed))
 		return 1;
 	if ((!st || st->verdict == VERDICT_OPEN) && decide(skb, pack))
 		return 1;
 
+	__u64 cookie = sock_helpers ? bpf_get_socket_cookie(skb) : st->cookie;
 	if (!left) {
-		emit_chunk(skb, pack, 0, 0);
+		emit_chunk(skb, pack, 0, 0, cookie);
 		return 1;
 	}
 	__u32 off = 0;
 	for (int i = 0; i < 36 && left; i++) { // 64 KiB in four; more only with BIG TCP
 		__u32 size = left > MAX_CHUNK ? MAX_CHUNK : left;
-		emit_chunk(skb, pack, off, size);
+		emit_chunk(skb, pack, off, size, cookie);
 		off += size;
 		left -= size;
 	}

@@ -40,11 +40,11 @@ inline_always void current_owner(struct owner *o)
 inline_always void emit_socket(struct sock *sk, struct sock_state *st, __u8 what, const struct tuple *t,
 			       const struct owner *o)
 {
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	struct tcp_sock *tp = (void *)sk;
 	struct socket_record *r;
+	__u32 rtt = 0, una = 0, end = 0;
+	unsigned long flags = 0;
 
-	if (!tp)
-		return;
 	r = reserve(sizeof(*r), RECORD_SOCKET);
 	if (!r)
 		return;
@@ -53,7 +53,7 @@ inline_always void emit_socket(struct sock *sk, struct sock_state *st, __u8 what
 	r->what = what;
 	r->role = st->role;
 	r->reason = what == SOCKET_CLOSED ? st->reason : 0;
-	r->cookie = bpf_get_socket_cookie(sk);
+	r->cookie = cookie_of(sk, st);
 	r->time = bpf_ktime_get_ns();
 	r->addr = *t;
 	if (o) {
@@ -63,21 +63,25 @@ inline_always void emit_socket(struct sock *sk, struct sock_state *st, __u8 what
 		__builtin_memcpy(r->comm, o->comm, sizeof(r->comm));
 	} else
 		r->cgroup = cgroup_id(sock_cgroup(sk));
-	r->rcv_nxt = tp->rcv_nxt;
-	r->snd_nxt = tp->snd_nxt;
-	r->segs_out = tp->segs_out;
-	r->segs_in = tp->segs_in;
-	r->retransmits = tp->total_retrans;
-	r->rtt_us = tp->srtt_us >> 3;
-	r->bytes_acked = tp->bytes_acked;
-	r->bytes_received = tp->bytes_received;
+	core_read(&r->rcv_nxt, tp->rcv_nxt);
+	core_read(&r->snd_nxt, tp->snd_nxt);
+	core_read(&r->segs_out, tp->segs_out);
+	core_read(&r->segs_in, tp->segs_in);
+	core_read(&r->retransmits, tp->total_retrans);
+	core_read(&rtt, tp->srtt_us);
+	r->rtt_us = rtt >> 3;
+	core_read(&r->bytes_acked, tp->bytes_acked);
+	core_read(&r->bytes_received, tp->bytes_received);
+	core_read(&una, tp->snd_una);
+	core_read(&end, tp->write_seq);
+	core_read(&flags, sk->__sk_common.skc_flags);
 	if (!st->opened)
 		r->flags |= SOCKET_PRE_EXISTING;
 	if (st->role == ROLE_CLIENT && r->bytes_acked)
 		r->flags |= SOCKET_SYN_ACKED;
-	if (st->fin_sent && tp->snd_una == tp->write_seq)
+	if (st->fin_sent && una == end)
 		r->flags |= SOCKET_FIN_ACKED;
-	if (sk->__sk_common.skc_flags & SK_FLAG_DONE)
+	if (flags & SK_FLAG_DONE)
 		r->flags |= SOCKET_FIN_RECEIVED;
 	submit(r);
 }
@@ -87,9 +91,9 @@ inline_always bool wanted(struct sock *sk, struct sock_state *st, const struct t
 {
 	if (st->verdict != VERDICT_OPEN)
 		return st->verdict == VERDICT_PASS;
-	if (bpf_sk_storage_get(&own_socks, sk, NULL, 0)) {
+	if (is_own(sk, st)) {
 		if (t->local_port) { // a connecting socket may have no port yet
-			__u64 cookie = bpf_get_socket_cookie(sk);
+			__u64 cookie = cookie_of(sk, st);
 
 			own_peer(cookie, t);
 			emit_excluded(cookie, t);
@@ -98,7 +102,7 @@ inline_always bool wanted(struct sock *sk, struct sock_state *st, const struct t
 		return false;
 	}
 	if (bpf_map_lookup_elem(&own_peers, t)) {
-		emit_excluded(bpf_get_socket_cookie(sk), t);
+		emit_excluded(cookie_of(sk, st), t);
 		st->verdict = VERDICT_SKIP;
 		return false;
 	}
@@ -127,6 +131,39 @@ inline_always void note_close(struct sock *sk, struct sock_state *st, int from)
 		st->reason = REASON_FIN;
 }
 
+// begin forgets what was before a connection: a socket may connect again after a failure, and an
+// address in sock_table may have been another socket's.
+inline_always void begin(struct sock_state *st)
+{
+	__builtin_memset(st, 0, sizeof(*st));
+	if (!sock_helpers)
+		st->cookie = new_cookie();
+}
+
+// listener_state keeps the books of own listeners.
+inline_always int listener_state(struct sock *sk, bool listens)
+{
+	struct listen_key key = {.netns = sock_netns(sk)};
+	struct tuple t = {};
+	__u8 one = 1;
+
+	if (listens && !current_is_own())
+		return 0;
+	if (listens && sock_helpers) {
+		bpf_sk_storage_get(&own_socks, sk, NULL, STORAGE_CREATE); // what it accepts inherits the mark
+		return 0;
+	}
+	sock_tuple(sk, &t);
+	__builtin_memcpy(key.addr, t.local, 16);
+	key.port = t.local_port;
+	if (listens) {
+		bpf_map_update_elem(&own_listeners, &key, &one, 0);
+		own_listening = 1;
+	} else if (own_listening)
+		bpf_map_delete_elem(&own_listeners, &key);
+	return 0;
+}
+
 SEC("tp_btf/inet_sock_set_state")
 int socket_state(__u64 *ctx)
 {
@@ -137,33 +174,22 @@ int socket_state(__u64 *ctx)
 
 	if (sk->sk_protocol != IPPROTO_TCP)
 		return 0;
-	// In these two transitions the current task is the one that acts; in others it may be
-	// whoever the packet's arrival interrupted.
-	if ((to == TCP_LISTEN || to == TCP_SYN_SENT) && current_is_own())
-		bpf_sk_storage_get(&own_socks, sk, NULL, STORAGE_CREATE);
-	if (to == TCP_LISTEN)
-		return 0;
-	if (from == TCP_LISTEN && to == TCP_CLOSE) {
-		struct listen_key key = {.netns = sock_netns(sk)};
+	if (to == TCP_LISTEN || (from == TCP_LISTEN && to == TCP_CLOSE))
+		return listener_state(sk, to == TCP_LISTEN);
 
-		sock_tuple(sk, &t);
-		__builtin_memcpy(key.addr, t.local, 16);
-		key.port = t.local_port;
-		if (own_listening)
-			bpf_map_delete_elem(&own_listeners, &key);
-		return 0;
-	}
-
-	st = bpf_sk_storage_get(&sock_states, sk, NULL,
-				to == TCP_SYN_SENT || to == TCP_SYN_RECV || to == TCP_ESTABLISHED ? STORAGE_CREATE : 0);
+	st = state_of(sk, to == TCP_SYN_SENT || to == TCP_SYN_RECV || to == TCP_ESTABLISHED);
 	if (!st)
 		return 0;
+	if (to == TCP_SYN_SENT || (!sock_helpers && to == TCP_SYN_RECV && from != TCP_SYN_SENT))
+		begin(st);
+	// In this transition and to LISTEN the current task is the one that acts; in others it may be
+	// whoever the packet's arrival interrupted.
+	if (to == TCP_SYN_SENT && current_is_own())
+		mark_own(sk, st);
 	sock_tuple(sk, &t);
 	if (to == TCP_SYN_SENT) {
 		struct owner o = {};
 
-		// A socket may connect again after a failure.
-		__builtin_memset(st, 0, sizeof(*st));
 		st->role = ROLE_CLIENT;
 		st->opened = 1;
 		st->owned = 1;
@@ -176,7 +202,7 @@ int socket_state(__u64 *ctx)
 			st->role = ROLE_SERVER;
 		st->opened = 1;
 		if (listens_own(sk, &t, true))
-			bpf_sk_storage_get(&own_socks, sk, NULL, STORAGE_CREATE);
+			mark_own(sk, st);
 	} else if (to == TCP_ESTABLISHED) {
 		if (!st->role)
 			st->role = from == TCP_SYN_SENT ? ROLE_CLIENT : ROLE_SERVER;
@@ -204,7 +230,12 @@ int socket_destroy(__u64 *ctx)
 
 	// The addresses may soon belong to somebody else.
 	sock_tuple(sk, &t);
-	if (!bpf_sk_storage_get(&own_socks, sk, NULL, 0) && !bpf_map_lookup_elem(&own_peers, &t))
+	if (!sock_helpers) {
+		__u64 key = (__u64)sk;
+
+		bpf_map_delete_elem(&sock_table, &key);
+	}
+	if (!(sock_helpers && bpf_sk_storage_get(&own_socks, sk, NULL, 0)) && !bpf_map_lookup_elem(&own_peers, &t))
 		return 0;
 	reverse(&peer, &t);
 	bpf_map_delete_elem(&own_peers, &peer);
@@ -222,13 +253,13 @@ inline_always int touch(struct sock *sk)
 	__u16 family = sk->__sk_common.skc_family;
 	if (sk->sk_protocol != IPPROTO_TCP || (family != AF_INET && family != AF_INET6))
 		return 0;
-	st = bpf_sk_storage_get(&sock_states, sk, NULL, STORAGE_CREATE);
+	st = state_of(sk, true);
 	if (!st || st->owned)
 		return 0;
 	st->owned = 1;
 	sock_tuple(sk, &t);
 	if (current_is_own()) // whatever the marks have missed
-		bpf_sk_storage_get(&own_socks, sk, NULL, STORAGE_CREATE);
+		mark_own(sk, st);
 	if (!t.remote_port || !wanted(sk, st, &t))
 		return 0;
 	current_owner(&o);
@@ -248,6 +279,16 @@ int socket_recv(__u64 *ctx)
 	return touch((struct sock *)ctx[0]);
 }
 
+// Where there are no such tracepoints, the process that accepts a socket is its owner. Only loaded
+// into kernels before 6.3, where the function has four arguments.
+SEC("fexit/inet_csk_accept")
+int socket_accept(__u64 *ctx)
+{
+	struct sock *sk = (void *)ctx[4];
+
+	return sk ? touch(sk) : 0;
+}
+
 // Marks own sockets before anything happens on them.
 SEC("cgroup/sock_create")
 int socket_create(struct bpf_sock *ctx)
@@ -255,6 +296,31 @@ int socket_create(struct bpf_sock *ctx)
 	if (ctx->protocol == IPPROTO_TCP && current_is_own())
 		bpf_sk_storage_get(&own_socks, ctx, NULL, STORAGE_CREATE);
 	return 1;
+}
+
+// file_sock returns the socket that a file is, or NULL.
+inline_always struct sock *file_sock(struct file *file)
+{
+	struct socket *socket = NULL;
+	struct inode *inode = NULL;
+	struct file *back = NULL;
+	struct sock *sk = NULL;
+	__u16 mode = 0;
+
+	if (sock_helpers) {
+		socket = bpf_sock_from_file(file);
+		return socket ? socket->sk : NULL;
+	}
+	core_read(&inode, file->f_inode);
+	core_read(&mode, inode->i_mode);
+	if ((mode & S_IFMT) != S_IFSOCK)
+		return NULL;
+	core_read(&socket, *(struct socket **)&file->private_data);
+	core_read(&back, socket->file);
+	if (back != file)
+		return NULL;
+	core_read(&sk, socket->sk);
+	return sk;
 }
 
 // The walk over all open files finds the sockets of every network namespace, with their
@@ -267,35 +333,34 @@ int socket_scan(struct task_file_ctx *ctx)
 	struct sock_state *st;
 	struct tuple t = {};
 	struct owner o = {};
+	__u16 family = 0, protocol = 0, num = 0;
+	__u8 state = 0;
 
 	if (!task || !file)
 		return 0;
-	struct socket *socket = bpf_sock_from_file(file);
-	if (!socket)
-		return 0;
-	struct sock *sk = socket->sk;
+	struct sock *sk = file_sock(file);
 	if (!sk)
 		return 0;
-	__u16 family = sk->__sk_common.skc_family;
-	if (family != AF_INET && family != AF_INET6)
-		return 0;
-	if (sk->sk_protocol != IPPROTO_TCP)
+	core_read(&family, sk->__sk_common.skc_family);
+	core_read(&protocol, sk->sk_protocol);
+	if ((family != AF_INET && family != AF_INET6) || protocol != IPPROTO_TCP)
 		return 0;
 
-	__u8 state = sk->__sk_common.skc_state;
+	core_read(&state, sk->__sk_common.skc_state);
 	struct port_key key = {.netns = sock_netns(sk)};
 	if (scan == 1) {
 		__u8 one = 1;
 
 		if (state != TCP_LISTEN)
 			return 0;
-		key.port = sk->__sk_common.skc_num;
+		core_read(&num, sk->__sk_common.skc_num);
+		key.port = num;
 		bpf_map_update_elem(&listeners, &key, &one, 0);
 		return 0;
 	}
 	if (state == TCP_LISTEN || state == TCP_CLOSE || state == TCP_SYN_SENT)
 		return 0;
-	st = bpf_sk_storage_get(&sock_states, sk, NULL, STORAGE_CREATE);
+	st = state_of(sk, true);
 	if (!st || st->scanned == scan)
 		return 0;
 	st->scanned = scan;

@@ -53,7 +53,13 @@ var classes = map[string]Class{
 	ConnectionSentBytes: Number, ConnectionReceivedBytes: Number, ConnectionSentPackets: Number, ConnectionRecvPackets: Number,
 	ConnectionRetransmits: Number, ConnectionRTT: Number, ConnectionRequests: Number,
 
-	ExchangeSequence: Number, TimingSend: Number, TimingWait: Number, TimingReceive: Number,
+	DNSQuestionName: Host, DNSQuestionType: Token, DNSResponseCode: Token, DNSAnswers: Number, DNSDuration: Number,
+	ServerNameSource: Token,
+
+	WebSocketClientMessages: Number, WebSocketServerMessages: Number, WebSocketClientBytes: Number, WebSocketServerBytes: Number,
+	WebSocketCloseCode: Number,
+
+	ExchangeSequence: Number, ExchangePart: Number, TimingSend: Number, TimingWait: Number, TimingReceive: Number,
 	PayloadObjects: ID, PayloadState: Token, PayloadReason: Token, PayloadVisibility: Token,
 
 	SegmentKey: ID, SegmentEntries: Number, SegmentBytes: Number, SegmentOpened: Number, SegmentClosed: Number,

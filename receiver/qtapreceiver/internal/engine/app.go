@@ -3,8 +3,7 @@
 package engine
 
 import (
-	"net/http"
-	"strings"
+	"slices"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
@@ -37,17 +36,25 @@ const (
 type application struct {
 	c     *conn
 	stack layer
-	tls   *tls.Conn
+	tls   []*tls.Conn // outermost first: a tunnel through TLS may carry TLS
 	http1 *http1.Parser
 	http2 *http2.Parser
+	// websocket reads on after its handshake; ongoing are the exchanges that are emitted in parts.
+	websocket *webSocket
+	ongoing   []*ongoing
 
 	encrypted bool
-	info      tls.Info
-	protocol  string // network.protocol.name, "" while unknown
-	version   string
-	host      string // of the latest request
-	opaque    bool
-	reason    string // why requests are not visible
+	open      bool // a tunnel carries what is not encrypted, whatever the tunnel is in
+	tunnels   int
+	// nextSequence is Exchange.Sequence of the first exchange in a tunnel.
+	nextSequence uint32
+	first        uint32 // Exchange.Sequence of the current parser's first exchange
+	info         tls.Info
+	protocol     string // network.protocol.name, "" while unknown
+	version      string
+	host         string // of the latest request
+	opaque       bool
+	reason       string // why requests are not visible
 
 	tries int // runs of a connection whose opener is not known yet
 	gone  bool
@@ -90,9 +97,13 @@ func (a *application) data(dir event.Direction, t int64, pos uint64, b []byte) {
 }
 
 // held is what unfinished exchanges hold.
-func (a *application) held() (n int) {
+func (a *application) held() int {
+	n := a.partsHeld()
+	if a.websocket != nil {
+		n += a.websocket.Held()
+	}
 	if a.http1 != nil {
-		n = a.http1.Held()
+		n += a.http1.Held()
 	}
 	if a.http2 != nil {
 		n += a.http2.Held()
@@ -108,10 +119,7 @@ func (a *application) keep() {
 		return
 	}
 	a.payloads = p
-	maxBody := 0
-	if p != nil && !a.c.e.set.HeadersOnly {
-		maxBody = p.MaxBody
-	}
+	maxBody := a.c.e.maxBody()
 	if a.http1 != nil {
 		a.http1.Keep(maxBody)
 	}
@@ -122,10 +130,13 @@ func (a *application) keep() {
 
 // letGo ends the reading of TLS whose plaintext nobody reads: its keys are not kept for nothing.
 func (a *application) letGo(t int64) {
-	if a.opaque && a.tls != nil {
-		a.tls.Close(t, false)
-		a.tls = nil
+	if !a.opaque {
+		return
 	}
+	for _, c := range a.tls {
+		c.Close(t, false) // the outermost closes the others, too
+	}
+	a.tls = nil
 }
 
 // setCharge keeps the total of all connections.
@@ -176,14 +187,19 @@ func (a *application) gap(dir event.Direction, t int64, pos, n uint64) {
 }
 
 func (a *application) tick(now int64) {
-	if a.tls != nil {
-		a.tls.Tick(now)
-		a.letGo(now)
+	for _, c := range a.tls {
+		c.Tick(now)
+	}
+	a.letGo(now)
+	if !a.gone {
+		a.tickParts(now)
 	}
 }
 
 // waiting says that closing now would give up what a secret may yet open.
-func (a *application) waiting() bool { return a.tls != nil && a.tls.Waiting() }
+func (a *application) waiting() bool {
+	return slices.ContainsFunc(a.tls, (*tls.Conn).Waiting)
+}
 
 func (a *application) close(t int64, reset bool) {
 	if a.gone {
@@ -247,25 +263,23 @@ func (a *application) putTLS(m pcommon.Map) {
 
 // newHTTP1 returns a parser that emits the connection's exchanges.
 func (a *application) newHTTP1() l7.Stream {
-	a.http1 = http1.New(http1.Options{OnTunnel: a.tunnel}, a.exchange, &a.c.e.counts.http1)
+	a.http1 = http1.New(http1.Options{OnTunnel: a.tunnel, OnContent: a.watch}, a.numbered(), &a.c.e.counts.http1)
+	a.payloads = nil // what a parser before this one was told
 	a.keep()
 	return a.http1
 }
 
 // newHTTP2 returns a parser that emits the exchanges of the connection's streams.
 func (a *application) newHTTP2(opt http2.Options) l7.Stream {
-	a.http2 = http2.New(opt, a.exchange, &a.c.e.counts.http2)
+	opt.OnContent = a.watch
+	emit := a.numbered()
+	if opt.Upgraded != nil {
+		emit, a.first = a.exchange, 0 // it goes on counting by itself
+	}
+	a.http2 = http2.New(opt, emit, &a.c.e.counts.http2)
 	a.payloads = nil // an upgraded connection has told its first parser only
 	a.keep()
 	return a.http2
-}
-
-// tunnel says who reads on after an exchange of HTTP/1 that switched protocols.
-func (a *application) tunnel(x *l7.Exchange) l7.Stream {
-	if x.Response.Status == http.StatusSwitchingProtocols && strings.EqualFold(x.Response.Get("Upgrade"), "h2c") {
-		return a.newHTTP2(http2.Options{Upgraded: x})
-	}
-	return nil
 }
 
 // exchange takes what a parser found.
@@ -277,15 +291,26 @@ func (a *application) exchange(x *l7.Exchange) {
 	if a.unwatched && x.Incomplete == l7.IncompleteClosed {
 		x.Incomplete = l7.IncompleteCapture
 	}
-	a.c.exchange(x)
+	a.nextSequence = max(a.nextSequence, x.Sequence+1)
+	a.c.exchange(x, part{record: a.endParts(x)})
 	a.fed = 0
+}
+
+// numbered returns exchange for a parser that counts from 0 behind the exchanges of others.
+func (a *application) numbered() func(*l7.Exchange) {
+	first := a.nextSequence
+	a.first = first
+	return func(x *l7.Exchange) {
+		x.Sequence += first
+		a.exchange(x)
+	}
 }
 
 // plaintext is what a tls.Conn feeds.
 type plaintext struct{ layer }
 
 func (a *application) newTLS() *tls.Conn {
-	p := &plaintext{layer{a: a, inside: true}}
+	p := &plaintext{layer{a: a, inside: true, clear: true}}
 	return tls.NewConn(a.c.e.keys, p, tls.Limits{}, &a.c.e.counts.tls)
 }
 

@@ -196,7 +196,7 @@ func (c *conn) data(dir event.Direction, t int64, pos uint64, b []byte) {
 func (c *conn) gap(dir event.Direction, t int64, pos, n uint64) { c.app.gap(dir, t, pos, n) }
 
 // exchange takes what the protocol parser found.
-func (c *conn) exchange(x *l7.Exchange) {
+func (c *conn) exchange(x *l7.Exchange, p part) {
 	c.requests++
-	c.e.exchange(c, x)
+	c.e.exchange(c, x, p)
 }

@@ -68,7 +68,9 @@ type Settings struct {
 // Payloads is where payloads go while a `qtap_payload` receiver is attached.
 type Payloads struct {
 	// MaxBody is the number of bytes kept of each body.
-	MaxBody   int
+	MaxBody int
+	// PartAge is how long an exchange that goes on waits until what came of it is emitted.
+	PartAge   time.Duration
 	Segmenter *emit.Segmenter[*process.Info]
 }
 
@@ -82,10 +84,15 @@ type Engine struct {
 	byTuple  map[tuple]*conn
 	excluded map[tuple]int64 // other ends still to come, with the time at which they are given up
 	active   []*conn
-	held     int
-	charged  int // Σ application.charge
-	now      int64
-	sweepAt  int64
+
+	resolvers map[resolverKey]*resolver
+	names     map[nameKey]nameEntry
+	hellos    map[helloKey]*hello
+
+	held    int
+	charged int // Σ application.charge
+	now     int64
+	sweepAt int64
 
 	coverage coverer
 	rules    atomic.Pointer[rules.Set]
@@ -101,6 +108,7 @@ func New(set Settings) *Engine {
 	e := &Engine{
 		set: set, host: set.Processes.Host(),
 		byCookie: map[event.Cookie]*conn{}, byTuple: map[tuple]*conn{}, excluded: map[tuple]int64{},
+		resolvers: map[resolverKey]*resolver{}, names: map[nameKey]nameEntry{}, hellos: map[helloKey]*hello{},
 		keys: newKeyStore(),
 	}
 	e.counts.init()

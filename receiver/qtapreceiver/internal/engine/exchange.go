@@ -17,7 +17,7 @@ import (
 )
 
 // exchange emits the span of one exchange and, when payloads are kept, its payload.
-func (e *Engine) exchange(c *conn, x *l7.Exchange) {
+func (e *Engine) exchange(c *conn, x *l7.Exchange, p part) {
 	if c.excluded || c.ignored {
 		e.counts.exchangesDropped[dropFiltered]++
 		return
@@ -38,10 +38,16 @@ func (e *Engine) exchange(c *conn, x *l7.Exchange) {
 			parent = id.client
 		}
 	}
-	state, reason, key := e.payload(c, x, id.trace, spanID, target, verdict)
+	e.emit(c, x, id.trace, spanID, parent, &p, target, verdict)
+}
+
+// emit emits the span of an exchange or of a part of one and, when payloads are kept, its payload.
+func (e *Engine) emit(c *conn, x *l7.Exchange, trace pcommon.TraceID, spanID, parent pcommon.SpanID, p *part, target target, v verdict) {
+	server := c.role == event.RoleServer
+	state, reason, key := e.payload(c, x, trace, spanID, target, p, v)
 
 	s := e.set.Emitter.Span(c.proc)
-	s.SetTraceID(id.trace)
+	s.SetTraceID(trace)
 	s.SetSpanID(spanID)
 	s.SetParentSpanID(parent)
 	s.SetKind(ptrace.SpanKindClient)
@@ -91,6 +97,7 @@ func (e *Engine) exchange(c *conn, x *l7.Exchange) {
 		m.PutEmptySlice(semantic.PayloadObjects).AppendEmpty().SetStr(key)
 	}
 	setStatus(s, m, x, server)
+	p.putSpan(m)
 }
 
 // name derives the ids of an exchange, or takes them from its traceparent.
@@ -213,7 +220,7 @@ type target struct {
 
 func (c *conn) target(x *l7.Exchange) target {
 	t := target{scheme: "http", authority: x.Request.Get("Host")}
-	if c.app.encrypted {
+	if c.app.encrypted && !c.app.open {
 		t.scheme = "https"
 	}
 	if s := x.Request.Scheme; s == "http" || s == "https" {

@@ -4,16 +4,18 @@ package engine
 
 import (
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/dns"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http1"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http2"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/tls"
 )
 
 // layer finds the protocol of one byte stream and hands the bytes on: first the connection's,
-// then the plaintext inside its TLS.
+// then the plaintext inside its TLS, then what a tunnel carries.
 type layer struct {
 	a      *application
-	inside bool // of TLS
+	inside bool // of another layer's protocol, whose books have the bytes already
+	clear  bool // within TLS: it is not looked for again
 	next   l7.Stream
 	opaque bool
 
@@ -87,13 +89,14 @@ func (l *layer) keep(r heldRun) {
 
 // decide looks at the client's first bytes: every protocol read here lets the client speak first.
 func (l *layer) decide(client bool) {
-	if !l.inside {
+	if !l.clear {
 		match, more := tls.Sniff(l.first)
 		if match {
-			l.a.encrypted = true
+			l.a.encrypted, l.a.open = true, false
 			l.a.protocol = ""
-			l.a.tls = l.a.newTLS()
-			l.start(l.a.tls)
+			c := l.a.newTLS()
+			l.a.tls = append(l.a.tls, c)
+			l.start(c)
 			return
 		}
 		if more && l.size < maxUndecided {
@@ -102,9 +105,12 @@ func (l *layer) decide(client bool) {
 	}
 	match, more := http1.Sniff(l.first)
 	match2, more2 := http2.Sniff(l.first)
-	more = more || more2
+	dnsMatch, dnsMore := dns.Sniff(l.first)
+	more = more || more2 || dnsMore
 	joined := !l.inside && l.a.c.joined()
 	switch {
+	case dnsMatch && !joined:
+		l.start(l.a.newDNS())
 	case match2:
 		l.a.protocol = "http"
 		l.start(l.a.newHTTP2(http2.Options{}))

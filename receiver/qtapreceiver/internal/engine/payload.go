@@ -20,17 +20,21 @@ const (
 )
 
 // payload puts the exchange into the open segment and returns what its span says of it.
-func (e *Engine) payload(c *conn, x *l7.Exchange, trace pcommon.TraceID, span pcommon.SpanID, t target, v verdict) (state, reason, key string) {
+func (e *Engine) payload(c *conn, x *l7.Exchange, trace pcommon.TraceID, span pcommon.SpanID, t target, part *part, v verdict) (state, reason, key string) {
 	p := e.payloads.Load()
 	if p == nil {
 		return semantic.PayloadFiltered, reasonCaptureOff, ""
 	}
-	if state, reason = v.allow(trace, e.now); state != "" {
+	if state, reason = v.allow(trace, e.now, part.index > 0); state != "" {
 		return state, reason, ""
 	}
-	trimmed := v.trim(x)
-	key = p.Segmenter.Add(c.proc.ServiceName, c.proc, payloadSize(x), e.now, func(lr plog.LogRecord) {
+	trimmed := v.trim(x, part.before)
+	key = p.Segmenter.Add(c.proc.ServiceName, c.proc, payloadSize(x)+int64(part.size), e.now, func(lr plog.LogRecord) {
 		c.fillPayload(lr, x, trace, span, t)
+		part.putRecord(lr.Attributes())
+		if why := v.trimMessages(lr.Attributes()); why != "" {
+			trimmed = why
+		}
 	})
 	switch {
 	case key == "":

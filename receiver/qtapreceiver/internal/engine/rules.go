@@ -96,12 +96,13 @@ func (c *conn) fillEnv(env *rules.Env) {
 }
 
 // allow says whether the verdict lets the payload of an exchange be kept; if not, the span's state and reason.
-func (v verdict) allow(trace pcommon.TraceID, now int64) (state, reason string) {
+// A part of an exchange is all body.
+func (v verdict) allow(trace pcommon.TraceID, now int64, part bool) (state, reason string) {
 	switch r := v.rule; {
 	case v.failed:
 		return semantic.PayloadFiltered, reasonRuleError
 	case r == nil:
-	case r.Never():
+	case r.Never(), part && r.Level == rules.LevelHeaders:
 		return semantic.PayloadFiltered, reasonRule
 	case !r.Sampled(trace):
 		return semantic.PayloadSampledOut, reasonRule
@@ -111,8 +112,9 @@ func (v verdict) allow(trace pcommon.TraceID, now int64) (state, reason string) 
 	return "", ""
 }
 
-// trim cuts the bodies to what the rule keeps; reason says why something was cut.
-func (v verdict) trim(x *l7.Exchange) (reason string) {
+// trim cuts the bodies to what the rule keeps, of which earlier parts have had before bytes; reason says why something was
+// cut.
+func (v verdict) trim(x *l7.Exchange, before int) (reason string) {
 	if v.rule == nil {
 		return ""
 	}
@@ -123,11 +125,41 @@ func (v verdict) trim(x *l7.Exchange) (reason string) {
 	if keep < 0 {
 		return ""
 	}
+	keep = max(0, keep-before)
 	for _, m := range []*l7.Message{&x.Request, x.Response} {
 		if m != nil && len(m.Body) > keep {
 			m.Body, m.Truncated = m.Body[:keep:keep], true
 			reason = why
 		}
+	}
+	return reason
+}
+
+// trimMessages cuts the messages of a WebSocket to what the rule keeps of each; reason says why something was cut.
+func (v verdict) trimMessages(record pcommon.Map) (reason string) {
+	if v.rule == nil || v.rule.MaxBody < 0 {
+		return ""
+	}
+	list, ok := record.Get(semantic.PayloadWebSocketMessages)
+	if !ok {
+		return ""
+	}
+	for _, m := range list.Slice().All() {
+		data, ok := m.Map().Get(semantic.MessageData)
+		if !ok {
+			continue
+		}
+		keep := v.rule.MaxBody
+		switch {
+		case data.Type() == pcommon.ValueTypeBytes && data.Bytes().Len() > keep:
+			data.Bytes().FromRaw(data.Bytes().AsRaw()[:keep])
+		case data.Type() == pcommon.ValueTypeStr && len(data.Str()) > keep:
+			setRaw(data, data.Str()[:keep])
+		default:
+			continue
+		}
+		m.Map().PutBool(semantic.MessageTruncated, true)
+		reason = reasonBodyCap
 	}
 	return reason
 }

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -171,4 +172,68 @@ func BenchmarkJudge(b *testing.B) {
 		bench.e.judge(c, x, &t)
 	}
 	w.hangup(event.CloseFIN)
+}
+
+// TestRulesOfParts: what goes on for long leaves in parts before its end, and each is held against the rules. The
+// canary must be in no record that a rule does not let out.
+func TestRulesOfParts(t *testing.T) {
+	const canary = "canary-in-a-part"
+	four := 4
+	for name, c := range map[string]struct {
+		rule  rules.Config
+		spans bool
+		parts string // state and reason of the parts
+		kept  string // of the canary
+	}{
+		"full":        {rules.Config{Match: "true", Level: rules.LevelFull}, true, "pending", canary},
+		"headers":     {rules.Config{Match: `url.path startsWith "/"`, Level: rules.LevelHeaders}, true, "filtered rule", ""},
+		"connections": {rules.Config{Match: "true", Level: rules.LevelConnections}, false, "", ""},
+		"none":        {rules.Config{Match: `http.request.method == "GET"`, Level: rules.LevelNone}, false, "", ""},
+		"cut":         {rules.Config{Match: "true", MaxBodySize: &four}, true, "truncated max_body_size", canary[:4]},
+		"no payload":  {rules.Config{Match: "true", SampleRate: new(float64)}, true, "filtered rule", ""},
+	} {
+		for protocol, script := range map[string][3]string{
+			"websocket":    {upgradeRequest, upgradeResponse, text(canary)},
+			"event stream": {getRequest, streamResponse, chunk(canary + "\n\n")},
+			"long body":    {getRequest, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", canary},
+		} {
+			t.Run(name+" "+protocol, func(t *testing.T) {
+				b := newBench(t, withPayloads(1<<16), withPartAge(time.Second))
+				b.e.SetRules(ruleSet(t, c.rule))
+				w := b.dial(1).open()
+				w.own()
+				for i, s := range script {
+					w.send(i == 0, s)
+				}
+				for range 4 {
+					b.idle(time.Second)
+				}
+				w.hangup(event.CloseFIN)
+				b.idle(time.Second)
+				b.close()
+				require.Equal(t, c.spans, len(b.spans()) > 0)
+				all := parts(b.spans())
+				require.Equal(t, c.spans, len(all) > 0)
+				for _, s := range all {
+					got := str(t, s.Attributes(), semantic.PayloadState)
+					if v, ok := s.Attributes().Get(semantic.PayloadReason); ok {
+						got += " " + v.Str()
+					}
+					require.Equal(t, c.parts, got)
+				}
+				out := ""
+				for _, r := range b.payloadRecords() {
+					out += fmt.Sprintf("%q", r.Attributes().AsRaw()) // bodies are bytes
+				}
+				if c.kept == "" {
+					require.NotContains(t, out, canary[:4])
+				} else {
+					require.Contains(t, out, c.kept)
+				}
+				if c.kept != canary {
+					require.NotContains(t, out, canary[:5])
+				}
+			})
+		}
+	}
 }

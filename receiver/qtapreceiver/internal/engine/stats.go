@@ -7,8 +7,10 @@ import (
 	"sync"
 
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/emit"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/dns"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http1"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http2"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/websocket"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/stream"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/tls"
 )
@@ -34,6 +36,11 @@ type counters struct {
 	tls                                   tls.Stats
 	http1                                 http1.Stats
 	http2                                 http2.Stats
+	websocket                             websocket.Stats
+	dns                                   dns.Stats
+
+	datagrams, datagramsRead uint64
+	datagramsDropped         map[string]uint64
 
 	exchanges        uint64 // emitted as spans
 	exchangesDropped map[string]uint64
@@ -47,6 +54,7 @@ type counters struct {
 
 func (c *counters) init() {
 	c.dropped, c.protocolDropped = map[string]uint64{}, map[string]uint64{}
+	c.datagramsDropped = map[string]uint64{}
 	c.exchangesDropped, c.lost = map[string]uint64{}, map[string]uint64{}
 }
 
@@ -119,6 +127,9 @@ func (e *Engine) stats() Stats {
 			}}},
 			c.http1Stage(),
 			c.http2Stage(),
+			c.websocketStage(),
+			c.dnsStage(),
+			{"datagrams", "{datagram}", emit.Totals{In: c.datagrams, Out: c.datagramsRead, Dropped: maps.Clone(c.datagramsDropped)}},
 			{"exchanges", "{exchange}", emit.Totals{In: c.http1.Requests.Load() + c.http2.Requests.Load(), Out: c.exchanges, InFlight: e.pending(), Dropped: maps.Clone(c.exchangesDropped)}},
 		},
 		Connections: len(e.byCookie),
@@ -160,6 +171,22 @@ func (c *counters) http2Stage() Stage {
 	t.InFlight = int64(left)
 	return Stage{"http2", "By", t}
 }
+
+func (c *counters) websocketStage() Stage {
+	w := &c.websocket
+	t := emit.Totals{In: w.BytesIn.Load(), Out: w.BytesFrame.Load(), Dropped: map[string]uint64{"resync": w.Skipped.Load()}}
+	t.InFlight = int64(t.In - t.Out - w.Skipped.Load())
+	return Stage{"websocket", "By", t}
+}
+
+func (c *counters) dnsStage() Stage {
+	d := &c.dns
+	t := emit.Totals{In: d.BytesIn.Load(), Out: d.BytesMessage.Load(), Dropped: map[string]uint64{"skipped": d.Skipped.Load()}}
+	t.InFlight = int64(t.In - t.Out - d.Skipped.Load())
+	return Stage{"dns", "By", t}
+}
+
+func (c *counters) dropDatagram(reason string) { c.datagramsDropped[reason]++ }
 
 // pending counts the requests that wait for their response.
 func (e *Engine) pending() (n int64) {

@@ -34,6 +34,8 @@ func (e *Engine) Idle(now int64) {
 	if now >= e.sweepAt {
 		e.sweepAt = now + int64(sweepEvery)
 		e.sweep(now)
+		e.tickDNS(now)
+		e.tickQUIC(now)
 		e.publish()
 		e.coverageTick(now)
 	}
@@ -73,7 +75,7 @@ func (e *Engine) tick(c *conn, now int64) bool {
 	if !c.announced && (c.announceAt != 0 && now >= c.announceAt || now-c.start >= int64(announceLatest)) {
 		e.record(c, stateOpen, c.start)
 	}
-	return c.closing || !c.announced || now-c.seen < int64(activeFor)
+	return c.closing || !c.announced || now-c.seen < int64(activeFor) || c.app.partsPending()
 }
 
 // sweep looks at everything, now and then.
@@ -170,6 +172,7 @@ func (e *Engine) Close(t int64) {
 		e.end(c)
 	}
 	e.active = nil
+	e.tickDNS(e.now + int64(dnsWait)) // what is not answered by now
 	e.keys.Close()
 	if e.coverage.tracker != nil {
 		e.publish()

@@ -13,7 +13,6 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
-	"github.com/cilium/ebpf/rlimit"
 	"go.uber.org/zap"
 
 	"github.com/qpoint-io/otelcol-qpoint/bpf"
@@ -30,6 +29,10 @@ type Capture struct {
 	links  []link.Link
 	scan   *link.Iter // nil when the kernel has no task_file iterator
 	keys   *keyProbes // nil when secrets are not captured
+	mapped *mappings  // nil when secrets are not captured, or the kernel does not tell
+	files  *keyFiles  // nil when there are no key logs
+
+	datagrams *datagrams // nil when they are not captured
 
 	mu     sync.Mutex
 	closed bool
@@ -41,14 +44,9 @@ type Capture struct {
 // them. When something is missing, the error is a *MissingError that names it all.
 func Open(cfg Config) (*Capture, error) {
 	cfg = cfg.withDefaults()
-	// The limit on locked memory counts BPF maps before Linux 5.11.
-	memlock := rlimit.RemoveMemlock()
 	features := Probe(cfg)
 	if err := features.check(); err != nil {
 		return nil, err
-	}
-	if memlock != nil {
-		return nil, fmt.Errorf("raise the limit on locked memory for BPF maps (CAP_SYS_RESOURCE): %w", memlock)
 	}
 	return open(cfg, features)
 }
@@ -90,10 +88,25 @@ func (c *Capture) load() error {
 	if c.features.Get(featureTouch) != Supported {
 		drop(bpf.CaptureProgSocketSend, bpf.CaptureProgSocketRecv)
 	}
-	if !c.cfg.Keys {
-		drop(bpf.CaptureProgOpensslKdf)
-	} else if c.features.Get(featureUprobeMulti) == Supported {
-		spec.Programs[bpf.CaptureProgOpensslKdf].AttachType = ebpf.AttachTraceUprobeMulti
+	if c.features.Get(featureTouch) == Supported || c.features.Get(featureAccept) != Supported {
+		drop(bpf.CaptureProgSocketAccept)
+	}
+	helpers := c.features.Get(featureSockHelpers) == Supported
+	if helpers {
+		spec.Maps[bpf.CaptureMapSockTable].MaxEntries = 1
+	} else {
+		drop(bpf.CaptureProgSocketCreate) // it has nowhere to leave a mark
+	}
+	for _, src := range keySources {
+		if !c.cfg.Keys {
+			drop(src.programs...)
+			continue
+		}
+		for _, name := range src.programs {
+			if c.features.Get(featureUprobeMulti) == Supported {
+				spec.Programs[name].AttachType = ebpf.AttachTraceUprobeMulti
+			}
+		}
 	}
 	spec.Maps[bpf.CaptureMapRing].MaxEntries = uint32(c.cfg.RingBytes)
 
@@ -101,16 +114,16 @@ func (c *Capture) load() error {
 	bits, filter := c.cfg.Ports.bits()
 	roles := map[Direction]uint8{DirectionBoth: 6, DirectionEgress: 2, DirectionIngress: 4}[c.cfg.Direction]
 	for name, value := range map[string]any{
-		bpf.CaptureVarScopeCgroup: c.cgroup.id, bpf.CaptureVarScopeLevel: c.cgroup.level,
+		bpf.CaptureVarScopeCgroup: c.cgroup.id,
 		bpf.CaptureVarFilterPorts: filter, bpf.CaptureVarPortBits: bits, bpf.CaptureVarWantedRoles: roles,
-		bpf.CaptureVarPacketRoom: size - size/8,
+		bpf.CaptureVarPacketRoom: size - size/8, bpf.CaptureVarSockHelpers: helpers,
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
 			return fmt.Errorf("set %s of the BPF object: %w", name, err)
 		}
 	}
 
-	c.coll, err = ebpf.NewCollection(spec)
+	c.coll, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{LogLevel: c.cfg.logLevel}})
 	if err != nil {
 		var verr *ebpf.VerifierError
 		if errors.As(err, &verr) {
@@ -138,11 +151,13 @@ func (c *Capture) attach() error {
 	if _, err := c.coll.Programs[bpf.CaptureProgWhoAmI].Run(&ebpf.RunOptions{}); err != nil {
 		return fmt.Errorf("find the own process number: %w", err)
 	}
-	// At the root whatever the scope: the mark must be on all sockets of this process.
-	if err := c.attachCgroup(bpf.CaptureProgSocketCreate, ebpf.AttachCGroupInetSockCreate, c.cgroup.mount); err != nil {
-		return err
+	if c.coll.Programs[bpf.CaptureProgSocketCreate] != nil {
+		// At the root whatever the scope: the mark must be on all sockets of this process.
+		if err := c.attachCgroup(bpf.CaptureProgSocketCreate, ebpf.AttachCGroupInetSockCreate, c.cgroup.mount); err != nil {
+			return err
+		}
 	}
-	for _, name := range []string{bpf.CaptureProgSocketState, bpf.CaptureProgSocketDestroy, bpf.CaptureProgSocketSend, bpf.CaptureProgSocketRecv, bpf.CaptureProgProcessExec, bpf.CaptureProgProcessExit} {
+	for _, name := range []string{bpf.CaptureProgSocketState, bpf.CaptureProgSocketDestroy, bpf.CaptureProgSocketSend, bpf.CaptureProgSocketRecv, bpf.CaptureProgSocketAccept, bpf.CaptureProgProcessExec, bpf.CaptureProgProcessExit} {
 		prog := c.coll.Programs[name]
 		if prog == nil {
 			continue
@@ -173,13 +188,21 @@ func (c *Capture) attach() error {
 		if err := c.attachCgroup(bpf.CaptureProgPacketIngress, ebpf.AttachCGroupInetIngress, c.cgroup.path); err != nil {
 			return err
 		}
+		c.attachDatagrams()
+	}
+	if len(c.cfg.KeyLogFiles) > 0 {
+		c.files = newKeyFiles(c.cfg.KeyLogFiles, c.cfg.Logger)
 	}
 	if c.cfg.Keys {
 		// A sign of life until Run beats: secrets of the time between wait in the ring.
 		if err := c.writeHeartbeat(); err != nil {
 			return err
 		}
-		c.keys = newKeyProbes(c.coll.Programs[bpf.CaptureProgOpensslKdf], c.features.Get(featureUprobeMulti) == Supported, c.cfg.Logger)
+		var err error
+		if c.mapped, err = openMappings(); err != nil {
+			c.cfg.Logger.Warn("libraries that are loaded long after their program are found within a minute", zap.Error(err))
+		}
+		c.keys = newKeyProbes(c.coll.Programs, c.features.Get(featureUprobeMulti) == Supported, c.cfg.Logger)
 		c.keys.scanWellKnown()
 		c.keys.scanAll()
 	}
@@ -187,7 +210,11 @@ func (c *Capture) attach() error {
 }
 
 func (c *Capture) attachCgroup(name string, at ebpf.AttachType, path string) error {
-	l, err := link.AttachCgroup(link.CgroupOptions{Path: path, Attach: at, Program: c.coll.Programs[name]})
+	return c.attachCgroupProgram(c.coll.Programs[name], name, at, path)
+}
+
+func (c *Capture) attachCgroupProgram(prog *ebpf.Program, name string, at ebpf.AttachType, path string) error {
+	l, err := link.AttachCgroup(link.CgroupOptions{Path: path, Attach: at, Program: prog})
 	if err != nil {
 		return fmt.Errorf("attach %s to cgroup %s: %w", name, path, err)
 	}
@@ -220,6 +247,12 @@ func (c *Capture) Close() error {
 	if c.keys != nil {
 		errs = append(errs, c.keys.close())
 	}
+	if c.mapped != nil {
+		c.mapped.close()
+	}
+	if c.files != nil {
+		c.files.close()
+	}
 	if c.scan != nil {
 		errs = append(errs, c.scan.Close())
 	}
@@ -228,6 +261,9 @@ func (c *Capture) Close() error {
 	}
 	if c.reader != nil {
 		errs = append(errs, c.reader.Close())
+	}
+	if c.datagrams != nil {
+		c.datagrams.coll.Close()
 	}
 	if c.coll != nil {
 		c.coll.Close()

@@ -20,9 +20,8 @@ import (
 type cgroup struct {
 	mount string // of the hierarchy
 	path  string
-	// id and level are 0 when path is the mount: then nothing needs to be compared.
-	id    uint64
-	level uint32
+	// id is 0 when path is the mount: then nothing needs to be compared.
+	id uint64
 }
 
 var errNoCgroup2 = errors.New("no cgroup v2 hierarchy is mounted; boot with systemd.unified_cgroup_hierarchy=1 or mount one: mount -t cgroup2 none /sys/fs/cgroup/unified")
@@ -67,7 +66,6 @@ func resolveCgroup(path string) (cgroup, error) {
 				return cgroup{}, fmt.Errorf("`cgroup` %s: %w", path, err)
 			}
 			cg.id = st.Ino // of a kernfs directory, on 64 bit
-			cg.level = uint32(strings.Count(rel, "/")) + 1
 		}
 		return cg, nil
 	}

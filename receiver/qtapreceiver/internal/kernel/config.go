@@ -7,6 +7,7 @@ package kernel
 import (
 	"time"
 
+	"github.com/cilium/ebpf"
 	"go.uber.org/zap"
 )
 
@@ -52,9 +53,15 @@ type Config struct {
 	// DenyProcesses are names of processes (comm, at most 15 bytes) whose TLS secrets are never
 	// read; nil is DefaultDenyProcesses.
 	DenyProcesses []string
+	// KeyLogFiles are paths, or patterns of filepath.Match, of key logs (RFC 9850) that programs
+	// write themselves: files or FIFOs. They are read whether Keys is set or not.
+	KeyLogFiles []string
 	// StatsInterval is the time between two SocketStats of an open connection; 0 is 30 s.
 	StatsInterval time.Duration
 	Logger        *zap.Logger
+
+	// logLevel is what the verifier writes, for tests.
+	logLevel ebpf.LogLevel
 }
 
 // Ports selects ports: those of Include, or all when it is empty, without those of Exclude.
@@ -109,7 +116,7 @@ func (c Config) withDefaults() Config {
 		c.Level = LevelFull
 	}
 	if c.Level == LevelConnections {
-		c.Keys = false
+		c.Keys, c.KeyLogFiles = false, nil
 	}
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()

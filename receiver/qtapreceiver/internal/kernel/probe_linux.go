@@ -8,23 +8,30 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/features"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 )
 
 // Names of optional features that decide what is attached.
 const (
 	featureTouch       = "tracepoints sock_send_length and sock_recv_length"
+	featureAccept      = "fexit on inet_csk_accept"
+	featureSockHelpers = "socket helpers in tracing programs"
 	featureScan        = "iterator task_file"
 	featureUprobeMulti = "uprobe_multi"
 	featureMapFiles    = "CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE"
 )
 
-// Probe finds out what this host and the rights of this process allow, without attaching
-// anything.
+// Probe finds out what this host and the rights of this process allow. It leaves nothing attached,
+// but raises the process's limit on locked memory where the kernel counts BPF maps in it.
 func Probe(cfg Config) Features {
 	cfg = cfg.withDefaults()
 	var f Features
@@ -58,6 +65,13 @@ func Probe(cfg Config) Features {
 	capability("CAP_DAC_READ_SEARCH", unix.CAP_DAC_READ_SEARCH, cfg.Keys, false, "reads the libraries of other users' processes; run as root or grant it")
 	capability(featureMapFiles, unix.CAP_CHECKPOINT_RESTORE, false, true, "without it, libraries that were replaced on disk while mapped are not found")
 
+	// The limit on locked memory counts BPF maps before Linux 5.11; on newer kernels this is nothing.
+	err = rlimit.RemoveMemlock()
+	if err != nil {
+		err = fmt.Errorf("this kernel counts BPF maps in it; run as root or grant CAP_SYS_RESOURCE: %v", err)
+	}
+	add("limit on locked memory", true, err)
+
 	kernelTypes, err := btf.LoadKernelSpec()
 	if err != nil {
 		err = fmt.Errorf("a kernel built with CONFIG_DEBUG_INFO_BTF: %w", err)
@@ -72,19 +86,46 @@ func Probe(cfg Config) Features {
 		for _, tp := range []string{"inet_sock_set_state", "tcp_destroy_sock", "sched_process_exec", "sched_process_exit"} {
 			add("tracepoint "+tp, true, haveTracepoint(kernelTypes, tp))
 		}
-		add(featureTouch, false, haveTracepoint(kernelTypes, "sock_send_length"))
+		touch := haveTracepoint(kernelTypes, "sock_send_length")
+		if touch != nil {
+			touch = fmt.Errorf("since Linux 6.3; accepted sockets get their owner from %s instead, or from a scan every second", featureAccept)
+			add(featureAccept, false, haveFexit("inet_csk_accept"))
+		}
+		add(featureTouch, false, touch)
 		var iter *btf.Struct
 		add(featureScan, true, known(kernelTypes.TypeByName("bpf_iter__task_file", &iter), "5.8"))
-		// Older kernels have these helpers, but not for tracepoints.
-		for _, h := range [][2]string{{"bpf_sk_storage_get_tracing", "5.11"}, {"bpf_sock_from_file", "5.11"}, {"bpf_get_socket_ptr_cookie", "5.12"}} {
+		// Older kernels have these helpers, but not for tracing programs.
+		var missing error
+		for _, h := range []string{"bpf_sk_storage_get_tracing", "bpf_sock_from_file", "bpf_get_socket_ptr_cookie"} {
 			var fn *btf.Func
-			add("helper "+h[0], true, known(kernelTypes.TypeByName(h[0], &fn), h[1]))
+			if err := kernelTypes.TypeByName(h, &fn); err != nil {
+				missing = errors.New("since Linux 5.12; sockets are kept in a table by their address instead")
+			}
 		}
+		add(featureSockHelpers, false, missing)
 	}
 	if cfg.Keys {
-		add(featureUprobeMulti, false, orSince(features.HaveBPFLinkUprobeMulti(), "6.6; perf uprobes are used instead"))
+		multi := orSince(features.HaveBPFLinkUprobeMulti(), "6.6; perf uprobes are used instead")
+		add(featureUprobeMulti, false, multi)
+		if multi != nil {
+			add("perf uprobes", true, perfAllowed(sysAdmin))
+		}
 	}
 	return f
+}
+
+// perfAllowed asks for what distributions that restrict perf further than Linux does want: above 2
+// they refuse all of it to whoever lacks CAP_SYS_ADMIN.
+func perfAllowed(sysAdmin bool) error {
+	const file = "/proc/sys/kernel/perf_event_paranoid"
+	b, err := os.ReadFile(file)
+	if err != nil || sysAdmin {
+		return nil // it says nothing
+	}
+	if level, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil && level > 2 {
+		return fmt.Errorf("perf_event_paranoid is %d; write 2 to %s, run as root or grant CAP_SYS_ADMIN", level, file)
+	}
+	return nil
 }
 
 func orSince(err error, version string) error {
@@ -108,6 +149,24 @@ func haveTracepoint(types *btf.Spec, name string) error {
 		return errors.New("this kernel has no such tracepoint")
 	}
 	return nil
+}
+
+// haveFexit attaches an empty program to the return of a kernel function, and takes it away again:
+// some kernels load such programs and refuse to attach them.
+func haveFexit(function string) error {
+	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: "probe_fexit", Type: ebpf.Tracing, AttachType: ebpf.AttachTraceFExit, AttachTo: function,
+		License: "GPL", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()},
+	})
+	if err != nil {
+		return fmt.Errorf("the kernel refuses the program: %w", err)
+	}
+	defer prog.Close()
+	l, err := link.AttachTracing(link.TracingOptions{Program: prog})
+	if err != nil {
+		return fmt.Errorf("the kernel refuses to attach the program: %w", err)
+	}
+	return l.Close()
 }
 
 func effectiveCapabilities() (uint64, error) {

@@ -75,8 +75,20 @@ func TestOpenWithoutRights(t *testing.T) {
 
 // TestOpenWithLeastRights shows that the capabilities that Probe asks for are enough.
 func TestOpenWithLeastRights(t *testing.T) {
-	out := asUser(t, newCgroup(t), unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_NET_ADMIN, unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH)
-	require.Equal(t, "open: [", out[:7], out)
+	caps := []uintptr{unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_NET_ADMIN, unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH}
+	dir := newCgroup(t)
+	out := asUser(t, dir, caps...)
+	more := len(caps)
+	if strings.Contains(out, "CAP_SYS_RESOURCE") { // before Linux 5.11
+		caps = append(caps, unix.CAP_SYS_RESOURCE)
+	}
+	if strings.Contains(out, "perf_event_paranoid") { // before Linux 6.6, on Debian
+		caps = append(caps, unix.CAP_SYS_ADMIN)
+	}
+	if len(caps) > more {
+		out = asUser(t, dir, caps...)
+	}
+	require.True(t, strings.HasPrefix(out, "open: ["), out)
 	require.Contains(t, out, opensslLibrary(t))
 	require.NotContains(t, out, "error")
 }
@@ -99,7 +111,6 @@ func TestCgroup(t *testing.T) {
 	cg, err := resolveCgroup(dir)
 	require.NoError(t, err)
 	require.NotZero(t, cg.id)
-	require.EqualValues(t, 1, cg.level)
 	require.Equal(t, root.mount, cg.mount)
 	_, err = resolveCgroup(dir + "/none")
 	require.ErrorContains(t, err, "`cgroup`")

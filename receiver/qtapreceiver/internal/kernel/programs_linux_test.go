@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -89,14 +90,25 @@ kill $server`, port)).CombinedOutput()
 	require.Equal(t, client[event.SocketClosed].BytesReceived, server[event.SocketClosed].BytesSent)
 }
 
-// TestOlderKernel does without what kernels before 6.6 lack: the owner of an accepted socket
-// then comes from the scan, secrets from perf uprobes.
+// TestOlderKernel does without what kernels before 6.6 and before 5.12 lack: the owner of an
+// accepted socket then comes from the scan, secrets from perf uprobes, and the state of sockets
+// from a table by their address.
 func TestOlderKernel(t *testing.T) {
+	for name, lacks := range map[string][]string{
+		"6.5":                {featureUprobeMulti},
+		"6.1 without fexit":  {featureUprobeMulti, featureTouch, featureAccept},
+		"5.10 without fexit": {featureUprobeMulti, featureTouch, featureAccept, featureSockHelpers},
+	} {
+		t.Run(name, func(t *testing.T) { testOlderKernel(t, lacks) })
+	}
+}
+
+func testOlderKernel(t *testing.T, lacks []string) {
 	dir := newCgroup(t)
 	cfg := Config{CgroupPath: dir, Level: LevelFull, Keys: true}.withDefaults()
 	features := Probe(cfg)
 	for i := range features {
-		if features[i].Name == featureTouch || features[i].Name == featureUprobeMulti {
+		if slices.Contains(lacks, features[i].Name) {
 			features[i].State = Missing
 		}
 	}
@@ -107,7 +119,18 @@ func TestOlderKernel(t *testing.T) {
 	h.run()
 	n := startNginx(t, dir, 1000)
 
-	require.Len(t, h.secretsOf(h.curl(fmt.Sprintf("https://127.0.0.1:%d/file", n.https)).pid), 2)
+	url := fmt.Sprintf("https://127.0.0.1:%d/file", n.https)
+	require.Len(t, h.secretsOf(h.curl(url).pid), 2)
+	for name, args := range map[string][]string{
+		"wget":                                {"-q", "--no-check-certificate", "-O", os.DevNull, url},
+		buildGo(t, []string{"CGO_ENABLED=0"}): {"-wait", "500ms", url},
+	} {
+		needProgram(t, name)
+		cmd := h.command(name, args...)
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, string(out))
+		require.Contains(t, []int{2, 4}, len(h.secretsOf(uint32(cmd.Process.Pid))), name)
+	}
 
 	cmd := h.command("python3", "-c", "import socket, sys, time; s = socket.create_connection(('127.0.0.1', int(sys.argv[1]))); time.sleep(3)", strconv.Itoa(n.http))
 	require.NoError(t, cmd.Start())

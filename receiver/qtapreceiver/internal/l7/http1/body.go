@@ -14,7 +14,7 @@ const maxFirstBody = 64 << 10
 
 // begin prepares h for the content of a message.
 func (h *half) begin(keep bool) {
-	h.keep, h.remain, h.trailing = keep, 0, 0
+	h.keep, h.remain, h.trailing, h.watch = keep, 0, 0, nil
 }
 
 // content takes decoded content.
@@ -25,6 +25,9 @@ func (p *Parser) content(h *half, b []byte) {
 		return
 	}
 	m.BodySize += uint64(len(b))
+	if h.watch != nil {
+		h.watch(h.now, b)
+	}
 	if !h.keep {
 		p.stats.BytesCut.Add(uint64(len(b)))
 		return

@@ -170,6 +170,9 @@ func (p *Parser) responseHead(h *half, b []byte, text string) {
 		return
 	}
 	h.begin(p.opt.KeepPayload)
+	if x != nil && x.counted && p.opt.OnContent != nil {
+		h.watch = p.opt.OnContent(&x.Exchange)
+	}
 	switch {
 	case m.Status == 101 || method == "CONNECT" && m.Status < 300:
 		p.switchProtocol(h)

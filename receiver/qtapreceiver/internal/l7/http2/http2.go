@@ -34,6 +34,9 @@ type Options struct {
 	Joined bool
 	// Upgraded is the HTTP/1.1 exchange that ended with 101 to h2c: its request is also that of stream 1.
 	Upgraded *l7.Exchange
+	// OnContent is asked, at the first content of a response whose status is known, who watches it as it
+	// comes; see http1.Options.
+	OnContent func(*l7.Exchange) func(t int64, b []byte)
 }
 
 const (

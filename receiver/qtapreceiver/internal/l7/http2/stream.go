@@ -22,6 +22,9 @@ type stream struct {
 	keep                      [2]int // content bytes to keep of each message
 	// unsure: a field block without a known status came, so Response may be an interim one.
 	unsure bool
+
+	asked bool // who watches the response
+	watch func(t int64, b []byte)
 }
 
 // held counts bytes that are kept.
@@ -91,6 +94,15 @@ func (p *Parser) content(h *half, st *stream, b []byte) {
 	}
 	m, side := p.message(h, st), h.side()
 	m.BodySize += uint64(len(b))
+	if !h.client && p.opt.OnContent != nil && len(b) > 0 {
+		if !st.asked && m.Status != 0 {
+			st.asked = true
+			st.watch = p.opt.OnContent(&st.Exchange)
+		}
+		if st.watch != nil {
+			st.watch(h.now, b)
+		}
+	}
 	if st.RPC != nil && !st.hole[side] {
 		st.counters[side].feed(b)
 	}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// machine is a line of kernels and the emulated computer that it boots on.
+type machine struct {
+	line string
+	// cpu and smp are what the line was found to boot with: the emulator's newest features make some
+	// kernels take paths that it does not emulate well.
+	cpu, smp, accel string
+}
+
+var machines = []machine{
+	{line: "5.10", cpu: "max", smp: "2", accel: "tcg,thread=multi"},
+	{line: "6.1", cpu: "max,-cx16", smp: "2", accel: "tcg,thread=multi"},
+	{line: "6.12", cpu: "Haswell-v4,-cx16", smp: "2", accel: "tcg,thread=multi"},
+	{line: "7", cpu: "Haswell-v4", smp: "1", accel: "tcg,thread=single"},
+}
+
+const (
+	// bootTimeout and testTimeout are far above what is usual: the host may be busy.
+	bootTimeout = 2 * time.Minute
+	testTimeout = 5 * time.Minute
+	// bootFailures are how often a guest may panic or hang before its first process runs: that is the
+	// emulator's doing, not that of what is tested.
+	bootFailures = 2
+)
+
+// result is what became of one kernel.
+type result struct {
+	took     time.Duration // of the last boot
+	failures int           // to boot
+	stats    []string
+	err      error
+}
+
+var errBoot = errors.New("the guest does not get to its first process")
+
+// test boots the kernel until it gets to its first process, and waits for the result.
+func (m machine) test(ctx context.Context, kernel image, initrd string) result {
+	var r result
+	for {
+		fmt.Printf("\n=== %s\n", kernel.release)
+		start := time.Now()
+		stats, err := m.boot(ctx, kernel, initrd)
+		r.took, r.stats, r.err = time.Since(start), stats, err
+		if !errors.Is(err, errBoot) || r.failures == bootFailures || ctx.Err() != nil {
+			return r
+		}
+		r.failures++
+		fmt.Printf("kernels: %s failed before anything of ours ran (%v); trying again\n", kernel.release, err)
+	}
+}
+
+// boot runs the machine once.
+func (m machine) boot(ctx context.Context, kernel image, initrd string) (stats []string, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	cmd := exec.CommandContext(ctx, "qemu-system-x86_64",
+		"-accel", m.accel, "-cpu", m.cpu, "-smp", m.smp, "-m", "2048",
+		"-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio",
+		"-kernel", kernel.path, "-initrd", initrd,
+		"-append", "console=ttyS0 quiet panic=-1 random.trust_cpu=on mitigations=off")
+	cmd.WaitDelay = 5 * time.Second
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	cmd.Stderr = cmd.Stdout
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start qemu (Debian: qemu-system-x86): %w", err)
+	}
+	start := time.Now()
+	hung := time.AfterFunc(bootTimeout, func() { cancel(errors.New("it hangs")) })
+	defer hung.Stop()
+	booted, panicked, outcome := false, false, ""
+	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		line := strings.TrimRight(lines.Text(), "\r")
+		fmt.Println(line)
+		switch {
+		case strings.HasPrefix(line, "guest: booted"):
+			booted = true
+			hung.Reset(testTimeout)
+			fmt.Printf("kernels: booted in %.1f s\n", time.Since(start).Seconds())
+		case strings.HasPrefix(line, "guest: result "):
+			outcome = strings.TrimPrefix(line, "guest: result ")
+		case strings.Contains(line, "Kernel panic"):
+			panicked = true
+		case strings.Contains(line, "instructions verified"):
+			_, stat, _ := strings.Cut(line, ".go:")
+			_, stat, _ = strings.Cut(stat, ": ")
+			stats = append(stats, stat)
+		}
+	}
+	err = cmd.Wait()
+	switch {
+	case outcome == "ok":
+		return stats, nil
+	case outcome != "":
+		return stats, errors.New("the tests " + outcome)
+	case !booted && panicked:
+		return stats, fmt.Errorf("%w: panic", errBoot)
+	case !booted:
+		return stats, fmt.Errorf("%w: %w", errBoot, cmp.Or(context.Cause(ctx), err))
+	case ctx.Err() != nil:
+		return stats, context.Cause(ctx)
+	case panicked:
+		return stats, errors.New("the kernel panicked during the tests")
+	}
+	return stats, fmt.Errorf("the guest ended without a result (qemu: %v)", err)
+}

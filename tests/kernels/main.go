@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command kernels runs the tests of the capture in virtual machines, on older and newer kernels than the
+// host's. See README.md.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	only := flag.String("only", "", "lines of kernels to run, separated by commas; all when empty")
+	plan := flag.String("plan", "", "a command to run in the guests instead of the tests")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *only, *plan); err != nil {
+		fmt.Fprintln(os.Stderr, "kernels:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, only, plan string) error {
+	wanted := machines
+	if only != "" {
+		names := strings.Split(only, ",")
+		wanted = slices.DeleteFunc(slices.Clone(machines), func(m machine) bool { return !slices.Contains(names, m.line) })
+	}
+	if len(wanted) == 0 {
+		return fmt.Errorf("no line of kernels is called %q", only)
+	}
+	dir, err := os.MkdirTemp("", "qpoint-kernels-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	start := time.Now()
+	initrd := filepath.Join(dir, "initramfs")
+	if plan == "" {
+		plan = tests
+	}
+	if err := buildInitramfs(ctx, dir, initrd, plan); err != nil {
+		return fmt.Errorf("build the initramfs: %w", err)
+	}
+	images, err := fetch(ctx, wanted)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("kernels: prepared in %.0f s\n", time.Since(start).Seconds())
+
+	var errs []error
+	var table strings.Builder
+	for _, m := range wanted {
+		r := m.test(ctx, images[m.line], initrd)
+		fmt.Fprintf(&table, "%-28s %6.1f s", images[m.line].release, r.took.Seconds())
+		if r.failures > 0 {
+			fmt.Fprintf(&table, ", after %d failures to boot", r.failures)
+		}
+		if r.err != nil {
+			fmt.Fprintf(&table, ", FAILED: %v", r.err)
+			errs = append(errs, fmt.Errorf("%s: %w", images[m.line].release, r.err))
+		}
+		table.WriteByte('\n')
+		for _, line := range r.stats {
+			fmt.Fprintf(&table, "  %s\n", line)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	fmt.Print("\n", table.String())
+	return errors.Join(errs...)
+}
+
+// image is a kernel to boot.
+type image struct{ path, release string }
+
+func fetch(ctx context.Context, wanted []machine) (map[string]image, error) {
+	var lines []string
+	for _, m := range wanted {
+		lines = append(lines, m.line)
+	}
+	cmd := exec.CommandContext(ctx, "scripts/fetch-kernels.sh", lines...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("fetch kernels: %w", err)
+	}
+	images := map[string]image{}
+	for line := range strings.Lines(string(out)) {
+		if f := strings.Fields(line); len(f) == 3 {
+			images[f[0]] = image{path: f[1], release: f[2]}
+		}
+	}
+	return images, nil
+}
+
+// tests is what a guest runs: what differs between kernels. What does not (protocols, other TLS
+// libraries) is tested on the host alone.
+const tests = `/test/kernel.test -test.v -test.timeout=150s -test.run=^Test(Verifier|ProbeReport|OpenWithLeastRights|Transfer|ControlPackets|PreExisting|CloseReasons|Processes|OtherCollector|NetworkNamespace)$
+/test/receiver.test -test.v -test.timeout=150s -test.run=^TestE2E(GoPeers|OpenSSL|DeferredIPv6)$
+`
+
+// buildInitramfs makes a root file system of the tests and the programs that they drive.
+func buildInitramfs(ctx context.Context, dir, to, plan string) error {
+	for _, b := range [][]string{
+		{"build", "-ldflags=-s -w", "-o", filepath.Join(dir, "init"), "./tests/kernels/guest"},
+		{"test", "-c", "-ldflags=-s -w", "-o", filepath.Join(dir, "kernel.test"), "./receiver/qtapreceiver/internal/kernel"},
+		{"test", "-c", "-ldflags=-s -w", "-o", filepath.Join(dir, "receiver.test"), "./receiver/qtapreceiver"},
+	} {
+		cmd := exec.CommandContext(ctx, "go", b...)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=amd64")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("go %s: %w\n%s", strings.Join(b, " "), err, out)
+		}
+	}
+	f, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	a := newArchive(f)
+	a.file(filepath.Join(dir, "init"), "/init")
+	a.file(filepath.Join(dir, "kernel.test"), "/test/kernel.test")
+	a.file(filepath.Join(dir, "receiver.test"), "/test/receiver.test")
+	a.text("/plan", plan)
+	a.text("/etc/passwd", "root:x:0:0:root:/:/bin/sh\nwww-data:x:33:33::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")
+	a.text("/etc/group", "root:x:0:\nwww-data:x:33:\nnogroup:x:65534:\n")
+	a.text("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
+	a.text("/etc/machine-id", "00000000000000000000000000000001\n")
+	for _, d := range []string{"/proc", "/sys", "/dev", "/tmp", "/run", "/var/log/nginx", "/var/lib/nginx"} {
+		a.dir(d)
+	}
+	for _, p := range []string{"sh", "true", "sleep", "ip", "unshare", "curl", "openssl", "nginx"} {
+		a.program(p)
+	}
+	a.file("/bin/sh", "/bin/sh")
+	a.file("/etc/ssl/openssl.cnf", "/usr/lib/ssl/openssl.cnf")
+	if err := addPython(ctx, a); err != nil {
+		return err
+	}
+	if err := a.close(); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// pythonModules prints the files of Python's library that the tests' programs load.
+const pythonModules = `
+import argparse, contextlib, http.client, http.server, runpy, socket, struct, sys, encodings.idna
+for m in list(sys.modules.values()):
+    for f in (getattr(m, "__file__", None), getattr(m, "__cached__", None)):
+        if f: print(f)
+`
+
+// addPython adds the Python of the distribution.
+func addPython(ctx context.Context, a *archive) error {
+	const python = "/usr/bin/python3"
+	out, err := exec.CommandContext(ctx, python, "-I", "-c", pythonModules).Output()
+	if err != nil {
+		return fmt.Errorf("ask Python for its library: %w", err)
+	}
+	a.program(python)
+	for _, path := range strings.Fields(string(out)) {
+		if _, err := os.Stat(path); err != nil {
+			continue // a module that was never compiled
+		}
+		a.file(path, path)
+		if strings.HasSuffix(path, ".so") {
+			a.libraries(path)
+		}
+	}
+	return nil
+}
