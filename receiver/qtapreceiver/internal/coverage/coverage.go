@@ -61,6 +61,7 @@ var advice = map[string]string{
 	"resync_failed":        "packets were lost and the place in the stream was not found again. Raise ring_size_mib if events are lost",
 	"buffer_limit":         "too much waited for a secret or a lost packet. Raise ring_size_mib if events are lost",
 	"unknown_protocol":     "the bytes are neither HTTP/1 nor HTTP/2. Its connection records are kept",
+	"no_request":           "the connection ended before a whole request was seen, as those of health checks do",
 	"protocol_unsupported": "the protocol is known, but not read yet. Its connection records are kept",
 	"capability":           "run as root, or grant the capability to the collector",
 	"kernel":               "use a newer kernel, see What it needs in the README of qtap",

@@ -21,6 +21,8 @@ const (
 	coverageChange = 10 * time.Second
 	// maxDropRows bounds the rows of what was dropped; there are as many as stages and reasons.
 	maxDropRows = 256
+	// reasonNoRequest: a TLS connection ended before what it carries was known.
+	reasonNoRequest = "no_request"
 )
 
 // CoverageSettings say what `qpoint.coverage` reports. A zero Interval reports nothing.
@@ -43,13 +45,17 @@ type coverer struct {
 }
 
 // cover counts a connection, as far as it is known what it carries. A connection is counted once and moves
-// when more becomes known.
-func (e *Engine) cover(c *conn) {
+// when more becomes known; one that closes before anything is known is not seen either.
+func (e *Engine) cover(c *conn, closed bool) {
 	a := &c.app
 	if e.coverage.tracker == nil || !a.encrypted && a.reason != tls.ReasonAttachedLate {
 		return
 	}
-	if visibility, reason := a.visibility(); visibility != "" {
+	visibility, reason := a.visibility()
+	if visibility == "" && closed {
+		visibility, reason = semantic.PayloadNotVisible, reasonNoRequest
+	}
+	if visibility != "" {
 		c.covered = e.coverage.tracker.Note(c.proc, reason, c.covered)
 	}
 }

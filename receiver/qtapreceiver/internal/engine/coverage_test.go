@@ -39,16 +39,23 @@ func TestCoverageReports(t *testing.T) {
 
 	c := &conn{e: b.e, proc: &process.Info{TGID: 7, ExecutablePath: "/usr/bin/x", ExecutableName: "x"}}
 	c.app.encrypted, c.app.reason = true, tls.ReasonNoSecret
-	b.e.cover(c)
+	b.e.cover(c, false)
 	b.e.counts.lost["packet"] = 3
 	b.idle(coverageChange)
 	require.Equal(t, map[string]int{"feature": 1, "process": 1}, seen(), "what is new")
 	plain := &conn{e: b.e, proc: c.proc}
 	plain.app.protocol = "http"
-	b.e.cover(plain)
+	b.e.cover(plain, true)
 	require.Nil(t, plain.covered, "without TLS there is nothing to cover")
+	short := &conn{e: b.e, proc: c.proc}
+	short.app.encrypted = true
+	b.e.cover(short, false)
+	require.Nil(t, short.covered, "not known yet")
+	b.e.cover(short, true)
+	require.Equal(t, reasonNoRequest, short.covered.Reason)
+	require.NotEmpty(t, short.covered.Advice)
 	b.idle(time.Minute)
-	require.Equal(t, map[string]int{"feature": 2, "process": 2, "drops": 1}, seen(), "everything again")
+	require.Equal(t, map[string]int{"feature": 2, "process": 3, "drops": 1}, seen(), "everything again")
 	for _, r := range b.records(semantic.EventCoverage) {
 		for key := range r.Attributes().All() {
 			require.NotEqual(t, semantic.Removed, semantic.ClassOf(key), key)

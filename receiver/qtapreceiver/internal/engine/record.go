@@ -22,7 +22,7 @@ const (
 // record emits a connection record: what is known of the connection at time t.
 func (e *Engine) record(c *conn, state string, t int64) {
 	c.announced = true
-	e.cover(c)
+	e.cover(c, state == stateClosed)
 	if e.unrecorded(c) {
 		return
 	}
