@@ -120,5 +120,5 @@ func (m machine) boot(ctx context.Context, kernel image, initrd string) (stats [
 	case panicked:
 		return stats, errors.New("the kernel panicked during the tests")
 	}
-	return stats, fmt.Errorf("the guest ended without a result (qemu: %v)", err)
+	return stats, errors.Join(errors.New("the guest ended without a result"), err)
 }

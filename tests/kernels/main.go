@@ -24,8 +24,9 @@ func main() {
 	plan := flag.String("plan", "", "a command to run in the guests instead of the tests")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, *only, *plan); err != nil {
+	err := run(ctx, *only, *plan)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "kernels:", err)
 		os.Exit(1)
 	}

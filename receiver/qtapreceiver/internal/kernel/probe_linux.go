@@ -66,11 +66,11 @@ func Probe(cfg Config) Features {
 	capability(featureMapFiles, unix.CAP_CHECKPOINT_RESTORE, false, true, "without it, libraries that were replaced on disk while mapped are not found")
 
 	// The limit on locked memory counts BPF maps before Linux 5.11; on newer kernels this is nothing.
-	err = rlimit.RemoveMemlock()
-	if err != nil {
-		err = fmt.Errorf("this kernel counts BPF maps in it; run as root or grant CAP_SYS_RESOURCE: %v", err)
+	var limited error
+	if rlimit.RemoveMemlock() != nil {
+		limited = errors.New("this kernel counts BPF maps in it; run as root or grant CAP_SYS_RESOURCE")
 	}
-	add("limit on locked memory", true, err)
+	add("limit on locked memory", true, limited)
 
 	kernelTypes, err := btf.LoadKernelSpec()
 	if err != nil {
@@ -118,11 +118,9 @@ func Probe(cfg Config) Features {
 // they refuse all of it to whoever lacks CAP_SYS_ADMIN.
 func perfAllowed(sysAdmin bool) error {
 	const file = "/proc/sys/kernel/perf_event_paranoid"
-	b, err := os.ReadFile(file)
-	if err != nil || sysAdmin {
-		return nil // it says nothing
-	}
-	if level, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil && level > 2 {
+	b, _ := os.ReadFile(file)                              // one that cannot be read refuses nothing
+	level, _ := strconv.Atoi(strings.TrimSpace(string(b))) // 0 if it is no number
+	if level > 2 && !sysAdmin {
 		return fmt.Errorf("perf_event_paranoid is %d; write 2 to %s, run as root or grant CAP_SYS_ADMIN", level, file)
 	}
 	return nil

@@ -94,7 +94,11 @@ for line in sys.stdin:
 
 	stdin.Close()
 	require.NoError(t, client.Wait())
-	h.settle()
+	// Not before the server has closed its end too, for which the client's exit does not wait.
+	require.Eventually(t, func() bool {
+		h.look()
+		return h.connection(uint16(port), uint16(n.http))[event.SocketClosed].Cookie != 0
+	}, 5*time.Second, 10*time.Millisecond)
 	closed := h.connection(uint16(port), uint16(n.http))[event.SocketClosed]
 	require.Equal(t, event.CloseFIN, closed.CloseReason)
 	require.EqualValues(t, 2*size, closed.BytesReceived)
