@@ -45,9 +45,10 @@ ui: ## build the page into extension/pulseapiextension/dist
 
 .PHONY: packages-build packages-test
 packages-build: ## install the Debian packages that generate needs
-	@scripts/packages.sh clang-19:clang-19 llvm-strip-19:llvm-19 /usr/include/bpf/bpf_helpers.h:libbpf-dev
+	@scripts/packages.sh clang-19:clang-19 llvm-strip-19:llvm-19
 packages-test: ## install the Debian packages that the tests drive
-	@scripts/packages.sh curl:curl openssl:openssl nginx:nginx-light wrk:wrk chromium:chromium python3:python3 ip:iproute2
+	@scripts/packages.sh curl:curl openssl:openssl nginx:nginx-light wrk:wrk chromium:chromium python3:python3 ip:iproute2 wget:wget gnutls-cli:gnutls-bin git:git /usr/lib/git-core/git-http-backend:git node:nodejs
+	@scripts/openssl-1.1.sh
 
 .PHONY: test
 test: test-unit test-kernel test-e2e ## run every test
@@ -86,8 +87,9 @@ bench: packages-test chdb $(BINARY) ## print the overhead ratios (takes minutes;
 	go run ./tests/bench -collector $(BINARY) -config $(CONFIG)
 
 .PHONY: lint
-lint: ## gofmt, vet, golangci-lint
+lint: ## gofmt, licence headers, vet, golangci-lint
 	@out=$$(git ls-files '*.go' | grep -v '_bpfe' | xargs gofmt -l); if [ -n "$$out" ]; then echo "not gofmt-ed: $$out" >&2; exit 1; fi
+	@out=$$(git ls-files 'bpf/*.[ch]' '*.go' | grep -v '_bpfe' | xargs grep -L 'SPDX-License-Identifier: Apache-2.0'); if [ -n "$$out" ]; then echo "without a licence header: $$out" >&2; exit 1; fi
 	go vet ./...
 	$(TOOL) golangci-lint run --timeout 15m
 

@@ -33,7 +33,7 @@ const (
 	tupleSize         = 40
 	PacketRecordSize  = 80
 	SocketRecordSize  = 136
-	SecretRecordSize  = 168
+	SecretRecordSize  = 184
 	ProcessRecordSize = 16
 )
 
@@ -150,15 +150,15 @@ func (r *SecretRecord) Decode(b []byte) bool {
 		return false
 	}
 	label, secret, context := int(b[2]), int(b[3]), int(b[4])
-	if label > 16 || secret > 64 || context > 64 {
+	if label > 32 || secret > 64 || context > 64 {
 		return false
 	}
 	r.What = b[1]
 	r.Time = le.Uint64(b[8:])
 	r.TGID = le.Uint32(b[16:])
 	r.Label = b[24 : 24+label]
-	r.Secret = b[40 : 40+secret]
-	r.Context = b[104 : 104+context]
+	r.Secret = b[56 : 56+secret]
+	r.Context = b[120 : 120+context]
 	return true
 }
 

@@ -70,6 +70,8 @@ struct socket_record {
 	char comm[16];
 };
 
+#define SECRET_LABEL 32
+
 struct secret_record {
 	__u8 kind;
 	__u8 what;
@@ -80,7 +82,7 @@ struct secret_record {
 	__u64 time;
 	__u32 tgid;
 	__u32 unused2;
-	__u8 label[16];
+	__u8 label[SECRET_LABEL];
 	__u8 secret[64];
 	__u8 context[64];
 };

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/stretchr/testify/require"
 )
@@ -20,6 +21,11 @@ func layoutOf(t *testing.T, name string) layout {
 	t.Helper()
 	spec, err := LoadCapture()
 	require.NoError(t, err)
+	return layoutIn(t, spec, name)
+}
+
+func layoutIn(t *testing.T, spec *ebpf.CollectionSpec, name string) layout {
+	t.Helper()
 	var s *btf.Struct
 	require.NoError(t, spec.Types.TypeByName(name, &s))
 	l := layout{size: int(s.Size), members: map[string][2]int{}}

@@ -7,7 +7,10 @@
 #include "packets.h"
 #include "sockets.h"
 #include "processes.h"
-#include "keys.h"
+#include "keys_openssl3.h"
+#include "keys_openssl1.h"
+#include "keys_gnutls.h"
+#include "keys_go.h"
 
 // Pointers that keep the records' types in BTF, where the test of abi.go finds them.
 const struct packet_record *abi_packet __attribute__((unused));

@@ -22,9 +22,14 @@ const (
 	CaptureMapOwnPeers       = "own_peers"
 	CaptureMapOwnSocks       = "own_socks"
 	CaptureMapOwnTgids       = "own_tgids"
+	CaptureMapPendingKeys    = "pending_keys"
 	CaptureMapRing           = "ring"
 	CaptureMapSockStates     = "sock_states"
 	CaptureMapSockTable      = "sock_table"
+	CaptureProgGoKeylog      = "go_keylog"
+	CaptureProgNettleExpand  = "nettle_expand"
+	CaptureProgNettleSetKey  = "nettle_set_key"
+	CaptureProgOpensslCtrl   = "openssl_ctrl"
 	CaptureProgOpensslKdf    = "openssl_kdf"
 	CaptureProgPacketEgress  = "packet_egress"
 	CaptureProgPacketIngress = "packet_ingress"
@@ -98,6 +103,10 @@ type CaptureSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type CaptureProgramSpecs struct {
+	GoKeylog      *ebpf.ProgramSpec `ebpf:"go_keylog"`
+	NettleExpand  *ebpf.ProgramSpec `ebpf:"nettle_expand"`
+	NettleSetKey  *ebpf.ProgramSpec `ebpf:"nettle_set_key"`
+	OpensslCtrl   *ebpf.ProgramSpec `ebpf:"openssl_ctrl"`
 	OpensslKdf    *ebpf.ProgramSpec `ebpf:"openssl_kdf"`
 	PacketEgress  *ebpf.ProgramSpec `ebpf:"packet_egress"`
 	PacketIngress *ebpf.ProgramSpec `ebpf:"packet_ingress"`
@@ -123,6 +132,7 @@ type CaptureMapSpecs struct {
 	OwnPeers     *ebpf.MapSpec `ebpf:"own_peers"`
 	OwnSocks     *ebpf.MapSpec `ebpf:"own_socks"`
 	OwnTgids     *ebpf.MapSpec `ebpf:"own_tgids"`
+	PendingKeys  *ebpf.MapSpec `ebpf:"pending_keys"`
 	Ring         *ebpf.MapSpec `ebpf:"ring"`
 	SockStates   *ebpf.MapSpec `ebpf:"sock_states"`
 	SockTable    *ebpf.MapSpec `ebpf:"sock_table"`
@@ -176,6 +186,7 @@ type CaptureMaps struct {
 	OwnPeers     *ebpf.Map `ebpf:"own_peers"`
 	OwnSocks     *ebpf.Map `ebpf:"own_socks"`
 	OwnTgids     *ebpf.Map `ebpf:"own_tgids"`
+	PendingKeys  *ebpf.Map `ebpf:"pending_keys"`
 	Ring         *ebpf.Map `ebpf:"ring"`
 	SockStates   *ebpf.Map `ebpf:"sock_states"`
 	SockTable    *ebpf.Map `ebpf:"sock_table"`
@@ -189,6 +200,7 @@ func (m *CaptureMaps) Close() error {
 		m.OwnPeers,
 		m.OwnSocks,
 		m.OwnTgids,
+		m.PendingKeys,
 		m.Ring,
 		m.SockStates,
 		m.SockTable,
@@ -221,6 +233,10 @@ type CaptureVariables struct {
 //
 // It can be passed to LoadCaptureObjects or ebpf.CollectionSpec.LoadAndAssign.
 type CapturePrograms struct {
+	GoKeylog      *ebpf.Program `ebpf:"go_keylog"`
+	NettleExpand  *ebpf.Program `ebpf:"nettle_expand"`
+	NettleSetKey  *ebpf.Program `ebpf:"nettle_set_key"`
+	OpensslCtrl   *ebpf.Program `ebpf:"openssl_ctrl"`
 	OpensslKdf    *ebpf.Program `ebpf:"openssl_kdf"`
 	PacketEgress  *ebpf.Program `ebpf:"packet_egress"`
 	PacketIngress *ebpf.Program `ebpf:"packet_ingress"`
@@ -238,6 +254,10 @@ type CapturePrograms struct {
 
 func (p *CapturePrograms) Close() error {
 	return _CaptureClose(
+		p.GoKeylog,
+		p.NettleExpand,
+		p.NettleSetKey,
+		p.OpensslCtrl,
 		p.OpensslKdf,
 		p.PacketEgress,
 		p.PacketIngress,

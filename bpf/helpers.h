@@ -111,12 +111,35 @@ struct task_file_ctx {
 struct pt_regs {
 	__u64 r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
 };
+#define regs_parm1(r) ((r)->di)
+#define regs_parm2(r) ((r)->si)
+#define regs_parm3(r) ((r)->dx)
 #define regs_parm4(r) ((r)->cx)
+#define regs_parm5(r) ((r)->r8)
+#define regs_parm6(r) ((r)->r9)
+// Go's own calling convention (ABIInternal): integer registers in their order.
+#define regs_go2(r) ((r)->bx)
+#define regs_go3(r) ((r)->cx)
+#define regs_go4(r) ((r)->di)
+#define regs_go5(r) ((r)->si)
+#define regs_go7(r) ((r)->r9)
+#define regs_go8(r) ((r)->r10)
 #elif defined(__TARGET_ARCH_arm64)
 struct pt_regs {
 	__u64 regs[31], sp, pc, pstate;
 };
+#define regs_parm1(r) ((r)->regs[0])
+#define regs_parm2(r) ((r)->regs[1])
+#define regs_parm3(r) ((r)->regs[2])
 #define regs_parm4(r) ((r)->regs[3])
+#define regs_parm5(r) ((r)->regs[4])
+#define regs_parm6(r) ((r)->regs[5])
+#define regs_go2(r) ((r)->regs[1])
+#define regs_go3(r) ((r)->regs[2])
+#define regs_go4(r) ((r)->regs[3])
+#define regs_go5(r) ((r)->regs[4])
+#define regs_go7(r) ((r)->regs[6])
+#define regs_go8(r) ((r)->regs[7])
 #else
 #error "unknown target"
 #endif

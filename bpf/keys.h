@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
 
-// TLS secrets of OpenSSL 3 and later, at the entry of EVP_KDF_derive(ctx, out, size, params).
-// The parameters are read first and only a derivation that belongs to TLS is copied.
+// What the sources of TLS secrets share. Each source is a header of its own, keys_*.h: probes at
+// the entry of functions, never at their return. Arguments are read first, and only what belongs
+// to TLS is copied.
 
 #pragma once
 
@@ -19,31 +20,25 @@ struct {
 __u64 heartbeat = 0;
 #define HEARTBEAT_MAX 30000000000ULL
 
-struct ossl_param {
-	__u64 key;
-	__u32 type;
-	__u32 unused;
-	__u64 data;
-	__u64 size;
-	__u64 result;
-};
-
 struct span {
 	__u64 addr;
 	__u64 size;
 };
 
-// Always 0, but the verifier does not know: variables that start from it look the same to it
-// after any parameter, or it would walk every order of parameters.
-volatile __u64 zero = 0;
+// Where a thread's key is while it derives from it: libraries that take the key and what it is
+// for in two calls hold it in place from the first to the second. The key itself is not copied.
+struct pending_key {
+	__u64 ctx; // the library's context, which both calls must name
+	struct span key;
+	__u64 step;
+};
 
-// The first bytes of a name, little-endian, with its NUL.
-#define NAME_LABEL 0x6c6562616cULL
-#define NAME_PREFIX 0x786966657270ULL
-#define NAME_KEY 0x79656bULL
-#define NAME_DATA 0x61746164ULL
-#define NAME_SECRET 0x746572636573ULL
-#define NAME_SEED 0x64656573ULL
+struct {
+	map_uint(type, MAP_TYPE_LRU_HASH);
+	map_uint(max_entries, 8192);
+	map_type(key, __u64); // thread
+	map_type(value, struct pending_key);
+} pending_keys SEC(".maps");
 
 inline_always bool equal(const __u8 *a, const char *b, int n)
 {
@@ -53,6 +48,7 @@ inline_always bool equal(const __u8 *a, const char *b, int n)
 	return true;
 }
 
+// emit_secret copies a secret; label has room for SECRET_LABEL bytes.
 inline_always int emit_secret(__u8 what, const __u8 *label, __u32 label_size, struct span secret, struct span context)
 {
 	struct secret_record *r;
@@ -70,7 +66,7 @@ inline_always int emit_secret(__u8 what, const __u8 *label, __u32 label_size, st
 	r->context_size = context.size;
 	r->time = bpf_ktime_get_ns();
 	r->tgid = bpf_get_current_pid_tgid() >> 32;
-	__builtin_memcpy(r->label, label, 16);
+	__builtin_memcpy(r->label, label, sizeof(r->label));
 	__u32 n = secret.size - 1, m = context.size - 1;
 	barrier_var(n);
 	barrier_var(m);
@@ -93,60 +89,28 @@ inline_always bool current_denied(void)
 	return bpf_map_lookup_elem(&denied_comms, comm);
 }
 
-// The loader sets the attach type: uprobe_multi where the kernel has it.
-SEC("uprobe")
-int openssl_kdf(struct pt_regs *regs)
+// unwanted says that secrets of this process, or of any, are not to be read now.
+inline_always bool unwanted(void)
 {
-	__u64 params = regs_parm4(regs);
-	struct span label = {zero, zero}, secret = {zero, zero}, key = {zero, zero}, data = {zero, zero};
-	struct span client_random = {zero, zero};
-	__u64 seeds = zero, prefix = zero;
-	__u8 text[16] = {};
+	return bpf_ktime_get_ns() - heartbeat > HEARTBEAT_MAX || current_denied();
+}
 
-	if (bpf_ktime_get_ns() - heartbeat > HEARTBEAT_MAX || current_denied())
-		return 0;
-	for (int i = 0; i < 12; i++) {
-		struct ossl_param p;
-		__u64 name = 0;
+// tls13_client_label says whether a label of RFC 8446 §7.1, without "tls13 ", leads to traffic
+// secrets. The client's is enough: the server's secret derives from the same input.
+inline_always bool tls13_client_label(const __u8 *text, __u64 size)
+{
+	return (size == 12 && (equal(text, "c hs traffic", 12) || equal(text, "c ap traffic", 12))) ||
+	       (size == 11 && equal(text, "c e traffic", 11));
+}
 
-		if (bpf_probe_read_user(&p, sizeof(p), (void *)(params + i * sizeof(p))) || !p.key)
-			break;
-		if (bpf_probe_read_user(&name, sizeof(name), (void *)p.key))
-			break;
-		struct span value = {p.data, p.size};
-		if ((name & 0xffffffffffff) == NAME_LABEL)
-			label = value;
-		else if ((name & 0xffffffffffffff) == NAME_PREFIX)
-			prefix = p.key;
-		else if ((name & 0xffffffff) == NAME_KEY)
-			key = value;
-		else if ((name & 0xffffffffff) == NAME_DATA)
-			data = value;
-		else if ((name & 0xffffffffffffff) == NAME_SECRET)
-			secret = value;
-		else if ((name & 0xffffffffff) == NAME_SEED) {
-			// TLS 1.2 key expansion: label, server random, client random (RFC 5246 §6.3).
-			if (seeds == 0)
-				label = value;
-			else if (seeds == 2)
-				client_random = value;
-			seeds++;
-		}
-	}
+// hkdf_label reads an HkdfLabel (RFC 8446 §7.1): the size of the output, which is that of the
+// hash, then a label of n bytes behind "tls13 ", and a transcript hash, both with their sizes.
+inline_always bool hkdf_label(__u8 *text, __u64 addr, __u64 hash, __u32 n)
+{
+	__u8 head[9];
 
-	if (prefix && label.size == 12) {
-		if (bpf_probe_read_user(text, 12, (void *)label.addr))
-			return 0;
-		// The client's label; the server's secret derives from the same input.
-		if (!equal(text, "c hs traffic", 12) && !equal(text, "c ap traffic", 12))
-			return 0;
-		return emit_secret(SECRET_TLS13_DERIVE, text, 12, key, data);
-	}
-	if (seeds >= 3 && secret.size == 48 && label.size == 13 && client_random.size == 32) {
-		if (bpf_probe_read_user(text, 13, (void *)label.addr) || !equal(text, "key expansion", 13))
-			return 0;
-		__builtin_memcpy(text, "CLIENT_RANDOM\0\0", 16);
-		return emit_secret(SECRET_KEY_LOG, text, 13, secret, client_random);
-	}
-	return 0;
+	if (bpf_probe_read_user(head, 9, (void *)addr) || head[0] || head[1] != hash || head[2] != n + 6 ||
+	    !equal(head + 3, "tls13 ", 6))
+		return false;
+	return !bpf_probe_read_user(text, n == 12 ? 12 : 11, (void *)(addr + 9)) && tls13_client_label(text, n);
 }

@@ -23,7 +23,8 @@ inline_always int emit_process(__u32 tgid, __u8 exited)
 	r->exited = exited;
 	r->tgid = tgid;
 	r->time = bpf_ktime_get_ns();
-	submit(r);
+	// The reader is woken by a start: libraries are to be probed before their first handshake.
+	bpf_ringbuf_submit(r, exited ? RINGBUF_NO_WAKEUP : 0);
 	return 0;
 }
 

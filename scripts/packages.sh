@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Installs Debian packages that are missing. Each argument is `what:package`: a command or an
 # absolute path that the package brings.
 set -euo pipefail

@@ -5,7 +5,9 @@ package pulseexporter
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -114,6 +116,13 @@ func (c *Config) endpointOptions() (*clickhouse.Options, error) {
 	}
 	if opts.Auth.Database != "" {
 		return nil, errors.New("`endpoint` must not have a path: use `database`")
+	}
+	for _, addr := range opts.Addr {
+		if _, port, err := net.SplitHostPort(addr); err == nil {
+			if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+				return nil, fmt.Errorf("`endpoint`: %q is not a port", port)
+			}
+		}
 	}
 	opts.Auth.Username, opts.Auth.Password = c.Username, string(c.Password)
 	if opts.Protocol == clickhouse.Native && opts.Compression == nil {

@@ -59,6 +59,7 @@ func TestBadConfig(t *testing.T) {
 		"credentials_without_endpoint": "belong to `endpoint`",
 		"scheme":                       "`endpoint` must be a URL",
 		"path":                         "use `database`",
+		"port":                         "`endpoint`: \"99999\" is not a port",
 		"ttl":                          "`ttl`",
 		"database":                     "`database`",
 	} {

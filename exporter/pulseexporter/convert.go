@@ -29,6 +29,7 @@ type converter struct {
 	oldest, newest time.Time
 	rows           *pulsestore.Rows
 	refused        refusals
+	unstored       int // records that have no table
 	// validKey is the last object key that was found valid: thousands of spans share one.
 	validKey string
 	// One row of each kind, used again for every record.
@@ -212,6 +213,9 @@ func (c *converter) logs(ld plog.Logs) {
 					why = c.connectionRecord(p, record)
 				case semantic.EventSegment:
 					why = c.segmentRecord(p, record)
+				case semantic.EventDNS:
+					c.unstored++ // the names are on the connections
+					why = ""
 				}
 				if why != "" {
 					c.refused[why]++

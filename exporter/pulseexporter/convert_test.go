@@ -29,7 +29,7 @@ func FuzzConvert(f *testing.F) {
 			c.logs(ld)
 			want += ld.LogRecordCount()
 		}
-		if got := c.rows.Len() + c.refused.total(); got != want {
+		if got := c.rows.Len() + c.refused.total() + c.unstored; got != want {
 			t.Fatalf("%d records became %d", want, got)
 		}
 	})
@@ -46,4 +46,15 @@ func seedTraces() ptrace.Traces {
 	span.Attributes().PutInt("server.port", 1<<40)
 	span.Attributes().PutStr("network.peer.address", "fe80::1%eth0")
 	return td
+}
+
+// TestDNSHasNoTable: a DNS record is one of ours, and not stored.
+func TestDNSHasNoTable(t *testing.T) {
+	ld := plog.NewLogs()
+	ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords().AppendEmpty().SetEventName("qpoint.dns")
+	c := newConverter(time.Now(), 0)
+	c.logs(ld)
+	if c.rows.Len() != 0 || c.refused.total() != 0 || c.unstored != 1 {
+		t.Fatal(c.rows.Len(), c.refused, c.unstored)
+	}
 }

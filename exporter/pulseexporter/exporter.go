@@ -136,6 +136,9 @@ func (p *pulse) push(ctx context.Context, c *converter) error {
 		}
 		p.telemetry.stored(ctx, c.rows.Counts())
 	}
+	if c.unstored > 0 {
+		p.telemetry.refuse(ctx, refusals{reasonNoTable: c.unstored})
+	}
 	return p.answer(ctx, c.refused)
 }
 

@@ -256,7 +256,7 @@ func TestStore(t *testing.T) {
 
 func sum(t *testing.T, tel *componenttest.Telemetry, name, key, value string) (n int64) {
 	t.Helper()
-	m, err := tel.GetMetric(strings.TrimPrefix(name, "otelcol_"))
+	m, err := tel.GetMetric(name)
 	if err != nil {
 		return 0
 	}

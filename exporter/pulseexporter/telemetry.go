@@ -21,6 +21,7 @@ const (
 	reasonForeign   reason = "foreign"           // not a record of our schema
 	reasonMalformed reason = "malformed"         // a record of our schema that lacks its identity
 	reasonTime      reason = "time_out_of_range" // older than what is kept, or of the future
+	reasonNoTable   reason = "no_table"          // a record of our schema that is not stored: counted, and no error
 )
 
 // refusals counts the refused records of one push by reason.
@@ -39,8 +40,8 @@ type telemetry struct {
 
 func newTelemetry(set component.TelemetrySettings) (*telemetry, error) {
 	meter := set.MeterProvider.Meter(metadata.ScopeName)
-	rows, err1 := meter.Int64Counter("exporter_pulse_rows", metric.WithUnit("{row}"), metric.WithDescription("Rows stored, by table."))
-	refused, err2 := meter.Int64Counter("exporter_pulse_refused", metric.WithUnit("{record}"),
+	rows, err1 := meter.Int64Counter("otelcol_exporter_pulse_rows", metric.WithUnit("{row}"), metric.WithDescription("Rows stored, by table."))
+	refused, err2 := meter.Int64Counter("otelcol_exporter_pulse_refused", metric.WithUnit("{record}"),
 		metric.WithDescription("Records refused because they are not anonymized records of the schema, by reason."))
 	return &telemetry{rows: rows, refused: refused}, errors.Join(err1, err2)
 }

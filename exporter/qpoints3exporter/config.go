@@ -61,6 +61,8 @@ var (
 	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 	// prefixName leaves out what needs care in a URL or a policy.
 	prefixName = regexp.MustCompile(`^[A-Za-z0-9!_.*'()/=-]*$`)
+	// tagText is what every AWS service takes in a tag. Servers refuse others only with the first object.
+	tagText = regexp.MustCompile(`^[\pL\pN +\-=._:/@]*$`)
 )
 
 // Validate implements confmap.Validator.
@@ -107,6 +109,11 @@ func (c *Config) validateObjects() error {
 	}
 	if len(c.Tags) > 10 {
 		errs = append(errs, fmt.Errorf("`tags` has %d entries: S3 takes at most 10", len(c.Tags)))
+	}
+	for key, value := range c.Tags {
+		if key == "" || len(key) > 128 || len(value) > 256 || !tagText.MatchString(key) || !tagText.MatchString(value) {
+			errs = append(errs, fmt.Errorf("`tags`: %q: %q: a key has 1 to 128 and a value at most 256 letters, digits, spaces and + - = . _ : / @", key, value))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -78,6 +78,7 @@ func TestConfigErrors(t *testing.T) {
 		"sse":         "`sse` is \"yes please\"",
 		"kms":         "`sse_kms_key_id` needs `sse: aws:kms`",
 		"prefix":      "`prefix` must not begin with '/'",
+		"tag":         "`tags`: \"a&b\"",
 		"unknown":     "s3_bucket",
 	} {
 		t.Run(name, func(t *testing.T) {

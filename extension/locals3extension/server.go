@@ -60,11 +60,12 @@ func (s *server) S3Settings() s3settings.Settings { return s.settings }
 // Start returns when the bucket can be used.
 func (s *server) Start(ctx context.Context, host component.Host) error {
 	if !running.CompareAndSwap(false, true) {
-		return errors.New("a `local_s3` runs already: a collector can have one")
+		return errors.New("`local_s3`: another one runs already: a collector can have one")
 	}
 	if err := s.start(ctx, host); err != nil {
 		s.stop()
-		return err
+		// The collector's own line does not say which extension it was.
+		return fmt.Errorf("`local_s3`: %w", err)
 	}
 	s.logger.Info("The local S3 server is ready.",
 		zap.String("endpoint", s.settings.Endpoint), zap.String("bucket", s.cfg.Bucket), zap.String("data_dir", s.folder.path))

@@ -145,7 +145,7 @@ func TestFailedStartLeavesNothing(t *testing.T) {
 	ln, err := net.Listen("tcp", cfg.Endpoint)
 	require.NoError(t, err)
 	ext := create1(t, cfg)
-	require.ErrorContains(t, ext.Start(t.Context(), componenttest.NewNopHost()), "is in use")
+	require.ErrorContains(t, ext.Start(t.Context(), componenttest.NewNopHost()), "`local_s3`: `endpoint`")
 	require.NoError(t, ln.Close())
 	require.NoError(t, ext.Start(t.Context(), componenttest.NewNopHost()), "the folder and the slot are free again")
 	require.NoError(t, ext.Shutdown(t.Context()))

@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/collector/config/configopaque"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore/s3settings"
+	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
 )
 
 const (
@@ -94,6 +95,9 @@ func (c *Config) Validate() error {
 		errs = append(errs, errors.New("`local_token_file` is empty: name a file for the local token, or set `auth`"))
 	}
 	errs = append(errs, c.validateClickHouse())
+	if c.Environment != "" && !semantic.ValidEnvironment(c.Environment) {
+		errs = append(errs, fmt.Errorf("`environment` %q is none that `anonymize` can have: use 1 to %d characters of a-z, 0-9 and `-`, or none for all", c.Environment, semantic.MaxEnvironment))
+	}
 	if !prefixName.MatchString(c.Prefix) || strings.HasPrefix(c.Prefix, "/") || strings.Contains(c.Prefix, "//") || strings.Contains(c.Prefix, "./") {
 		errs = append(errs, errors.New("`prefix` must not begin with '/' nor hold '//', './' or characters other than A-Z a-z 0-9 ! _ . * ' ( ) / = -"))
 	}

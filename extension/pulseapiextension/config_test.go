@@ -70,6 +70,7 @@ func TestValidate(t *testing.T) {
 		"open by name":      {func(c *Config) { c.NetAddr.Endpoint = "pulse.example.com:8686" }, []string{"`auth`"}},
 		"no port":           {func(c *Config) { c.NetAddr.Endpoint = "127.0.0.1" }, []string{"`endpoint`"}},
 		"unix":              {func(c *Config) { c.NetAddr.Transport = "unix" }, []string{"`transport`"}},
+		"bad environment":   {func(c *Config) { c.Environment = "Prod EU" }, []string{"`environment`"}},
 		"no token file":     {func(c *Config) { c.LocalTokenFile = "" }, []string{"`local_token_file`"}},
 		"two buckets":       {func(c *Config) { id := component.MustNewID("local_s3"); c.Storage = &id }, []string{"`storage`", "`s3`"}},
 		"no keys":           {func(c *Config) { c.S3.SecretKey, c.S3.AccessKey = "", "" }, []string{"`s3.secret_key`", "`s3.access_key`"}},
@@ -117,7 +118,7 @@ func TestPortInUse(t *testing.T) {
 	e, err := newExtension(extensiontest.NewNopSettings(metadata.Type), cfg)
 	require.NoError(t, err)
 	err = e.Start(t.Context(), componenttest.NewNopHost())
-	require.ErrorContains(t, err, "`endpoint` "+cfg.NetAddr.Endpoint+" is in use")
+	require.ErrorContains(t, err, "`pulse_api`: `endpoint` "+cfg.NetAddr.Endpoint+" is in use")
 	require.NotContains(t, err.Error(), "\n")
 	require.NoError(t, e.Shutdown(t.Context()))
 }

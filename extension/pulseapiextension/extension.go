@@ -79,6 +79,11 @@ func (e *apiExtension) Dependencies() []component.ID {
 
 // Start opens the store and serves. When it returns nil, the page can be opened.
 func (e *apiExtension) Start(ctx context.Context, host component.Host) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("`pulse_api`: %w", err) // the collector's own line does not say which extension it was
+		}
+	}()
 	signer, err := e.newSigner(host)
 	if err != nil {
 		return err

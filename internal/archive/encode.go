@@ -39,6 +39,13 @@ func toHAR(x *Exchange) harFile {
 		ServerPort:      x.ServerPort,
 		Incomplete:      valid(x.Incomplete),
 	}
+	e.Part = x.Part
+	if len(x.Messages) > 0 {
+		e.ResourceType, e.Messages = "websocket", toMessages(x.Messages)
+	}
+	if x.Response != nil {
+		e.Events = events(x.Response)
+	}
 	for k, v := range x.Resource {
 		if e.Resource == nil {
 			e.Resource = make(map[string]string, len(x.Resource))

@@ -34,6 +34,8 @@ type Message struct {
 	BodySize uint64
 	// Truncated is true when Body is not the whole content.
 	Truncated bool
+	// Arrivals say when the parts of an event stream came, in order; known for nothing else.
+	Arrivals []Arrival
 }
 
 // Get returns the value of the first field with the given name, compared without case, or "".
@@ -79,6 +81,12 @@ type Exchange struct {
 	Incomplete string
 	// Resource describes the observed process: attribute name to value.
 	Resource map[string]string
+
+	// Part is 0 for an exchange, and counts from 1 the parts of one that goes on: their body is the
+	// part's, and their messages.
+	Part int64
+	// Messages were sent on a WebSocket after this handshake.
+	Messages []WebSocketMessage
 
 	Request Message
 	// Response is nil when none was seen.

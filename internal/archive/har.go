@@ -37,6 +37,11 @@ type harEntry struct {
 	ServerPort    int64             `json:"_serverPort,omitempty"`
 	Incomplete    string            `json:"_incomplete,omitempty"`
 	Resource      map[string]string `json:"_resource,omitempty"`
+
+	Part         int64        `json:"_part,omitempty"`
+	ResourceType string       `json:"_resourceType,omitempty"` // "websocket" makes browsers show the messages
+	Messages     []harMessage `json:"_webSocketMessages,omitempty"`
+	Events       []harEvent   `json:"_eventStream,omitempty"`
 }
 
 type harRequest struct {

@@ -71,7 +71,9 @@ func ReadHAR(b []byte) (Exchange, error) {
 			BodySize: e.Request.BodySize,
 		},
 	}
-	var errs [6]error
+	x.Part = e.Part
+	var errs [7]error
+	x.Messages, errs[6] = fromMessages(e.Messages)
 	x.Request.Target, errs[0] = original(e.Request.Target, e.Request.TargetBase64)
 	x.Request.Headers, errs[1] = fromPairs(e.Request.Headers)
 	if p := e.Request.PostData; p != nil {

@@ -31,6 +31,8 @@ func FromRecord(resource pcommon.Resource, rec plog.LogRecord) Exchange {
 		ServerIP:      serverIP(at),
 		ConnectionID:  text(at, semantic.ConnectionID),
 		Incomplete:    text(at, semantic.ErrorType),
+		Part:          max(0, integer(at, semantic.ExchangePart)),
+		Messages:      messages(at),
 
 		Request: Message{
 			Method:    text(at, semantic.PayloadRequestMethod),
@@ -57,6 +59,7 @@ func FromRecord(resource pcommon.Resource, rec plog.LogRecord) Exchange {
 			Body:      content(at, semantic.PayloadResponseBody),
 			BodySize:  size(at, semantic.PayloadResponseBodySize),
 			Truncated: flag(at, semantic.PayloadResponseBodyTruncated),
+			Arrivals:  arrivals(at),
 		}
 	}
 	return x

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build deps
 
 // Package deps pins modules.
@@ -52,6 +54,12 @@ import (
 	_ "go.uber.org/zap"
 	_ "golang.org/x/arch/x86/x86asm"
 	_ "golang.org/x/crypto/chacha20poly1305"
+	_ "golang.org/x/net/http2"
+	_ "golang.org/x/net/http2/h2c"
+	_ "golang.org/x/net/http2/hpack"
 	_ "golang.org/x/sync/errgroup"
 	_ "golang.org/x/sys/unix"
+	_ "google.golang.org/grpc"
+	_ "google.golang.org/grpc/health/grpc_health_v1"
+	_ "google.golang.org/protobuf/types/known/wrapperspb"
 )

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package objectkey makes and reads the keys of payload segments:
 // `yyyy/mm/dd/hh/{host.id}/{ulid}.zip`, in UTC, by the segment's opening time.
 //

@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore/s3settings"
 )
@@ -59,7 +60,8 @@ func NewS3(ctx context.Context, set s3settings.Settings, opts Options) (*S3, err
 	transport.MaxIdleConnsPerHost = 16
 	var creds aws.CredentialsProvider = credentials.NewStaticCredentialsProvider(string(set.AccessKey), string(set.SecretKey), "")
 	if set.AccessKey == "" {
-		defaults, err := config.LoadDefaultConfig(ctx, config.WithRegion(set.Region))
+		defaults, err := config.LoadDefaultConfig(ctx, config.WithRegion(set.Region),
+			config.WithLogger(logging.Nop{})) // its own would write to standard error, past the collector's log
 		if err != nil {
 			return nil, fmt.Errorf("load the default credentials: %w", err)
 		}

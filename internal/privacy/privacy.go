@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package privacy holds the two facts that components must agree on to keep payloads and
 // metadata apart: which anonymization policies run in this process, and that a guard checks
 // the pipeline graph.

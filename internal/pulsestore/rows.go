@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package pulsestore is the ClickHouse side of Pulse: schema, migrations, inserts and the
 // questions that the query API asks. It knows nothing of payloads or object storage.
 package pulsestore

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package semantic
 
 // Class says what `anonymize` does with the value of a key. The zero value removes it,
@@ -19,6 +21,9 @@ const (
 	Host
 	// Path values are URL paths; segments that carry identifiers are replaced.
 	Path
+	// Procedure values are fully qualified names of remote procedures ("pkg.Service/Method"); parts that carry
+	// identifiers are replaced, as in a path.
+	Procedure
 	// Query values are URL queries; keys stay, values go.
 	Query
 	// URL values are absolute URLs; userinfo goes, path and query are cleaned.
@@ -37,6 +42,7 @@ var classes = map[string]Class{
 	HTTPRequestMethod: Method, HTTPResponseStatusCode: Number, HTTPRequestBodySize: Number, HTTPResponseBodySize: Number,
 	URLFull: URL, URLScheme: Token, URLPath: Path, URLQuery: Query, URLTemplate: Path,
 	ServerAddress: Host, ServerPort: Number, ClientAddress: Host, ClientPort: Number, ErrorType: Token,
+	RPCSystemName: Token, RPCMethod: Procedure, RPCResponseStatusCode: Token, RPCRequestMessages: Number, RPCResponseMessages: Number,
 
 	NetworkTransport: Token, NetworkType: Token, NetworkLocalAddress: Host, NetworkLocalPort: Number,
 	NetworkPeerAddress: Host, NetworkPeerPort: Number, NetworkProtocolName: Token, NetworkProtocolVersion: Token,
@@ -47,7 +53,13 @@ var classes = map[string]Class{
 	ConnectionSentBytes: Number, ConnectionReceivedBytes: Number, ConnectionSentPackets: Number, ConnectionRecvPackets: Number,
 	ConnectionRetransmits: Number, ConnectionRTT: Number, ConnectionRequests: Number,
 
-	ExchangeSequence: Number, TimingSend: Number, TimingWait: Number, TimingReceive: Number,
+	DNSQuestionName: Host, DNSQuestionType: Token, DNSResponseCode: Token, DNSAnswers: Number, DNSDuration: Number,
+	ServerNameSource: Token,
+
+	WebSocketClientMessages: Number, WebSocketServerMessages: Number, WebSocketClientBytes: Number, WebSocketServerBytes: Number,
+	WebSocketCloseCode: Number,
+
+	ExchangeSequence: Number, ExchangePart: Number, TimingSend: Number, TimingWait: Number, TimingReceive: Number,
 	PayloadObjects: ID, PayloadState: Token, PayloadReason: Token, PayloadVisibility: Token,
 
 	SegmentKey: ID, SegmentEntries: Number, SegmentBytes: Number, SegmentOpened: Number, SegmentClosed: Number,

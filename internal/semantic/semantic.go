@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package semantic names every attribute, event and resource key that the
 // distribution emits or stores, once, together with its privacy class.
 //
@@ -14,6 +16,8 @@ const (
 	EventConnection = "qpoint.connection"
 	// EventSegment says that a payload segment was handed over (or lost). It carries no payload.
 	EventSegment = "qpoint.segment"
+	// EventDNS describes one DNS query and its response, as one end saw them.
+	EventDNS = "qpoint.dns"
 	// EventPayload is one exchange with its payload. Only `qtap_payload` emits it.
 	EventPayload = "qpoint.payload"
 )
@@ -62,6 +66,15 @@ const (
 	ErrorType              = "error.type"
 )
 
+// RPC attributes of spans (gRPC).
+const (
+	RPCSystemName         = "rpc.system.name"
+	RPCMethod             = "rpc.method"                   // fully qualified, without the leading slash: "pkg.Service/Method"
+	RPCResponseStatusCode = "rpc.response.status_code"     // name of the code, "OK"; its number when the code has no name
+	RPCRequestMessages    = "qpoint.rpc.request.messages"  // whole messages; absent when their number is not known
+	RPCResponseMessages   = "qpoint.rpc.response.messages" // the same of the response
+)
+
 // Network and TLS attributes of spans and connection logs.
 const (
 	NetworkTransport       = "network.transport"
@@ -100,14 +113,39 @@ const (
 // Exchange attributes of spans.
 const (
 	ExchangeSequence = "qpoint.exchange.sequence" // position of the exchange on its connection, from 0
-	TimingSend       = "qpoint.timing.send"       // nanoseconds, first to last byte of the request
-	TimingWait       = "qpoint.timing.wait"       // nanoseconds, last byte of the request to first byte of the response
-	TimingReceive    = "qpoint.timing.receive"    // nanoseconds, first to last byte of the response
+	// ExchangePart counts the parts of an exchange that goes on, from 1: a span that has it is a part,
+	// and a child of the exchange's own span.
+	ExchangePart  = "qpoint.exchange.part"
+	TimingSend    = "qpoint.timing.send"    // nanoseconds, first to last byte of the request
+	TimingWait    = "qpoint.timing.wait"    // nanoseconds, last byte of the request to first byte of the response
+	TimingReceive = "qpoint.timing.receive" // nanoseconds, first to last byte of the response
 
 	PayloadObjects    = "qpoint.payload.objects"    // []string of object keys, without the exporter's prefix
 	PayloadState      = "qpoint.payload.state"      // see the Payload* states
 	PayloadReason     = "qpoint.payload.reason"     // why, when the state needs one
 	PayloadVisibility = "qpoint.payload.visibility" // visible | not_visible
+)
+
+// DNS attributes, of EventDNS.
+const (
+	DNSQuestionName = "dns.question.name"        // lower-case, without the root's dot
+	DNSQuestionType = "qpoint.dns.question.type" // A | AAAA | …
+	DNSResponseCode = "qpoint.dns.response_code" // NOERROR | NXDOMAIN | …; absent when no response was seen
+	DNSAnswers      = "qpoint.dns.answers"       // records in the answer section
+	DNSDuration     = "qpoint.dns.duration"      // nanoseconds from query to response
+)
+
+// ServerNameSource says where ServerAddress of a connection comes from, when the connection itself does
+// not name its server: "dns" is a name that the same process asked for and was given this address.
+const ServerNameSource = "qpoint.server.name_source"
+
+// WebSocket attributes of parts. Counts are the part's own.
+const (
+	WebSocketClientMessages = "qpoint.websocket.client.messages" // sent by the client, control frames included
+	WebSocketServerMessages = "qpoint.websocket.server.messages"
+	WebSocketClientBytes    = "qpoint.websocket.client.bytes" // payload on the wire, compressed where it was
+	WebSocketServerBytes    = "qpoint.websocket.server.bytes"
+	WebSocketCloseCode      = "qpoint.websocket.close_code" // RFC 6455 §7.4, of the first close frame
 )
 
 // Values of PayloadState.
@@ -150,4 +188,20 @@ const (
 	PayloadResponseBody          = "qpoint.http.response.body.raw"
 	PayloadResponseBodySize      = "qpoint.http.response.body.size"
 	PayloadResponseBodyTruncated = "qpoint.http.response.body.truncated"
+	// PayloadResponseBodyArrivals is [[offset in the body, Unix nanoseconds], …]: when the bytes from there on came.
+	PayloadResponseBodyArrivals = "qpoint.http.response.body.arrivals"
+	// PayloadWebSocketMessages is a list of maps, see the Message* keys.
+	PayloadWebSocketMessages = "qpoint.websocket.messages"
+)
+
+// Keys of the maps in PayloadWebSocketMessages.
+const (
+	MessageTime       = "time" // Unix nanoseconds of the last byte
+	MessageClient     = "client"
+	MessageOpcode     = "opcode"     // RFC 6455 §11.8
+	MessageSize       = "size"       // bytes on the wire
+	MessageData       = "data"       // string or bytes, unmasked and inflated
+	MessageTruncated  = "truncated"  // data is not all of it
+	MessageCompressed = "compressed" // data is still compressed (RFC 7692): its context was not known
+	MessageIncomplete = "incomplete" // why it ended early
 )

@@ -134,6 +134,30 @@ func TestServerSpan(t *testing.T) {
 	}, s.Attributes().AsRaw())
 }
 
+func TestProcedureSpan(t *testing.T) {
+	t.Parallel()
+	for was, want := range map[string]string{
+		"grpc.health.v1.Health/Check":                             "grpc.health.v1.Health/Check",
+		"helloworld.Greeter/alice@example.com":                    "helloworld.Greeter/{email}",
+		"helloworld.Greeter/3f2b8c1e-0d4a-4c55-9b0e-7d6f5a4b3c2d": "helloworld.Greeter/{uuid}",
+	} {
+		td, err := newTestAnonymizer(t).processTraces(t.Context(), oneSpan(func(s ptrace.Span) {
+			s.SetName(was)
+			must(s.Attributes().FromRaw(map[string]any{
+				"http.request.method": "POST", "url.path": "/" + was, "rpc.system.name": "grpc", "rpc.method": was, "rpc.response.status_code": "NOT_FOUND",
+				"qpoint.rpc.request.messages": int64(1), "qpoint.rpc.response.messages": "many",
+			}))
+		}))
+		require.NoError(t, err)
+		s := td.ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0)
+		require.Equal(t, want, s.Name())
+		require.Equal(t, map[string]any{
+			"http.request.method": "POST", "url.path": "/" + want, "url.template": "/" + want, "rpc.system.name": "grpc", "rpc.method": want,
+			"rpc.response.status_code": "NOT_FOUND", "qpoint.rpc.request.messages": int64(1),
+		}, s.Attributes().AsRaw())
+	}
+}
+
 func TestStampIsNeverTakenFromTheData(t *testing.T) {
 	t.Parallel()
 	a := newTestAnonymizer(t)
@@ -189,7 +213,7 @@ func TestLogs(t *testing.T) {
 	ld := plog.NewLogs()
 	rl := ld.ResourceLogs().AppendEmpty()
 	sl := rl.ScopeLogs().AppendEmpty()
-	for _, event := range []string{semantic.EventPayload, semantic.EventConnection, "", semantic.EventSegment, "exception"} {
+	for _, event := range []string{semantic.EventPayload, semantic.EventConnection, "", semantic.EventSegment, "exception", semantic.EventDNS} {
 		r := sl.LogRecords().AppendEmpty()
 		r.SetEventName(event)
 		r.Body().SetStr("secret")
@@ -209,8 +233,8 @@ func TestLogs(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, ld.ResourceLogs().Len(), "what is empty goes")
 	records := ld.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords()
-	require.Equal(t, 2, records.Len())
-	for i, event := range []string{semantic.EventConnection, semantic.EventSegment} {
+	require.Equal(t, 3, records.Len())
+	for i, event := range []string{semantic.EventConnection, semantic.EventSegment, semantic.EventDNS} {
 		r := records.At(i)
 		require.Equal(t, event, r.EventName())
 		require.Equal(t, pcommon.ValueTypeEmpty, r.Body().Type())

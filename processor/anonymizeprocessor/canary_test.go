@@ -176,7 +176,7 @@ func (c *canaries) hostile(key string) []string {
 		return append(all, "eyJ"+n()+"."+n()+"."+n(), "eyJ"+n()+"."+n()+".")
 	case semantic.Host:
 		return append(all, "user:"+n()+"@example.com", n()+"@example.com", "example.com/"+n(), "fe80::1%"+n(), "https://"+n(), n()+":80")
-	case semantic.Path:
+	case semantic.Path, semantic.Procedure:
 		var list []string
 		for _, s := range all {
 			list = append(list, "/a/"+s, s)

@@ -21,7 +21,7 @@ type cleaner struct {
 
 	// What the attributes of the current span or record say, after cleaning. First one wins,
 	// as in pcommon.Map.Get: keys may repeat on the wire.
-	method, path, template, fullPath string
+	method, path, template, fullPath, procedure string
 }
 
 func newCleaner() *cleaner {
@@ -50,7 +50,11 @@ func (c *cleaner) span(s ptrace.Span) {
 	attrs := s.Attributes()
 	c.attributes(attrs)
 	c.deriveURL(attrs)
-	setSpanName(s, c.method, c.template)
+	if c.procedure != "" {
+		s.SetName(c.procedure) // by the RPC conventions
+	} else {
+		setSpanName(s, c.method, c.template)
+	}
 }
 
 // spanFlags are the bits that OTLP defines: the W3C trace flags, has-remote and is-remote.
@@ -79,7 +83,7 @@ func (c *cleaner) deriveURL(attrs pcommon.Map) {
 // record cleans r and reports whether to remove it.
 func (c *cleaner) record(r plog.LogRecord) bool {
 	switch r.EventName() {
-	case semantic.EventConnection, semantic.EventSegment:
+	case semantic.EventConnection, semantic.EventSegment, semantic.EventDNS:
 	case semantic.EventPayload:
 		c.payloads++
 		return true
@@ -117,7 +121,7 @@ func (c *cleaner) scope(s pcommon.InstrumentationScope) {
 
 // attributes cleans m and notes what the span name is made of.
 func (c *cleaner) attributes(m pcommon.Map) {
-	c.method, c.path, c.template, c.fullPath = "", "", "", ""
+	c.method, c.path, c.template, c.fullPath, c.procedure = "", "", "", "", ""
 	m.RemoveIf(c.remove)
 }
 
@@ -162,6 +166,11 @@ func (c *cleaner) attribute(key string, v pcommon.Value) bool {
 			} else {
 				first(&c.path, now)
 			}
+		}
+	case semantic.Procedure:
+		if now, ok = cleanPath("/" + was); ok {
+			now = now[1:]
+			first(&c.procedure, now)
 		}
 	case semantic.Query:
 		now, ok = cleanQuery(was), true

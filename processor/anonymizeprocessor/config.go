@@ -6,10 +6,9 @@ import (
 	"fmt"
 
 	"go.opentelemetry.io/collector/component"
-)
 
-// maxEnvironment is the longest environment name: one DNS label.
-const maxEnvironment = 63
+	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+)
 
 // Config of the anonymize processor.
 type Config struct {
@@ -24,20 +23,8 @@ var _ component.Config = (*Config)(nil)
 
 // Validate implements confmap.Validator.
 func (c *Config) Validate() error {
-	if !validEnvironment(c.Environment) {
-		return fmt.Errorf("`environment` must be 1 to %d characters of a-z, 0-9 and `-`, got %q", maxEnvironment, c.Environment)
+	if !semantic.ValidEnvironment(c.Environment) {
+		return fmt.Errorf("`environment` must be 1 to %d characters of a-z, 0-9 and `-`, got %q", semantic.MaxEnvironment, c.Environment)
 	}
 	return nil
-}
-
-func validEnvironment(s string) bool {
-	if s == "" || len(s) > maxEnvironment {
-		return false
-	}
-	for i := range len(s) {
-		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-			return false
-		}
-	}
-	return true
 }

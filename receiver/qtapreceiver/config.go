@@ -66,6 +66,10 @@ type TLSConfig struct {
 	Enabled bool `mapstructure:"enabled"`
 	// DenyProcesses are names of processes (comm, at most 15 bytes) whose secrets are never read.
 	DenyProcesses []string `mapstructure:"deny_processes"`
+	// KeyLogFiles are absolute paths, or patterns (path/filepath.Match), of key logs (RFC 9850,
+	// SSLKEYLOGFILE) that programs write themselves: files or FIFOs. They are followed whether
+	// Enabled is set or not.
+	KeyLogFiles []string `mapstructure:"keylog_files"`
 
 	_ struct{}
 }
@@ -124,6 +128,11 @@ func (c *Config) Validate() error {
 	for _, p := range c.TLS.DenyProcesses {
 		if p == "" || len(p) > 15 || strings.Contains(p, "/") {
 			bad("`tls::deny_processes` has %q: must be the name of a process as the kernel knows it, at most 15 bytes, without a folder", p)
+		}
+	}
+	for _, p := range c.TLS.KeyLogFiles {
+		if _, err := filepath.Match(p, ""); err != nil || !filepath.IsAbs(p) {
+			bad("`tls::keylog_files` has %q: must be an absolute path or pattern, such as /run/keylogs/*.log", p)
 		}
 	}
 	return errors.Join(errs...)

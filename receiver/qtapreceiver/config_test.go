@@ -39,7 +39,7 @@ func TestConfig(t *testing.T) {
 		CGroup: "/sys/fs/cgroup/system.slice", Level: LevelHeaders,
 		Ports:      PortsConfig{Include: []uint16{80, 443}, Exclude: []uint16{9200}},
 		Directions: []string{DirectionEgress}, ConnectionInterval: 10 * time.Second, RingSizeMiB: 16,
-		TLS: TLSConfig{DenyProcesses: []string{}},
+		TLS: TLSConfig{DenyProcesses: []string{}, KeyLogFiles: []string{"/run/keylogs/*.log"}},
 	}, cfg)
 
 	p := createDefaultPayloadConfig()
@@ -56,6 +56,7 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 	for _, key := range []string{
 		"`level` \"deep\"", "`cgroup` \"relative\"", "`ports::include` has 0", "port 80 is in both", "`directions` has \"sideways\"",
 		"`connection_interval` 1ms", "`ring_size_mib` 3", "`tls::deny_processes` has \"/usr/sbin/sshd\"",
+		"`tls::keylog_files` has \"keys.log\"", "`tls::keylog_files` has \"/run/[\"",
 	} {
 		require.ErrorContains(t, err, key)
 	}

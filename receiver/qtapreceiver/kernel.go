@@ -11,9 +11,9 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/kernel"
 )
 
-// notVisible are the TLS implementations whose sessions cannot be read yet: their connections
-// say so (`qpoint.payload.visibility`).
-var notVisible = []string{"Go crypto/tls", "GnuTLS", "BoringSSL", "NSS", "rustls", "Java", "OpenSSL 1.1"}
+// notVisible are the TLS implementations whose sessions cannot be read unless they write a key
+// log (`tls::keylog_files`): their connections say so (`qpoint.payload.visibility`).
+var notVisible = []string{"GnuTLS before TLS 1.3", "BoringSSL", "NSS", "rustls", "Java", "Go before 1.18", "OpenSSL linked without exported symbols"}
 
 // openKernel attaches to this host's kernel.
 func openKernel(cfg *Config, logger *zap.Logger) (event.Source, []zap.Field, error) {
@@ -24,6 +24,7 @@ func openKernel(cfg *Config, logger *zap.Logger) (event.Source, []zap.Field, err
 		Level:         map[Level]kernel.Level{LevelConnections: kernel.LevelConnections, LevelHeaders: kernel.LevelHeaders, LevelFull: kernel.LevelFull}[cfg.Level],
 		Keys:          cfg.TLS.Enabled && cfg.Level != LevelConnections,
 		DenyProcesses: append([]string{}, cfg.TLS.DenyProcesses...),
+		KeyLogFiles:   cfg.TLS.KeyLogFiles,
 		StatsInterval: cfg.ConnectionInterval,
 		Logger:        logger,
 	}
@@ -51,8 +52,13 @@ func openKernel(cfg *Config, logger *zap.Logger) (event.Source, []zap.Field, err
 	}
 	if kc.Keys {
 		fields = append(fields, zap.Strings("tls_libraries", s.Libraries), zap.Strings("tls_not_visible", notVisible))
-	} else {
+	} else if len(kc.KeyLogFiles) == 0 || kc.Level == kernel.LevelConnections {
 		fields = append(fields, zap.String("tls_not_visible", "all: no secrets are read"))
+	} else {
+		fields = append(fields, zap.String("tls_not_visible", "all without a key log: `tls::enabled` is false"))
+	}
+	if len(kc.KeyLogFiles) > 0 && kc.Level > kernel.LevelConnections {
+		fields = append(fields, zap.Strings("tls_keylog_files", kc.KeyLogFiles))
 	}
 	return c, fields, nil
 }

@@ -53,7 +53,7 @@ func (r *payloadReceiver) Start(_ context.Context, host component.Host) error {
 	seg := emit.NewSegmenter[*process.Info](emit.SegmentConfig{
 		MaxAge: r.cfg.Segment.MaxAge, MaxBytes: r.cfg.Segment.MaxBytes, MaxEntries: r.cfg.Segment.MaxEntries,
 	}, process.ReadHost("/").ID, scope, consumeLogs(r.obs, r.next), r.slot.report, r.slot.books)
-	p := &engine.Payloads{MaxBody: r.cfg.MaxBodySize, Segmenter: seg}
+	p := &engine.Payloads{MaxBody: r.cfg.MaxBodySize, PartAge: r.cfg.Segment.MaxAge, Segmenter: seg}
 	if err := r.slot.attachPayload(p); err != nil {
 		seg.Close(context.Background(), time.Now().UnixNano())
 		return fmt.Errorf("%s: `receiver` %q: %w", r.set.ID, r.cfg.Receiver, err)

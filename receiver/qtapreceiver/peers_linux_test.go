@@ -61,8 +61,8 @@ func (l *lab) owners(path string, client, server int) {
 	require.Equal(l.t, strconv.Itoa(server), text(s.res, semantic.ProcessPID))
 }
 
-// TestE2EGo captures an http server and client in Go, over IPv4 and IPv6.
-func TestE2EGo(t *testing.T) {
+// TestE2EGoPeers captures an http server and client in Go, over IPv4 and IPv6.
+func TestE2EGoPeers(t *testing.T) {
 	for name, host := range map[string]string{"v4": "127.0.0.1", "v6": "::1"} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, "go"+name)

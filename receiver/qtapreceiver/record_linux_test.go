@@ -78,7 +78,7 @@ func (k *known) Packet(p *event.Packet) {
 // TestE2ERecord plays what it recorded of real programs again: the same spans must come out, and so
 // they must where no kernel is. With -record it renews internal/engine/testdata/replay/*.jsonl.
 func TestE2ERecord(t *testing.T) {
-	for _, version := range []string{"plain", "1.3", "1.2"} {
+	for _, version := range []string{"plain", "1.3", "1.2", "h2"} {
 		l := newLab(t, "rec"+version)
 		var src *recorded
 		l.open = func(cfg *Config, logger *zap.Logger) (event.Source, []zap.Field, error) {
@@ -89,16 +89,20 @@ func TestE2ERecord(t *testing.T) {
 		l.start(nil)
 		dir, port := t.TempDir(), freePort(t)
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "hello"), []byte("hello, replay\n"), 0o644))
-		scheme := "http"
+		scheme, how := "http", "--http1.1"
 		if version == "plain" {
 			l.serve(port, "python3", "-m", "http.server", "--bind", "127.0.0.1", "--directory", dir, strconv.Itoa(port))
 		} else {
 			scheme = "https"
 			selfSigned(t, dir)
-			l.nginx(port, dir, fmt.Sprintf("listen 127.0.0.1:%[1]d ssl; ssl_certificate %[2]s/cert.pem; ssl_certificate_key %[2]s/key.pem; ssl_protocols TLSv%[3]s;", port, dir, version))
+			listen, protocol := "ssl", version
+			if version == "h2" {
+				listen, protocol, how = "ssl http2", "1.3", "--http2"
+			}
+			l.nginx(port, dir, fmt.Sprintf("listen 127.0.0.1:%[1]d %[4]s; ssl_certificate %[2]s/cert.pem; ssl_certificate_key %[2]s/key.pem; ssl_protocols TLSv%[3]s;", port, dir, protocol, listen))
 		}
 		url := fmt.Sprintf("%s://lab.test:%d/hello", scheme, port)
-		l.run("curl", "-sk", "--http1.1", "--resolve", fmt.Sprintf("lab.test:%d:127.0.0.1", port), url, url+"?again", "--next", "-sk", "--http1.1", "--resolve", fmt.Sprintf("lab.test:%d:127.0.0.1", port), "-d", "a=b", url)
+		l.run("curl", "-sk", how, "--resolve", fmt.Sprintf("lab.test:%d:127.0.0.1", port), url, url+"?again", "--next", "-sk", how, "--resolve", fmt.Sprintf("lab.test:%d:127.0.0.1", port), "-d", "a=b", url)
 		time.Sleep(500 * time.Millisecond)
 		l.stop()
 		require.Equal(t, 6, l.traces.SpanCount())

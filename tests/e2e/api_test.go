@@ -35,6 +35,8 @@ type request struct {
 	PID              int       `json:"pid"`
 	User             string    `json:"user"`
 	Executable       string    `json:"executable"`
+	ProtocolVersion  string    `json:"protocol_version"`
+	ErrorType        string    `json:"error_type"`
 	TLSVersion       string    `json:"tls_version"`
 	TLSCipher        string    `json:"tls_cipher"`
 	RequestBodySize  int64     `json:"request_body_size"`

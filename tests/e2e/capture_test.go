@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,6 +39,7 @@ func TestCapture(t *testing.T) {
 	}
 
 	const cap64 = 64 << 10
+	var listed, readable []time.Duration // how long after the exchange
 	for _, scheme := range []string{"http", "https"} {
 		t.Run(scheme, func(t *testing.T) {
 			curl := func(s *server, args ...string) []byte {
@@ -100,7 +102,7 @@ func TestCapture(t *testing.T) {
 					tc.run(t)
 					done := time.Now()
 					client, server := c.pair(t, since, tc.method, tc.path)
-					require.Less(t, time.Since(done), 2*time.Second+listSlack, "the request was listed too late")
+					listed = append(listed, time.Since(done))
 					require.Equal(t, client.TraceID, server.TraceID, "both ends join one trace")
 					require.Equal(t, client.SpanID, server.ParentSpanID)
 					for _, row := range []request{client, server} {
@@ -121,7 +123,7 @@ func TestCapture(t *testing.T) {
 							require.Equal(t, tc.replySize, int(row.ResponseBodySize))
 						}
 					}
-					require.Less(t, time.Since(done), 4*time.Second+2*listSlack, "the payload was readable too late")
+					readable = append(readable, time.Since(done))
 				})
 			}
 			t.Run("python keeps one connection alive", func(t *testing.T) {
@@ -151,13 +153,19 @@ func TestCapture(t *testing.T) {
 			})
 		})
 	}
+	require.Less(t, median(listed), 2*time.Second, "requests are listed too late")
+	require.Less(t, median(readable), 4*time.Second, "payloads are readable too late")
+	t.Logf("listed after %s, payload readable after %s (medians)", median(listed), median(readable))
 	c.requireConserved(t)
 	t.Run("connections", func(t *testing.T) { c.requireConnections(t) })
 	require.Zero(t, c.stop().ExitCode(), "a clean shutdown")
 }
 
-// listSlack is what a shared two-core machine under test load may add to the promised times.
-const listSlack = time.Second
+// median is the middle value: one slow moment of a shared machine does not move it.
+func median(values []time.Duration) time.Duration {
+	slices.Sort(values)
+	return values[len(values)/2]
+}
 
 // pattern returns n bytes that repeat nowhere within 64 KiB.
 func pattern(n int) []byte {

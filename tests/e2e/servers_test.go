@@ -52,14 +52,20 @@ func certificate(t *testing.T) (cert, key string) {
 // server is a program that serves the files of a folder over http and https.
 type server struct {
 	http, https int // ports
+	h2c, h2     int // ports for HTTP/2 without and with TLS; of nginx only
 	cert        string
 	dir         string
 }
 
 func (s *server) url(scheme, path string) string {
 	port := s.http
-	if scheme == "https" {
+	switch scheme {
+	case "https":
 		port = s.https
+	case "h2c":
+		scheme, port = "http", s.h2c
+	case "h2":
+		scheme, port = "https", s.h2
 	}
 	return scheme + "://localhost:" + strconv.Itoa(port) + path
 }
@@ -67,7 +73,7 @@ func (s *server) url(scheme, path string) string {
 // startNginx starts nginx with the folder's files, both schemes, both address families.
 func startNginx(t *testing.T, c *cgroup) *server {
 	t.Helper()
-	s := &server{http: freePort(t), https: freePort(t), dir: t.TempDir()}
+	s := &server{http: freePort(t), https: freePort(t), h2c: freePort(t), h2: freePort(t), dir: t.TempDir()}
 	var key string
 	s.cert, key = certificate(t)
 	work := t.TempDir()
@@ -83,19 +89,22 @@ http {
   server {
     listen 127.0.0.1:%[2]d; listen [::1]:%[2]d;
     listen 127.0.0.1:%[3]d ssl; listen [::1]:%[3]d ssl;
+    listen 127.0.0.1:%[7]d http2; listen 127.0.0.1:%[8]d ssl http2;
     ssl_certificate %[4]s; ssl_certificate_key %[5]s; ssl_protocols TLSv1.3;
     root %[6]s;
     location /echo { client_body_buffer_size 16m; return 200 "ok\n"; }
+    location /proxied { proxy_pass http://127.0.0.1:%[2]d/echo; }
     location /missing { return 404 "nothing here\n"; }
     location /empty { return 204; }
     location / { add_header X-From-Server "nginx value"; }
   }
-}`, work, s.http, s.https, s.cert, key, s.dir)
+}`, work, s.http, s.https, s.cert, key, s.dir, s.h2c, s.h2)
 	path := filepath.Join(work, "nginx.conf")
 	require.NoError(t, os.WriteFile(path, []byte(conf), 0o600))
 	c.start(t, "/usr/sbin/nginx", "-p", work, "-c", path)
 	waitPort(t, s.http)
 	waitPort(t, s.https)
+	waitPort(t, s.h2)
 	return s
 }
 

@@ -116,7 +116,7 @@ var (
 		"TestVerifier", "TestProbeReport", "TestOpenWithLeastRights", "TestTransfer", "TestPreExisting",
 		"TestCloseReasons", "TestProcesses", "TestOtherCollector", "TestNetworkNamespace",
 	}
-	receiverTests = []string{"TestE2EGo", "TestE2EOpenSSL", "TestE2EDeferredIPv6"}
+	receiverTests = []string{"TestE2EGoPeers", "TestE2EOpenSSL", "TestE2EDeferredIPv6"}
 )
 
 func plan() string {

@@ -3,18 +3,21 @@
 package engine
 
 import (
+	"slices"
+
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http1"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http2"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/tls"
 )
 
 // Reasons why a connection's requests are not visible.
 const (
-	reasonUnknownProtocol     = "unknown_protocol"     // not HTTP/1
+	reasonUnknownProtocol     = "unknown_protocol"     // neither HTTP/1 nor HTTP/2
 	reasonProtocolUnsupported = "protocol_unsupported" // a protocol that is known, but not read yet
 )
 
@@ -22,8 +25,8 @@ const (
 	// maxUndecided bounds the bytes that are kept while the protocol is not clear: a request line
 	// must be seen whole.
 	maxUndecided = 32 << 10
-	// chargeHeads is the most that a connection is charged beside its bodies.
-	chargeHeads = 128 << 10
+	// maxFed is the most that a connection is charged beside its exchanges.
+	maxFed = 128 << 10
 	// joinTries is how many runs of bytes of a connection that was joined in the middle may look
 	// like nothing before it is given up.
 	joinTries = 64
@@ -33,30 +36,34 @@ const (
 type application struct {
 	c     *conn
 	stack layer
-	tls   *tls.Conn
+	tls   []*tls.Conn // outermost first: a tunnel through TLS may carry TLS
 	http1 *http1.Parser
+	http2 *http2.Parser
+	// websocket reads on after its handshake; ongoing are the exchanges that are emitted in parts.
+	websocket *webSocket
+	ongoing   []*ongoing
 
 	encrypted bool
-	info      tls.Info
-	protocol  string // network.protocol.name, "" while unknown
-	version   string
-	host      string // of the latest request
-	opaque    bool
-	reason    string // why requests are not visible
+	open      bool // a tunnel carries what is not encrypted, whatever the tunnel is in
+	tunnels   int
+	// nextSequence is Exchange.Sequence of the first exchange in a tunnel.
+	nextSequence uint32
+	first        uint32 // Exchange.Sequence of the current parser's first exchange
+	info         tls.Info
+	protocol     string // network.protocol.name, "" while unknown
+	version      string
+	host         string // of the latest request
+	opaque       bool
+	reason       string // why requests are not visible
 
 	tries int // runs of a connection whose opener is not known yet
 	gone  bool
-	// charge is what the connection is charged for the bytes that its parsers may hold: those fed
-	// since its last exchange, up to what the caps let them keep.
-	charge, maxCharge int
-}
-
-// run is one call of Data.
-type run struct {
-	dir event.Direction
-	t   int64
-	pos uint64
-	b   []byte
+	// unwatched: what is unfinished when it closes did not end, it is only not seen any more.
+	unwatched bool
+	// charge is what the connection is charged for the bytes that it holds: those fed since its
+	// last exchange, as far as they may wait for more of their kind, and its unfinished exchanges.
+	charge, fed int
+	payloads    *Payloads // what the parser was told to keep bodies for
 }
 
 // data takes the next bytes of one direction of the connection.
@@ -71,16 +78,65 @@ func (a *application) data(dir event.Direction, t int64, pos uint64, b []byte) {
 		a.c.e.counts.dropProtocol(dropOpaque, n)
 		return
 	}
-	if client, known := a.c.fromClient(dir); known {
-		a.layer().Data(client, t, pos, b)
-	} else {
-		a.orient(run{dir, t, pos, b})
+	a.keep()
+	if a.stack.next == nil && a.c.joined() && tls.SniffRecords(b) {
+		a.stack.giveUp(tls.ReasonAttachedLate)
 	}
+	if client, known := a.c.fromClient(dir); known {
+		a.stack.Data(client, t, pos, b)
+	} else {
+		a.orient(dir, t, pos, b)
+	}
+	a.letGo(t)
 	if a.opaque || a.gone || a.reason != "" {
 		a.setCharge(0)
 	} else {
-		a.setCharge(min(a.charge+len(b), chargeHeads+a.maxCharge))
+		a.fed = min(a.fed+len(b), maxFed)
+		a.setCharge(a.fed + a.held())
 	}
+}
+
+// held is what unfinished exchanges hold.
+func (a *application) held() int {
+	n := a.partsHeld()
+	if a.websocket != nil {
+		n += a.websocket.Held()
+	}
+	if a.http1 != nil {
+		n += a.http1.Held()
+	}
+	if a.http2 != nil {
+		n += a.http2.Held()
+	}
+	return n
+}
+
+// keep tells the parser whether bodies are wanted: the payload path may come and go while a
+// connection stays.
+func (a *application) keep() {
+	p := a.c.e.payloads.Load()
+	if p == a.payloads || a.http1 == nil && a.http2 == nil {
+		return
+	}
+	a.payloads = p
+	maxBody := a.c.e.maxBody()
+	if a.http1 != nil {
+		a.http1.Keep(maxBody)
+	}
+	if a.http2 != nil {
+		a.http2.Keep(maxBody)
+	}
+}
+
+// letGo ends the reading of TLS whose plaintext nobody reads: its keys are not kept for nothing.
+func (a *application) letGo(t int64) {
+	if !a.opaque {
+		return
+	}
+	for _, c := range a.tls {
+		c.Close(t, false) // the outermost closes the others, too
+	}
+	a.tls = nil
 }
 
 // setCharge keeps the total of all connections.
@@ -91,28 +147,30 @@ func (a *application) setCharge(n int) {
 
 // orient finds out who opened a connection that was open before the capture began: the end
 // that sends requests.
-func (a *application) orient(r run) {
-	known := false
-	if tlsMatch, _ := tls.Sniff(r.b); tlsMatch {
-		known = true
-	} else if match, _ := http1.Sniff(r.b); match {
-		known = true
+func (a *application) orient(dir event.Direction, t int64, pos uint64, b []byte) {
+	known, _ := tls.Sniff(b)
+	if !known {
+		known, _ = http1.Sniff(b)
+	}
+	if !known {
+		known, _ = http2.Sniff(b)
+		known = known || http2.SniffJoined(b)
 	}
 	if known {
 		a.c.role = event.RoleServer
-		if r.dir == event.Egress {
+		if dir == event.Egress {
 			a.c.role = event.RoleClient
 		}
 		if !a.c.e.wanted(a.c) {
 			a.c.ignored = true
 			a.c.e.counts.filtered++
-			a.c.e.counts.dropProtocol(dropFiltered, uint64(len(r.b)))
+			a.c.e.counts.dropProtocol(dropFiltered, uint64(len(b)))
 			return
 		}
-		a.layer().Data(true, r.t, r.pos, r.b)
+		a.stack.Data(true, t, pos, b)
 		return
 	}
-	a.c.e.counts.dropProtocol(dropOpaque, uint64(len(r.b)))
+	a.c.e.counts.dropProtocol(dropOpaque, uint64(len(b)))
 	if a.tries++; a.tries >= joinTries {
 		a.setOpaque(reasonUnknownProtocol)
 	}
@@ -123,23 +181,25 @@ func (a *application) gap(dir event.Direction, t int64, pos, n uint64) {
 		return
 	}
 	if client, known := a.c.fromClient(dir); known {
-		a.layer().Gap(client, t, pos, n)
+		a.stack.Gap(client, t, pos, n)
+		a.letGo(t)
 	}
 }
 
-func (a *application) layer() *layer {
-	a.stack.a = a
-	return &a.stack
-}
-
 func (a *application) tick(now int64) {
-	if a.tls != nil {
-		a.tls.Tick(now)
+	for _, c := range a.tls {
+		c.Tick(now)
+	}
+	a.letGo(now)
+	if !a.gone {
+		a.tickParts(now)
 	}
 }
 
 // waiting says that closing now would give up what a secret may yet open.
-func (a *application) waiting() bool { return a.tls != nil && a.tls.Waiting() }
+func (a *application) waiting() bool {
+	return slices.ContainsFunc(a.tls, (*tls.Conn).Waiting)
+}
 
 func (a *application) close(t int64, reset bool) {
 	if a.gone {
@@ -147,7 +207,13 @@ func (a *application) close(t int64, reset bool) {
 	}
 	a.gone = true
 	a.setCharge(0)
-	a.layer().Close(t, reset)
+	a.stack.Close(t, reset)
+}
+
+// end is close for a connection that goes on without being watched.
+func (a *application) end(t int64) {
+	a.unwatched = true
+	a.close(t, false)
 }
 
 // discard frees what was read without telling anybody: the connection is excluded or ignored,
@@ -195,183 +261,56 @@ func (a *application) putTLS(m pcommon.Map) {
 	}
 }
 
-// layer finds the protocol of one byte stream and hands the bytes on: first the connection's,
-// then the plaintext inside its TLS.
-type layer struct {
-	a      *application
-	inside bool // of TLS
-	next   l7.Stream
-	opaque bool
-
-	// While undecided, in the order in which they came.
-	held  []heldRun
-	size  int
-	first []byte // the client's first bytes
-	tries int
-}
-
-type heldRun struct {
-	client, gap bool
-	t           int64
-	pos, n      uint64
-	b           []byte
-}
-
-var _ l7.Stream = (*layer)(nil)
-
-// Data implements l7.Stream.
-func (l *layer) Data(client bool, t int64, pos uint64, b []byte) {
-	c := &l.a.c.e.counts
-	if l.next != nil {
-		if !l.inside {
-			c.protocolOut += uint64(len(b))
-		}
-		l.next.Data(client, t, pos, b)
-		return
-	}
-	if l.opaque {
-		l.lose(uint64(len(b)))
-		return
-	}
-	l.keep(heldRun{client: client, t: t, pos: pos, b: append([]byte(nil), b...)})
-	if client {
-		l.first = append(l.first, b...)
-	}
-	l.decide(client)
-}
-
-// Gap implements l7.Stream.
-func (l *layer) Gap(client bool, t int64, pos, n uint64) {
-	switch {
-	case l.next != nil:
-		l.next.Gap(client, t, pos, n)
-	case l.opaque:
-	default:
-		l.keep(heldRun{client: client, gap: true, t: t, pos: pos, n: n})
-		if client {
-			l.first = nil // a start that follows a gap is looked at afresh
-		}
-	}
-}
-
-// Close implements l7.Stream.
-func (l *layer) Close(t int64, reset bool) {
-	if l.next != nil {
-		l.next.Close(t, reset)
-		return
-	}
-	l.giveUp("")
-}
-
-func (l *layer) keep(r heldRun) {
-	l.held = append(l.held, r)
-	l.size += len(r.b) + 64
-	if !l.inside {
-		l.a.c.e.counts.protocolHeld += uint64(len(r.b))
-	}
-}
-
-// decide looks at the client's first bytes: every protocol read here lets the client speak first.
-func (l *layer) decide(client bool) {
-	if !l.inside {
-		match, more := tls.Sniff(l.first)
-		if match {
-			l.a.encrypted = true
-			l.a.protocol = ""
-			l.a.tls = l.a.newTLS()
-			l.start(l.a.tls)
-			return
-		}
-		if more && l.size < maxUndecided {
-			return
-		}
-	}
-	match, more := http1.Sniff(l.first)
-	switch {
-	case match:
-		l.a.protocol = "http"
-		l.start(l.a.newHTTP1())
-	case more && l.size < maxUndecided:
-	case l.a.c.books.PreExisting && client && l.tries < joinTries:
-		// Joined in the middle of a message: the next one may begin with any later run.
-		l.tries++
-		l.drop()
-		l.first = nil
-	default:
-		l.giveUp(reasonUnknownProtocol)
-	}
-}
-
-func (l *layer) start(next l7.Stream) {
-	l.next = next
-	held := l.held
-	c := &l.a.c.e.counts
-	l.held, l.first, l.size = nil, nil, 0
-	for _, r := range held {
-		if r.gap {
-			next.Gap(r.client, r.t, r.pos, r.n)
-			continue
-		}
-		if !l.inside {
-			c.protocolHeld -= uint64(len(r.b))
-			c.protocolOut += uint64(len(r.b))
-		}
-		next.Data(r.client, r.t, r.pos, r.b)
-	}
-}
-
-// drop forgets what is held.
-func (l *layer) drop() {
-	for _, r := range l.held {
-		if !l.inside {
-			l.a.c.e.counts.protocolHeld -= uint64(len(r.b))
-		}
-		l.lose(uint64(len(r.b)))
-	}
-	l.held, l.size = nil, 0
-}
-
-func (l *layer) giveUp(reason string) {
-	l.drop()
-	l.opaque = true
-	l.first = nil
-	if reason != "" {
-		l.a.setOpaque(reason)
-	}
-}
-
-// lose books bytes nobody reads.
-func (l *layer) lose(n uint64) {
-	if l.inside {
-		l.a.c.e.counts.plaintextOpaque += n
-	} else {
-		l.a.c.e.counts.dropProtocol(dropOpaque, n)
-	}
-}
-
 // newHTTP1 returns a parser that emits the connection's exchanges.
 func (a *application) newHTTP1() l7.Stream {
-	opt := http1.Options{}
-	if p := a.c.e.payloads.Load(); p != nil && p.MaxBody > 0 && !a.c.e.set.HeadersOnly {
-		opt.MaxBody, opt.KeepPayload = p.MaxBody, true
-		a.maxCharge = 2 * p.MaxBody
-	}
-	a.http1 = http1.New(opt, func(x *l7.Exchange) {
-		a.version = x.Request.Version
-		if host, _ := splitAuthority(x.Request.Get("Host")); host != "" {
-			a.host = host
-		}
-		a.c.exchange(x)
-		a.setCharge(0)
-	}, &a.c.e.counts.http1)
+	a.http1 = http1.New(http1.Options{OnTunnel: a.tunnel, OnContent: a.watch}, a.numbered(), &a.c.e.counts.http1)
+	a.payloads = nil // what a parser before this one was told
+	a.keep()
 	return a.http1
+}
+
+// newHTTP2 returns a parser that emits the exchanges of the connection's streams.
+func (a *application) newHTTP2(opt http2.Options) l7.Stream {
+	opt.OnContent = a.watch
+	emit := a.numbered()
+	if opt.Upgraded != nil {
+		emit, a.first = a.exchange, 0 // it goes on counting by itself
+	}
+	a.http2 = http2.New(opt, emit, &a.c.e.counts.http2)
+	a.payloads = nil // an upgraded connection has told its first parser only
+	a.keep()
+	return a.http2
+}
+
+// exchange takes what a parser found.
+func (a *application) exchange(x *l7.Exchange) {
+	a.version = x.Request.Version
+	if host, _ := splitAuthority(x.Request.Get("Host")); host != "" {
+		a.host = host
+	}
+	if a.unwatched && x.Incomplete == l7.IncompleteClosed {
+		x.Incomplete = l7.IncompleteCapture
+	}
+	a.nextSequence = max(a.nextSequence, x.Sequence+1)
+	a.c.exchange(x, part{record: a.endParts(x)})
+	a.fed = 0
+}
+
+// numbered returns exchange for a parser that counts from 0 behind the exchanges of others.
+func (a *application) numbered() func(*l7.Exchange) {
+	first := a.nextSequence
+	a.first = first
+	return func(x *l7.Exchange) {
+		x.Sequence += first
+		a.exchange(x)
+	}
 }
 
 // plaintext is what a tls.Conn feeds.
 type plaintext struct{ layer }
 
 func (a *application) newTLS() *tls.Conn {
-	p := &plaintext{layer{a: a, inside: true}}
+	p := &plaintext{layer{a: a, inside: true, clear: true}}
 	return tls.NewConn(a.c.e.keys, p, tls.Limits{}, &a.c.e.counts.tls)
 }
 
@@ -380,7 +319,9 @@ func (p *plaintext) TLS(i tls.Info) { p.a.info = i }
 
 // NotVisible implements tls.Sink.
 func (p *plaintext) NotVisible(reason string) {
-	p.a.reason = reason
+	if p.a.reason == "" {
+		p.a.reason = reason
+	}
 }
 
 func newKeyStore() *tls.KeyStore { return tls.NewKeyStore(tls.KeyLimits{}) }

@@ -75,6 +75,7 @@ type half struct {
 	isn    uint32
 	hasISN bool
 	base   uint64
+	joined bool // there may have been bytes before the first one
 }
 
 // Data implements stream.Sink.
@@ -101,11 +102,16 @@ func (h *half) join(next uint32, before uint64) {
 	if h.stream.Anchored() {
 		return
 	}
-	h.base = before
+	// A server that has received nothing has missed nothing. Of a client's bytes those before are only
+	// the acknowledged ones: a request may be on its way.
+	h.base, h.joined = before, before > 0 || h.c.role != event.RoleServer
 	// Modulo 2^32 this is the sequence number of the SYN, however long ago that was.
 	h.isn, h.hasISN = next-1-uint32(before), true
 	h.stream.Anchor(next)
 }
+
+// joined says that the connection's beginning was not seen.
+func (c *conn) joined() bool { return c.dirs[0].joined || c.dirs[1].joined }
 
 // fromClient says whether bytes of direction dir come from the end that opened the connection;
 // known is false while the role is not.
@@ -187,7 +193,7 @@ func (c *conn) data(dir event.Direction, t int64, pos uint64, b []byte) {
 func (c *conn) gap(dir event.Direction, t int64, pos, n uint64) { c.app.gap(dir, t, pos, n) }
 
 // exchange takes what the protocol parser found.
-func (c *conn) exchange(x *l7.Exchange) {
+func (c *conn) exchange(x *l7.Exchange, p part) {
 	c.requests++
-	c.e.exchange(c, x)
+	c.e.exchange(c, x, p)
 }

@@ -65,7 +65,9 @@ type Settings struct {
 // Payloads is where payloads go while a `qtap_payload` receiver is attached.
 type Payloads struct {
 	// MaxBody is the number of bytes kept of each body.
-	MaxBody   int
+	MaxBody int
+	// PartAge is how long an exchange that goes on waits until what came of it is emitted.
+	PartAge   time.Duration
 	Segmenter *emit.Segmenter[*process.Info]
 }
 
@@ -79,10 +81,15 @@ type Engine struct {
 	byTuple  map[tuple]*conn
 	excluded map[tuple]int64 // other ends still to come, with the time at which they are given up
 	active   []*conn
-	held     int
-	charged  int // Σ application.charge
-	now      int64
-	sweepAt  int64
+
+	resolvers map[resolverKey]*resolver
+	names     map[nameKey]nameEntry
+	hellos    map[helloKey]*hello
+
+	held    int
+	charged int // Σ application.charge
+	now     int64
+	sweepAt int64
 
 	keys   *tls.KeyStore
 	counts counters
@@ -94,6 +101,7 @@ func New(set Settings) *Engine {
 	e := &Engine{
 		set: set, host: set.Processes.Host(),
 		byCookie: map[event.Cookie]*conn{}, byTuple: map[tuple]*conn{}, excluded: map[tuple]int64{},
+		resolvers: map[resolverKey]*resolver{}, names: map[nameKey]nameEntry{}, hellos: map[helloKey]*hello{},
 		keys: newKeyStore(),
 	}
 	e.counts.init()
@@ -112,11 +120,11 @@ func (e *Engine) Packet(p *event.Packet) {
 	if c == nil {
 		c = e.unclaimed(p)
 	}
+	c.seen = p.Time
 	if c.excluded || c.ignored {
 		e.counts.dropBytes(dropFiltered, n)
 		return
 	}
-	c.seen = p.Time
 	if !c.tuple.complete() {
 		e.setTuple(c, newTuple(p.Local, p.Remote))
 		if c.excluded {
@@ -186,6 +194,7 @@ func (e *Engine) release(c *conn, late bool) {
 				return
 			}
 			s.AllowMidstream()
+			c.dirs[i].joined = true
 		}
 	}
 	c.ready = true
@@ -212,8 +221,8 @@ func (e *Engine) unhold(c *conn) (bytes uint64) {
 // its socket.
 func (e *Engine) unclaimed(p *event.Packet) *conn {
 	t := newTuple(p.Local, p.Remote)
-	if c := e.byTuple[t]; c != nil {
-		return c
+	if c := e.byTuple[t]; c != nil && !c.closing {
+		return c // one that has ended had the same addresses before
 	}
 	return e.create(0, t, p.Time)
 }
@@ -224,7 +233,7 @@ func (e *Engine) create(cookie event.Cookie, t tuple, now int64) *conn {
 		e.evict(64, func(a, b *conn) bool { return a.seen < b.seen })
 	}
 	c := &conn{e: e, start: now, seen: now, proc: e.set.Processes.Unknown()}
-	c.app.c = c
+	c.app.c, c.app.stack.a = c, &c.app
 	for i := range c.dirs {
 		h := &c.dirs[i]
 		h.c, h.dir = c, event.Direction(i)
@@ -305,6 +314,11 @@ func (e *Engine) Socket(s *event.Socket) {
 		return
 	}
 	c := e.byCookie[s.Cookie]
+	if c != nil && c.closing && s.Kind == event.SocketConnect {
+		// The socket tries again after a failure: another connection.
+		e.finish(c)
+		c = nil
+	}
 	if c == nil {
 		if t.remote.Port() == 0 {
 			return // a listener, or a socket that was never connected
@@ -326,7 +340,7 @@ func (e *Engine) Socket(s *event.Socket) {
 		e.setRole(c, s.Role)
 	}
 	if s.TGID != 0 && !c.excluded {
-		c.proc = e.set.Processes.Resolve(s.TGID, s.UID, s.Comm)
+		c.proc = e.set.Processes.Resolve(s.TGID, s.UID, s.Comm, s.Time)
 	}
 
 	switch s.Kind {
@@ -337,11 +351,10 @@ func (e *Engine) Socket(s *event.Socket) {
 		c.dirs[event.Egress].anchor(s.SndNxt)
 	case event.SocketStats:
 		c.books = *s
-		if s.PreExisting {
-			c.dirs[event.Ingress].join(s.RcvNxt, s.BytesReceived)
-			c.dirs[event.Egress].join(s.SndNxt, s.BytesSent)
-		}
-		if c.announced {
+		// It was there before the capture, or its beginning was lost, or it was given up to make room.
+		c.dirs[event.Ingress].join(s.RcvNxt, s.BytesReceived)
+		c.dirs[event.Egress].join(s.SndNxt, s.BytesSent)
+		if c.announced && !c.excluded && !c.ignored {
 			e.record(c, stateEstablished, s.Time)
 		}
 	case event.SocketClosed:

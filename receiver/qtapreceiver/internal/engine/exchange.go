@@ -17,7 +17,7 @@ import (
 )
 
 // exchange emits the span of one exchange and, when payloads are kept, its payload.
-func (e *Engine) exchange(c *conn, x *l7.Exchange) {
+func (e *Engine) exchange(c *conn, x *l7.Exchange, p part) {
 	if c.excluded || c.ignored {
 		e.counts.exchangesDropped[dropFiltered]++
 		return
@@ -32,19 +32,25 @@ func (e *Engine) exchange(c *conn, x *l7.Exchange) {
 			parent = id.client
 		}
 	}
+	e.emit(c, x, id.trace, spanID, parent, &p)
+}
+
+// emit emits the span of an exchange or of a part of one and, when payloads are kept, its payload.
+func (e *Engine) emit(c *conn, x *l7.Exchange, trace pcommon.TraceID, spanID, parent pcommon.SpanID, p *part) {
+	server := c.role == event.RoleServer
 	target := c.target(x)
 
-	state, reason, key := e.payload(c, x, id.trace, spanID, target)
+	state, reason, key := e.payload(c, x, trace, spanID, target, p)
 
 	s := e.set.Emitter.Span(c.proc)
-	s.SetTraceID(id.trace)
+	s.SetTraceID(trace)
 	s.SetSpanID(spanID)
 	s.SetParentSpanID(parent)
 	s.SetKind(ptrace.SpanKindClient)
 	if server {
 		s.SetKind(ptrace.SpanKindServer)
 	}
-	s.SetName(spanName(x.Request.Method))
+	s.SetName(spanName(x))
 	start, end := bounds(x, e.now)
 	s.SetStartTimestamp(pcommon.Timestamp(start))
 	s.SetEndTimestamp(pcommon.Timestamp(end))
@@ -52,13 +58,18 @@ func (e *Engine) exchange(c *conn, x *l7.Exchange) {
 	m := s.Attributes()
 	m.EnsureCapacity(32)
 	putStr(m, semantic.HTTPRequestMethod, x.Request.Method)
+	putRPC(m, x)
 	m.PutInt(semantic.HTTPRequestBodySize, int64(x.Request.BodySize))
 	if x.Response != nil {
-		m.PutInt(semantic.HTTPResponseStatusCode, int64(x.Response.Status))
+		if x.Response.Status != 0 {
+			m.PutInt(semantic.HTTPResponseStatusCode, int64(x.Response.Status))
+		}
 		m.PutInt(semantic.HTTPResponseBodySize, int64(x.Response.BodySize))
 	}
 	if !server {
-		putStr(m, semantic.URLFull, target.full())
+		if x.Request.Target != "" { // else it is not known
+			putStr(m, semantic.URLFull, target.full())
+		}
 	} else {
 		putStr(m, semantic.ClientAddress, c.clientText())
 		m.PutInt(semantic.ClientPort, int64(c.clientEnd().Port()))
@@ -82,6 +93,7 @@ func (e *Engine) exchange(c *conn, x *l7.Exchange) {
 		m.PutEmptySlice(semantic.PayloadObjects).AppendEmpty().SetStr(key)
 	}
 	setStatus(s, m, x, server)
+	p.putSpan(m)
 }
 
 // name derives the ids of an exchange, or takes them from its traceparent.
@@ -98,12 +110,18 @@ func (c *conn) name(x *l7.Exchange) ids {
 	return id
 }
 
-// setStatus follows the HTTP semantic conventions: 4xx is the client's error only, and error.type
-// is the status code, unless the exchange did not end well.
+// setStatus follows the HTTP and RPC semantic conventions: 4xx is the client's error only, and error.type
+// is the status code, unless the exchange did not end well. What the capture missed is no error
+// of the exchange.
 func setStatus(s ptrace.Span, m pcommon.Map, x *l7.Exchange, server bool) {
-	switch {
-	case x.Incomplete != "":
+	switch rpc := grpcStatus(x); {
+	case x.Incomplete != "" && !x.CaptureLimit():
 		m.PutStr(semantic.ErrorType, x.Incomplete)
+	case rpc != "":
+		if !grpcError(rpc, server) {
+			return
+		}
+		m.PutStr(semantic.ErrorType, rpc)
 	case x.Response != nil && (x.Response.Status >= 500 || x.Response.Status >= 400 && !server):
 		m.PutStr(semantic.ErrorType, strconv.Itoa(x.Response.Status))
 	default:
@@ -112,9 +130,13 @@ func setStatus(s ptrace.Span, m pcommon.Map, x *l7.Exchange, server bool) {
 	s.Status().SetCode(ptrace.StatusCodeError)
 }
 
-// spanName is the method alone: no route is known here, and a path has too many values.
-func spanName(method string) string {
-	switch method {
+// spanName is the name of a remote procedure, or the method alone: no route is known here, and a path has
+// too many values.
+func spanName(x *l7.Exchange) string {
+	if name := procedure(x); name != "" {
+		return strings.ToValidUTF8(name, "\uFFFD")
+	}
+	switch method := x.Request.Method; method {
 	case "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY":
 		return method
 	}
@@ -194,13 +216,17 @@ type target struct {
 
 func (c *conn) target(x *l7.Exchange) target {
 	t := target{scheme: "http", authority: x.Request.Get("Host")}
-	if c.app.encrypted {
+	if c.app.encrypted && !c.app.open {
 		t.scheme = "https"
+	}
+	if s := x.Request.Scheme; s == "http" || s == "https" {
+		t.scheme = s // what the client says may be what was before a proxy took the TLS off
 	}
 	rest := x.Request.Target
 	switch {
-	case x.Request.Method == http.MethodConnect:
-		t.authority, t.raw, rest = rest, rest, ""
+	case x.Request.Method == http.MethodConnect && x.Request.Scheme == "": // not the extended one of RFC 8441
+		t.raw = withoutUserinfo(rest)
+		t.authority, rest = rest, ""
 	case rest == "*":
 		t.raw, rest = rest, ""
 	case !strings.HasPrefix(rest, "/"):
@@ -212,14 +238,12 @@ func (c *conn) target(x *l7.Exchange) target {
 				i = len(after)
 			}
 			t.authority, rest = after[:i], after[i:]
-			if i := strings.LastIndexByte(t.authority, '@'); i >= 0 {
-				t.authority = t.authority[i+1:]
-			}
-			if !strings.HasPrefix(rest, "/") {
-				rest = "/" + rest
-			}
+		}
+		if !strings.HasPrefix(rest, "/") {
+			rest = "/" + rest
 		}
 	}
+	t.authority = withoutUserinfo(t.authority)
 	rest, _, _ = strings.Cut(rest, "#")
 	t.path, t.query, _ = strings.Cut(rest, "?")
 
@@ -257,9 +281,13 @@ func (t target) full() string {
 	return u
 }
 
+// withoutUserinfo takes "user:password@" off an authority. It has no place in Host or CONNECT
+// (RFC 9110 §4.2.4), but nobody stops a client.
+func withoutUserinfo(a string) string { return a[strings.LastIndexByte(a, '@')+1:] }
+
 // splitAuthority splits "host", "host:port" and "[v6]:port"; port is 0 when it is not said.
 func splitAuthority(a string) (host string, port uint16) {
-	a = strings.TrimSpace(a)
+	a = withoutUserinfo(strings.TrimSpace(a))
 	if h, p, err := net.SplitHostPort(a); err == nil {
 		n, err := strconv.ParseUint(p, 10, 16)
 		if err != nil {

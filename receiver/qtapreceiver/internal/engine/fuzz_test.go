@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -15,11 +16,24 @@ func FuzzEvents(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 1, 0, 0, 2, 0, 0, 4, 0, 40, 5, 0, 9, 6, 0, 0}, getRequest+okResponse)
 	f.Add([]byte{4, 1, 80, 1, 1, 0, 2, 1, 0, 5, 1, 80, 7, 1, 0, 8, 0, 200}, getRequest)
 	f.Add([]byte{9, 2, 1, 4, 2, 99, 3, 2, 0, 10, 2, 0, 8, 0, 255, 8, 0, 255}, "\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00")
+	c, s := newFrames(), newFrames()
+	request, response := c.hello(true).get(1, "/a").get(3, "/b").take(), s.hello(false).headers(3, true, ":status", "204").headers(1, false, ":status", "200").data(1, true, "x").take()
+	f.Add([]byte{0, 0, 0, 1, 0, 0, 2, 0, 0, 4, 0, byte(len(request)), 5, 0, byte(len(response)), 6, 0, 0}, request+response)
+	f.Add([]byte{11, 0, 3, 4, 0, byte(len(request) - 33), 5, 0, byte(len(response)), 6, 0, 0}, request[33:]+response)
+	open := []byte{0, 0, 0, 1, 0, 0, 2, 0, 0}
+	for _, c := range [][2]string{
+		{upgradeRequest, upgradeResponse + text("one") + text("two")},
+		{getRequest, streamResponse + chunk("data: 1\n\nda") + chunk("ta: 2\n\n")},
+		{"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"},
+	} {
+		f.Add(append(bytes.Clone(open), 4, 0, byte(len(c[0])), 5, 0, byte(len(c[1])), 8, 0, 200, 4, 0, byte(len(getRequest)), 5, 0, 200, 8, 0, 200, 6, 0, 0),
+			c[0]+c[1]+getRequest+okResponse+text("three"))
+	}
 	f.Fuzz(func(t *testing.T, ops []byte, data string) {
 		if len(ops) > 600 {
 			return
 		}
-		b := newBench(t, withPayloads(64))
+		b := newBench(t, withPayloads(64), withPartAge(time.Second))
 		wires := [3]*wire{b.dial(1), b.dial(2), b.dial(3)}
 		take := func(n byte) string {
 			k := min(int(n), len(data))

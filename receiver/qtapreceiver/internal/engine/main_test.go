@@ -113,6 +113,8 @@ func (b *bench) close() {
 	require.Zero(b.t, b.e.Stats().Connections)
 	require.Empty(b.t, b.e.byTuple)
 	require.Zero(b.t, b.e.held)
+	require.Zero(b.t, b.e.charged)
+	require.Zero(b.t, b.e.keys.Stats().Entries)
 	b.emitter = nil
 }
 

@@ -17,25 +17,31 @@ import (
 const (
 	reasonCaptureOff = "payload_capture_off"
 	reasonBodyCap    = "max_body_size"
-	reasonGap        = l7.IncompleteGap
 )
 
 // payload puts the exchange into the open segment and returns what its span says of it.
-func (e *Engine) payload(c *conn, x *l7.Exchange, trace pcommon.TraceID, span pcommon.SpanID, t target) (state, reason, key string) {
+func (e *Engine) payload(c *conn, x *l7.Exchange, trace pcommon.TraceID, span pcommon.SpanID, t target, part *part) (state, reason, key string) {
 	p := e.payloads.Load()
 	if p == nil {
 		return semantic.PayloadFiltered, reasonCaptureOff, ""
 	}
-	key = p.Segmenter.Add(c.proc.ServiceName, c.proc, payloadSize(x), e.now, func(lr plog.LogRecord) {
+	key = p.Segmenter.Add(c.proc.ServiceName, c.proc, payloadSize(x)+int64(part.size), e.now, func(lr plog.LogRecord) {
 		c.fillPayload(lr, x, trace, span, t)
+		part.putRecord(lr.Attributes())
 	})
 	switch {
 	case key == "":
 		return semantic.PayloadFiltered, reasonCaptureOff, ""
+	case x.CaptureLimit():
+		return semantic.PayloadTruncated, x.Incomplete, key
 	case x.Request.Missing > 0 || x.Response != nil && x.Response.Missing > 0:
-		return semantic.PayloadTruncated, reasonGap, key
+		return semantic.PayloadTruncated, l7.IncompleteGap, key
+	case x.Request.UnknownFields > 0 || x.Response != nil && x.Response.UnknownFields > 0:
+		return semantic.PayloadTruncated, l7.IncompleteFields, key
 	case x.Request.Truncated || x.Response != nil && x.Response.Truncated:
 		return semantic.PayloadTruncated, reasonBodyCap, key
+	case cut(&x.Request) || x.Response != nil && cut(x.Response):
+		return semantic.PayloadTruncated, reasonCaptureOff, key // when the message began
 	}
 	return semantic.PayloadPending, "", key
 }
@@ -95,8 +101,11 @@ func putBody(m pcommon.Map, msg *l7.Message, body, size, truncated string) {
 		m.PutEmptyBytes(body).FromRaw(msg.Body)
 	}
 	m.PutInt(size, int64(msg.BodySize))
-	m.PutBool(truncated, msg.Truncated || msg.Missing > 0)
+	m.PutBool(truncated, cut(msg))
 }
+
+// cut says that not all of a body was kept.
+func cut(msg *l7.Message) bool { return uint64(len(msg.Body)) < msg.BodySize }
 
 // putHeaders keeps order, case, repeats and bytes: [[name, value], …].
 func putHeaders(m pcommon.Map, key string, hs []l7.Header) {

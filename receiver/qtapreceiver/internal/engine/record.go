@@ -51,6 +51,11 @@ func (e *Engine) record(c *conn, state string, t int64) {
 
 	server := c.app.serverName()
 	if server == "" {
+		if server = c.askedName(); server != "" {
+			m.PutStr(semantic.ServerNameSource, "dns")
+		}
+	}
+	if server == "" {
 		server = c.serverText()
 	}
 	putStr(m, semantic.ServerAddress, server)

@@ -34,7 +34,7 @@ func (c clock) Idle(now int64) {
 func TestReplay(t *testing.T) {
 	files, err := filepath.Glob("testdata/replay/*.jsonl")
 	require.NoError(t, err)
-	require.Len(t, files, 3)
+	require.Len(t, files, 4)
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".jsonl")
 		t.Run(name, func(t *testing.T) {
@@ -55,8 +55,12 @@ func TestReplay(t *testing.T) {
 				methods[s.Name()]++
 				traces[s.TraceID().String()] = append(traces[s.TraceID().String()], s)
 				require.Equal(t, "pending", str(t, s.Attributes(), semantic.PayloadState))
+				version := map[string]string{"plain": "1.1", "h2": "2"}[name]
+				if version != "" {
+					require.Contains(t, []string{version, "1.0"}, str(t, s.Attributes(), semantic.NetworkProtocolVersion))
+				}
 				if name != "plain" {
-					require.Equal(t, name, str(t, s.Attributes(), semantic.TLSProtocolVersion))
+					require.Equal(t, strings.Replace(name, "h2", "1.3", 1), str(t, s.Attributes(), semantic.TLSProtocolVersion))
 				}
 			}
 			require.Equal(t, map[string]int{"GET": 4, "POST": 2}, methods)

@@ -7,7 +7,10 @@ import (
 	"sync"
 
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/emit"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/dns"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http1"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http2"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/websocket"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/stream"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/tls"
 )
@@ -32,6 +35,12 @@ type counters struct {
 	plaintextOpaque                       uint64
 	tls                                   tls.Stats
 	http1                                 http1.Stats
+	http2                                 http2.Stats
+	websocket                             websocket.Stats
+	dns                                   dns.Stats
+
+	datagrams, datagramsRead uint64
+	datagramsDropped         map[string]uint64
 
 	exchanges        uint64 // emitted as spans
 	exchangesDropped map[string]uint64
@@ -44,6 +53,7 @@ type counters struct {
 
 func (c *counters) init() {
 	c.dropped, c.protocolDropped = map[string]uint64{}, map[string]uint64{}
+	c.datagramsDropped = map[string]uint64{}
 	c.exchangesDropped, c.lost = map[string]uint64{}, map[string]uint64{}
 }
 
@@ -114,7 +124,11 @@ func (e *Engine) stats() Stats {
 				"gap": c.tls.Skipped, "not_visible": c.tls.Dropped,
 			}}},
 			c.http1Stage(),
-			{"exchanges", "{exchange}", emit.Totals{In: c.http1.Requests.Load(), Out: c.exchanges, InFlight: e.pending(), Dropped: maps.Clone(c.exchangesDropped)}},
+			c.http2Stage(),
+			c.websocketStage(),
+			c.dnsStage(),
+			{"datagrams", "{datagram}", emit.Totals{In: c.datagrams, Out: c.datagramsRead, Dropped: maps.Clone(c.datagramsDropped)}},
+			{"exchanges", "{exchange}", emit.Totals{In: c.http1.Requests.Load() + c.http2.Requests.Load(), Out: c.exchanges, InFlight: e.pending(), Dropped: maps.Clone(c.exchangesDropped)}},
 		},
 		Connections: len(e.byCookie),
 		Processes:   e.set.Processes.Len(),
@@ -141,11 +155,44 @@ func (c *counters) http1Stage() Stage {
 	return Stage{"http1", "By", t}
 }
 
+// http2Stage is the same for HTTP/2.
+func (c *counters) http2Stage() Stage {
+	h := &c.http2
+	t := emit.Totals{In: h.BytesIn.Load(), Out: h.BytesMessage.Load(), Dropped: map[string]uint64{}}
+	left := t.In - t.Out
+	for i := range h.Skipped {
+		n := h.Skipped[i].Load()
+		t.Dropped[http2.Skip(i).String()] = n
+		left -= n
+	}
+	t.InFlight = int64(left)
+	return Stage{"http2", "By", t}
+}
+
+func (c *counters) websocketStage() Stage {
+	w := &c.websocket
+	t := emit.Totals{In: w.BytesIn.Load(), Out: w.BytesFrame.Load(), Dropped: map[string]uint64{"resync": w.Skipped.Load()}}
+	t.InFlight = int64(t.In - t.Out - w.Skipped.Load())
+	return Stage{"websocket", "By", t}
+}
+
+func (c *counters) dnsStage() Stage {
+	d := &c.dns
+	t := emit.Totals{In: d.BytesIn.Load(), Out: d.BytesMessage.Load(), Dropped: map[string]uint64{"skipped": d.Skipped.Load()}}
+	t.InFlight = int64(t.In - t.Out - d.Skipped.Load())
+	return Stage{"dns", "By", t}
+}
+
+func (c *counters) dropDatagram(reason string) { c.datagramsDropped[reason]++ }
+
 // pending counts the requests that wait for their response.
 func (e *Engine) pending() (n int64) {
 	for _, c := range e.byCookie {
 		if c.app.http1 != nil {
 			n += int64(c.app.http1.Pending())
+		}
+		if c.app.http2 != nil {
+			n += int64(c.app.http2.Pending())
 		}
 	}
 	return n

@@ -34,6 +34,8 @@ func (e *Engine) Idle(now int64) {
 	if now >= e.sweepAt {
 		e.sweepAt = now + int64(sweepEvery)
 		e.sweep(now)
+		e.tickDNS(now)
+		e.tickQUIC(now)
 		e.publish()
 	}
 	e.set.Processes.Tick(now)
@@ -72,7 +74,7 @@ func (e *Engine) tick(c *conn, now int64) bool {
 	if !c.announced && (c.announceAt != 0 && now >= c.announceAt || now-c.start >= int64(announceLatest)) {
 		e.record(c, stateOpen, c.start)
 	}
-	return c.closing || !c.announced || now-c.seen < int64(activeFor)
+	return c.closing || !c.announced || now-c.seen < int64(activeFor) || c.app.partsPending()
 }
 
 // sweep looks at everything, now and then.
@@ -115,8 +117,10 @@ func (e *Engine) evict(of int, before func(a, b *conn) bool) {
 		}
 	}
 	e.counts.evicted++
-	victim.closing, victim.closedAt = true, e.now
-	e.finish(victim)
+	if !victim.closing {
+		victim.closedAt = e.now
+	}
+	e.end(victim)
 }
 
 // finish ends a connection: what its streams hold is read, its last record emitted.
@@ -167,6 +171,8 @@ func (e *Engine) Close(t int64) {
 		e.end(c)
 	}
 	e.active = nil
+	e.tickDNS(e.now + int64(dnsWait)) // what is not answered by now
+	e.keys.Close()
 	e.set.Emitter.Flush()
 	e.publish()
 }
@@ -182,7 +188,7 @@ func (e *Engine) end(c *conn) {
 	for i := range c.dirs {
 		c.dirs[i].stream.Close(c.closedAt)
 	}
-	c.app.close(c.closedAt, false)
+	c.app.end(c.closedAt)
 	state := stateEstablished
 	if !c.announced {
 		state = stateOpen

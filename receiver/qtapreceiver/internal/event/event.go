@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package event holds what the kernel side reports, decoded: the one vocabulary between
 // internal/kernel (which produces it) and internal/engine (which consumes it).
 //
@@ -162,13 +164,34 @@ type Process struct {
 	Exited bool
 }
 
+// Datagram is a UDP datagram that says who talks to whom: a DNS message, or the first of a QUIC connection.
+type Datagram struct {
+	Cookie Cookie
+	Time   int64
+	Dir    Direction
+	// TGID is the process that made the socket, UID and Comm are its; 0 when the socket is older than
+	// the capture.
+	TGID uint32
+	UID  uint32
+	Comm string
+	// Len is the length of the payload, of which Data may be the beginning only.
+	Len           uint32
+	Data          []byte
+	Local, Remote netip.AddrPort
+}
+
+// DatagramHandler is a Handler that wants datagrams, too.
+type DatagramHandler interface {
+	Datagram(*Datagram)
+}
+
 // Handler consumes events. Calls are made from one goroutine, in the order of the ring.
 type Handler interface {
 	Packet(*Packet)
 	Socket(*Socket)
 	Secret(*Secret)
 	Process(*Process)
-	// Lost says that n events of the named kind ("packet", "socket", "secret", "process") could not
+	// Lost says that n events of the named kind ("packet", "socket", "secret", "process", "datagram") could not
 	// be written because the ring was full, counted since the previous call.
 	Lost(kind string, n uint64)
 	// Idle is called after each drain of the ring, at most every 10 ms, with the current time.

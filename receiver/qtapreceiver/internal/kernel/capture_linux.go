@@ -29,6 +29,10 @@ type Capture struct {
 	links  []link.Link
 	scan   *link.Iter // nil when the kernel has no task_file iterator
 	keys   *keyProbes // nil when secrets are not captured
+	mapped *mappings  // nil when secrets are not captured, or the kernel does not tell
+	files  *keyFiles  // nil when there are no key logs
+
+	datagrams *datagrams // nil when they are not captured
 
 	mu     sync.Mutex
 	closed bool
@@ -93,10 +97,16 @@ func (c *Capture) load() error {
 	} else {
 		drop(bpf.CaptureProgSocketCreate) // it has nowhere to leave a mark
 	}
-	if !c.cfg.Keys {
-		drop(bpf.CaptureProgOpensslKdf)
-	} else if c.features.Get(featureUprobeMulti) == Supported {
-		spec.Programs[bpf.CaptureProgOpensslKdf].AttachType = ebpf.AttachTraceUprobeMulti
+	for _, src := range keySources {
+		if !c.cfg.Keys {
+			drop(src.programs...)
+			continue
+		}
+		for _, name := range src.programs {
+			if c.features.Get(featureUprobeMulti) == Supported {
+				spec.Programs[name].AttachType = ebpf.AttachTraceUprobeMulti
+			}
+		}
 	}
 	spec.Maps[bpf.CaptureMapRing].MaxEntries = uint32(c.cfg.RingBytes)
 
@@ -178,13 +188,21 @@ func (c *Capture) attach() error {
 		if err := c.attachCgroup(bpf.CaptureProgPacketIngress, ebpf.AttachCGroupInetIngress, c.cgroup.path); err != nil {
 			return err
 		}
+		c.attachDatagrams()
+	}
+	if len(c.cfg.KeyLogFiles) > 0 {
+		c.files = newKeyFiles(c.cfg.KeyLogFiles, c.cfg.Logger)
 	}
 	if c.cfg.Keys {
 		// A sign of life until Run beats: secrets of the time between wait in the ring.
 		if err := c.writeHeartbeat(); err != nil {
 			return err
 		}
-		c.keys = newKeyProbes(c.coll.Programs[bpf.CaptureProgOpensslKdf], c.features.Get(featureUprobeMulti) == Supported, c.cfg.Logger)
+		var err error
+		if c.mapped, err = openMappings(); err != nil {
+			c.cfg.Logger.Warn("libraries that are loaded long after their program are found within a minute", zap.Error(err))
+		}
+		c.keys = newKeyProbes(c.coll.Programs, c.features.Get(featureUprobeMulti) == Supported, c.cfg.Logger)
 		c.keys.scanWellKnown()
 		c.keys.scanAll()
 	}
@@ -192,7 +210,11 @@ func (c *Capture) attach() error {
 }
 
 func (c *Capture) attachCgroup(name string, at ebpf.AttachType, path string) error {
-	l, err := link.AttachCgroup(link.CgroupOptions{Path: path, Attach: at, Program: c.coll.Programs[name]})
+	return c.attachCgroupProgram(c.coll.Programs[name], name, at, path)
+}
+
+func (c *Capture) attachCgroupProgram(prog *ebpf.Program, name string, at ebpf.AttachType, path string) error {
+	l, err := link.AttachCgroup(link.CgroupOptions{Path: path, Attach: at, Program: prog})
 	if err != nil {
 		return fmt.Errorf("attach %s to cgroup %s: %w", name, path, err)
 	}
@@ -225,6 +247,12 @@ func (c *Capture) Close() error {
 	if c.keys != nil {
 		errs = append(errs, c.keys.close())
 	}
+	if c.mapped != nil {
+		c.mapped.close()
+	}
+	if c.files != nil {
+		c.files.close()
+	}
 	if c.scan != nil {
 		errs = append(errs, c.scan.Close())
 	}
@@ -233,6 +261,9 @@ func (c *Capture) Close() error {
 	}
 	if c.reader != nil {
 		errs = append(errs, c.reader.Close())
+	}
+	if c.datagrams != nil {
+		c.datagrams.coll.Close()
 	}
 	if c.coll != nil {
 		c.coll.Close()

@@ -53,6 +53,9 @@ type Config struct {
 	// DenyProcesses are names of processes (comm, at most 15 bytes) whose TLS secrets are never
 	// read; nil is DefaultDenyProcesses.
 	DenyProcesses []string
+	// KeyLogFiles are paths, or patterns of filepath.Match, of key logs (RFC 9850) that programs
+	// write themselves: files or FIFOs. They are read whether Keys is set or not.
+	KeyLogFiles []string
 	// StatsInterval is the time between two SocketStats of an open connection; 0 is 30 s.
 	StatsInterval time.Duration
 	Logger        *zap.Logger
@@ -113,7 +116,7 @@ func (c Config) withDefaults() Config {
 		c.Level = LevelFull
 	}
 	if c.Level == LevelConnections {
-		c.Keys = false
+		c.Keys, c.KeyLogFiles = false, nil
 	}
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()

@@ -61,6 +61,8 @@ func (d *decoder) decode(b []byte) {
 			})
 		}
 		clear(b) // the buffer lives on
+	case bpf.RecordDatagram:
+		d.datagramEvent(b)
 	case bpf.RecordProcess:
 		var r bpf.ProcessRecord
 		if !r.Decode(b) {
@@ -92,6 +94,20 @@ func (d *decoder) socketEvent(r *bpf.SocketRecord) {
 		Retransmits: r.Retransmits, RTTMicros: r.RTTMicros,
 	}
 	d.handler.Socket(&d.socket)
+}
+
+func (d *decoder) datagramEvent(b []byte) {
+	h, ok := d.handler.(event.DatagramHandler)
+	var r bpf.DatagramRecord
+	if !ok || !r.Decode(b) {
+		return
+	}
+	comm, _, _ := bytes.Cut(r.Comm[:], []byte{0})
+	h.Datagram(&event.Datagram{
+		Cookie: event.Cookie(r.Cookie), Time: int64(r.Time) + d.offset, Dir: event.Direction(r.Dir),
+		TGID: r.TGID, UID: r.UID, Comm: string(comm), Len: r.Len, Data: r.Data,
+		Local: r.Addr.LocalAddr(), Remote: r.Addr.RemoteAddr(),
+	})
 }
 
 // without takes one off n for each flag, but not below 0.

@@ -14,8 +14,9 @@ import (
 // errNoSymbol says that a file is fine but has no such symbol.
 var errNoSymbol = errors.New("symbol not found")
 
-// function is an exported function of an ELF file.
+// function is a function of an ELF file.
 type function struct {
+	name   string
 	offset uint64 // in the file
 	code   []byte // at most maxCode bytes
 }
@@ -23,27 +24,37 @@ type function struct {
 // maxCode bounds how much of a function is looked at.
 const maxCode = 4096
 
-// findFunction looks an exported function up, through the file's GNU hash table: the symbol
-// table of a large program is never read as a whole.
-func findFunction(r io.ReaderAt, name string, machine elf.Machine) (function, error) {
+// openELF reads the headers of a file that this machine can run.
+func openELF(r io.ReaderAt, machine elf.Machine) (*elf.File, error) {
 	f, err := elf.NewFile(r)
 	if err != nil {
-		return function{}, err
+		return nil, err
 	}
 	if f.Class != elf.ELFCLASS64 || f.ByteOrder != binary.LittleEndian || f.Machine != machine {
-		return function{}, errNoSymbol // of another architecture: not loadable here
+		return nil, errNoSymbol // of another architecture: not loadable here
 	}
+	return f, nil
+}
+
+// findFunction looks an exported function up, through the file's GNU hash table: the symbol
+// table of a large program is never read as a whole.
+func findFunction(f *elf.File, name string) (function, error) {
 	sym, err := lookup(f, name)
 	if err != nil {
 		return function{}, err
 	}
+	return functionAt(f, name, sym.Value, sym.Size)
+}
+
+// functionAt finds the function at an address in the file.
+func functionAt(f *elf.File, name string, addr, size uint64) (function, error) {
 	for _, p := range f.Progs {
-		if p.Type != elf.PT_LOAD || p.Flags&elf.PF_X == 0 || sym.Value < p.Vaddr || sym.Value-p.Vaddr >= p.Filesz {
+		if p.Type != elf.PT_LOAD || p.Flags&elf.PF_X == 0 || addr < p.Vaddr || addr-p.Vaddr >= p.Filesz {
 			continue
 		}
-		at := sym.Value - p.Vaddr
-		fn := function{offset: p.Off + at}
-		fn.code = make([]byte, min(sym.Size, p.Filesz-at, maxCode))
+		at := addr - p.Vaddr
+		fn := function{name: name, offset: p.Off + at}
+		fn.code = make([]byte, min(size, p.Filesz-at, maxCode))
 		if _, err := p.ReadAt(fn.code, int64(at)); err != nil {
 			return function{}, fmt.Errorf("read code of %s: %w", name, err)
 		}

@@ -8,8 +8,10 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"debug/elf"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,9 +26,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kdfSymbol is the function of OpenSSL 3 that every TLS secret passes through.
-const kdfSymbol = "EVP_KDF_derive"
-
 // Bounds and delays of the search for libraries.
 const (
 	maxProbes    = 1024
@@ -37,13 +36,55 @@ const (
 	unusedExpiry = 10 * time.Minute
 )
 
-// lookDelays are when a new program is looked at after its exec: its libraries are mapped a
-// moment later, and some load them on first use.
-var lookDelays = [...]time.Duration{0, 20 * time.Millisecond, 200 * time.Millisecond, 1500 * time.Millisecond}
+// lookDelays are when a program is looked at after its exec or a new mapping: other mappings come
+// a moment later, and some load libraries on first use.
+var lookDelays = [...]time.Duration{0, 2 * time.Millisecond, 20 * time.Millisecond, 200 * time.Millisecond, 1500 * time.Millisecond}
 
-// keyProbes finds the files that hold kdfSymbol and puts one probe on each, for all processes.
+// keySource is a TLS implementation whose secrets can be captured.
+type keySource struct {
+	name string
+	// programs are the BPF programs that find puts somewhere.
+	programs []string
+	// wellKnown are file names in the folders of libraries, or absolute patterns.
+	wellKnown []string
+	// find returns where the programs belong in a file, or errNoSymbol when the file is not of
+	// this implementation.
+	find func(*elf.File) ([]keyPoint, error)
+}
+
+// keyPoint is a function at whose entry a program is to run.
+type keyPoint struct {
+	program string
+	fn      function
+}
+
+// keySources are all of them.
+var keySources = []keySource{openssl3, openssl1, gnutls, goTLS}
+
+// exported makes a find of exported functions, all of which must be there.
+func exported(program string, names ...string) func(*elf.File) ([]keyPoint, error) {
+	return func(f *elf.File) ([]keyPoint, error) {
+		var points []keyPoint
+		for _, name := range names {
+			fn, err := findFunction(f, name)
+			if err != nil {
+				return nil, err
+			}
+			points = append(points, keyPoint{program, fn})
+		}
+		return points, nil
+	}
+}
+
+// libraryDirs is where distributions keep libraries.
+var libraryDirs = []string{
+	"/usr/lib/*", "/usr/lib64", "/usr/lib", "/lib/*", "/lib64", "/lib",
+	"/usr/local/lib", "/usr/local/lib64", "/usr/local/lib/*", "/opt/*/lib",
+}
+
+// keyProbes finds the files of TLS implementations and puts probes on them, for all processes.
 type keyProbes struct {
-	prog   *ebpf.Program
+	progs  map[string]*ebpf.Program
 	multi  bool
 	logger *zap.Logger
 	execs  chan uint32
@@ -65,40 +106,46 @@ type fileID struct {
 }
 
 type keyProbe struct {
-	link     link.Link // nil when the file has nothing to probe
+	links    []link.Link // none when the file has nothing to probe
 	path     string
 	used     time.Time // when a process was last seen to map it
 	anywhere bool      // at a well-known path: kept without users
 }
 
-func newKeyProbes(prog *ebpf.Program, multi bool, logger *zap.Logger) *keyProbes {
+func newKeyProbes(progs map[string]*ebpf.Program, multi bool, logger *zap.Logger) *keyProbes {
 	return &keyProbes{
-		prog: prog, multi: multi, logger: logger,
+		progs: progs, multi: multi, logger: logger,
 		execs:  make(chan uint32, maxPending),
 		probes: map[fileID]*keyProbe{}, mapped: map[string]fileID{}, pids: map[int]bool{},
 	}
 }
 
-// scanWellKnown probes the places where distributions keep OpenSSL, so that a program's first
-// handshake is not missed.
+// scanWellKnown probes the places where distributions keep TLS libraries, so that a program's
+// first handshake is not missed.
 func (k *keyProbes) scanWellKnown() {
-	for _, pattern := range []string{
-		"/usr/lib/*/libcrypto.so.3", "/usr/lib64/libcrypto.so.3", "/usr/lib/libcrypto.so.3",
-		"/lib/*/libcrypto.so.3", "/lib64/libcrypto.so.3", "/lib/libcrypto.so.3",
-		"/usr/local/lib/libcrypto.so.3", "/usr/local/lib64/libcrypto.so.3", "/usr/local/lib/*/libcrypto.so.3",
-		"/opt/*/lib/libcrypto.so.3", "/usr/bin/node", "/usr/local/bin/node",
-	} {
-		paths, err := filepath.Glob(pattern)
-		if err != nil {
-			continue // a bad pattern only
-		}
-		for _, path := range paths {
-			k.probeFile(path, path, true)
+	for _, src := range keySources {
+		for _, name := range src.wellKnown {
+			patterns := []string{name}
+			if !filepath.IsAbs(name) {
+				patterns = nil
+				for _, dir := range libraryDirs {
+					patterns = append(patterns, filepath.Join(dir, name))
+				}
+			}
+			for _, pattern := range patterns {
+				paths, err := filepath.Glob(pattern)
+				if err != nil {
+					continue // a bad pattern only
+				}
+				for _, path := range paths {
+					k.probeFile(path, path, true)
+				}
+			}
 		}
 	}
 }
 
-// onExec is told of each exec by the reader. It never waits: a process that finds no room is
+// onExec is told of each exec, and of new mappings, by the reader. It never waits: a process that finds no room is
 // found by the next rescan.
 func (k *keyProbes) onExec(tgid uint32) {
 	select {
@@ -137,6 +184,8 @@ func (k *keyProbes) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case pid := <-k.execs:
+			// One schedule per process, however much it maps.
+			pending = slices.DeleteFunc(pending, func(l look) bool { return l.pid == int(pid) })
 			add(look{at: time.Now(), pid: int(pid)})
 		case <-timer.C:
 		}
@@ -294,25 +343,49 @@ func (k *keyProbes) probeFile(open, path string, anywhere bool) (fileID, bool) {
 	}
 	p := &keyProbe{path: path, used: time.Now(), anywhere: anywhere}
 	k.probes[id] = p
-	fn, err := findFunction(f, kdfSymbol, nativeMachine)
-	if err != nil {
-		if !errors.Is(err, errNoSymbol) {
-			k.logger.Debug("cannot look for TLS functions", zap.String("path", path), zap.Error(err))
+	names, points, err := findPoints(f)
+	if err != nil && !errors.Is(err, errNoSymbol) {
+		k.logger.Debug("cannot look for TLS functions", zap.String("path", path), zap.Error(err))
+	}
+	if len(points) == 0 {
+		return id, true
+	}
+	if self, err := os.Stat("/proc/self/exe"); err == nil {
+		if opened, err := f.Stat(); err == nil && os.SameFile(self, opened) {
+			return id, true // a probe that never copies anything would still cost
 		}
+	}
+	if p.links, err = k.attach(fd, points); err != nil {
+		k.logger.Warn("cannot capture TLS secrets of a library", zap.String("path", path), zap.Strings("tls", names), zap.Error(err))
 		return id, true
 	}
-	if p.link, err = k.attach(fd, fn); err != nil {
-		k.logger.Warn("cannot capture TLS secrets of a library", zap.String("path", path), zap.Error(err))
-		return id, true
-	}
-	k.logger.Info("capturing TLS secrets of a library", zap.String("path", path))
+	k.logger.Info("capturing TLS secrets of a library", zap.String("path", path), zap.Strings("tls", names))
 	return id, true
 }
 
-func (k *keyProbes) attach(fd int, fn function) (link.Link, error) {
+// findPoints asks every source. A program may have more than one inside.
+func findPoints(r io.ReaderAt) (names []string, points []keyPoint, err error) {
+	f, err := openELF(r, nativeMachine)
+	if err != nil {
+		return nil, nil, err
+	}
+	var errs []error
+	for _, src := range keySources {
+		found, err := src.find(f)
+		if err == nil {
+			names, points = append(names, src.name), append(points, found...)
+		} else if !errors.Is(err, errNoSymbol) {
+			errs = append(errs, fmt.Errorf("%s: %w", src.name, err))
+		}
+	}
+	return names, points, errors.Join(errs...)
+}
+
+// attach puts probes on all points, or on none.
+func (k *keyProbes) attach(fd int, points []keyPoint) (_ []link.Link, err error) {
 	count := 0
 	for _, p := range k.probes {
-		if p.link != nil {
+		if len(p.links) > 0 {
 			count++
 		}
 	}
@@ -324,11 +397,34 @@ func (k *keyProbes) attach(fd int, fn function) (link.Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	at := fn.offset + probePoint(fn.code)
-	if k.multi {
-		return ex.UprobeMulti(nil, k.prog, &link.UprobeMultiOptions{Addresses: []uint64{at}})
+	var links []link.Link
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, closeLinks(links))
+		}
+	}()
+	for _, pt := range points {
+		at := pt.fn.offset + probePoint(pt.fn.code)
+		var l link.Link
+		if k.multi {
+			l, err = ex.UprobeMulti(nil, k.progs[pt.program], &link.UprobeMultiOptions{Addresses: []uint64{at}})
+		} else {
+			l, err = ex.Uprobe(pt.fn.name, k.progs[pt.program], &link.UprobeOptions{Address: at})
+		}
+		if err != nil {
+			return nil, fmt.Errorf("probe %s: %w", pt.fn.name, err)
+		}
+		links = append(links, l)
 	}
-	return ex.Uprobe(kdfSymbol, k.prog, &link.UprobeOptions{Address: at})
+	return links, nil
+}
+
+func closeLinks(links []link.Link) error {
+	var errs []error
+	for _, l := range links {
+		errs = append(errs, l.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // forget drops what may have become stale: names of mapped files, and probes on files that
@@ -341,10 +437,8 @@ func (k *keyProbes) forget() {
 		if p.anywhere || time.Since(p.used) < unusedExpiry {
 			continue
 		}
-		if p.link != nil {
-			if err := p.link.Close(); err != nil {
-				k.logger.Warn("cannot detach from a library", zap.String("path", p.path), zap.Error(err))
-			}
+		if err := closeLinks(p.links); err != nil {
+			k.logger.Warn("cannot detach from a library", zap.String("path", p.path), zap.Error(err))
 		}
 		delete(k.probes, id)
 	}
@@ -356,7 +450,7 @@ func (k *keyProbes) attached() []string {
 	defer k.mu.Unlock()
 	var paths []string
 	for _, p := range k.probes {
-		if p.link != nil {
+		if len(p.links) > 0 {
 			paths = append(paths, p.path)
 		}
 	}
@@ -370,9 +464,7 @@ func (k *keyProbes) close() error {
 	k.closed = true
 	var errs []error
 	for _, p := range k.probes {
-		if p.link != nil {
-			errs = append(errs, p.link.Close())
-		}
+		errs = append(errs, closeLinks(p.links))
 	}
 	clear(k.probes)
 	return errors.Join(errs...)

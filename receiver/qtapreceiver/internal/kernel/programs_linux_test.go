@@ -119,7 +119,18 @@ func testOlderKernel(t *testing.T, lacks []string) {
 	h.run()
 	n := startNginx(t, dir, 1000)
 
-	require.Len(t, h.secretsOf(h.curl(fmt.Sprintf("https://127.0.0.1:%d/file", n.https)).pid), 2)
+	url := fmt.Sprintf("https://127.0.0.1:%d/file", n.https)
+	require.Len(t, h.secretsOf(h.curl(url).pid), 2)
+	for name, args := range map[string][]string{
+		"wget":                                {"-q", "--no-check-certificate", "-O", os.DevNull, url},
+		buildGo(t, []string{"CGO_ENABLED=0"}): {"-wait", "500ms", url},
+	} {
+		needProgram(t, name)
+		cmd := h.command(name, args...)
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, string(out))
+		require.Contains(t, []int{2, 4}, len(h.secretsOf(uint32(cmd.Process.Pid))), name)
+	}
 
 	cmd := h.command("python3", "-c", "import socket, sys, time; s = socket.create_connection(('127.0.0.1', int(sys.argv[1]))); time.sleep(3)", strconv.Itoa(n.http))
 	require.NoError(t, cmd.Start())

@@ -44,6 +44,9 @@ func (c *Capture) Run(ctx context.Context, h event.Handler) error {
 		d.onExec = c.keys.onExec
 		wg.Go(func() { c.keys.run(ctx) })
 	}
+	if c.files != nil {
+		wg.Go(func() { c.files.run(ctx) })
+	}
 
 	var rec ringbuf.Record
 	for {
@@ -94,6 +97,17 @@ func (c *Capture) beat(d *decoder) error {
 		}
 	}
 	d.lost = lost
+	if c.datagrams != nil {
+		if err := c.datagrams.beat(d); err != nil {
+			return err
+		}
+	}
+	if c.mapped != nil {
+		c.mapped.drain(d.beat, c.keys.onExec)
+	}
+	if c.files != nil {
+		c.files.drain(d.handler)
+	}
 	d.handler.Idle(real.Nano())
 	return nil
 }

@@ -101,13 +101,13 @@ func TestFindFunction(t *testing.T) {
 		_, err := lookup(e, name)
 		require.ErrorIs(t, err, errNoSymbol, name)
 	}
-	fn, err := findFunction(f, "EVP_KDF_derive", nativeMachine)
+	fn, err := findFunction(e, "EVP_KDF_derive")
 	require.NoError(t, err)
 	code := make([]byte, len(fn.code))
 	_, err = f.ReadAt(code, int64(fn.offset))
 	require.NoError(t, err)
 	require.Equal(t, code, fn.code)
-	_, err = findFunction(f, "EVP_KDF_derive", elf.EM_S390)
+	_, err = openELF(f, elf.EM_S390)
 	require.ErrorIs(t, err, errNoSymbol)
 }
 
@@ -117,8 +117,11 @@ func FuzzFindFunction(f *testing.F) {
 	f.Add(b)
 	f.Add([]byte("\x7fELF\x02\x01\x01"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		fn, err := findFunction(sliceReader(b), "main", nativeMachine)
-		if err == nil {
+		e, err := openELF(sliceReader(b), nativeMachine)
+		if err != nil {
+			return
+		}
+		if fn, err := findFunction(e, "main"); err == nil {
 			probePoint(fn.code)
 		}
 	})

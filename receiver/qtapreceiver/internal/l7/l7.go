@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package l7 is the seam between byte streams and application protocols: what a parser is
 // fed, and the exchange it gives back. One package below it per protocol.
 package l7
@@ -30,9 +32,14 @@ type Message struct {
 	Method, Target string
 	Status         int
 	Reason         string
-	// Version is the protocol version: "1.0", "1.1".
+	// Version is the protocol version: "1.0", "1.1", "2".
 	Version string
+	// Scheme is what a request says of itself (HTTP/2 `:scheme`), "" where the protocol does not.
+	Scheme  string
 	Headers []Header
+	// UnknownFields is the number of field lines, of Headers and Trailers together, that were sent and
+	// cannot be known: HTTP/2 may refer to what was said before the connection was joined, or in a gap.
+	UnknownFields int
 	// Trailers are the field lines that came after the content (RFC 9110 §6.5), as they came.
 	Trailers []Header
 	// Body is what was kept of the content after transfer-decoding, at most the body cap;
@@ -68,9 +75,29 @@ const (
 	IncompleteParse  = "not_parseable" // the bytes were not the protocol any more
 	// IncompleteHeader: a header section was larger than the parser's bound.
 	IncompleteHeader = "header_too_large"
+	// IncompleteCapture: the capture ended first.
+	IncompleteCapture = "capture_ended"
 	// IncompletePending: more requests waited for a response than the parser's bound.
 	IncompletePending = "too_many_pending"
+	// IncompleteFields: the method, target or status is among the UnknownFields.
+	IncompleteFields = "fields_unknown"
+	// HTTP/2: a RST_STREAM with the code CANCEL, REFUSED_STREAM, or any other.
+	IncompleteCancelled   = "stream_cancelled"
+	IncompleteRefused     = "stream_refused"
+	IncompleteStreamReset = "stream_reset"
+	// IncompleteGoAway: the server will not look at the request (GOAWAY).
+	IncompleteGoAway = "goaway"
 )
+
+// CaptureLimit says that an exchange is incomplete because of how it was watched, and not because
+// of how it ended.
+func (x *Exchange) CaptureLimit() bool {
+	switch x.Incomplete {
+	case IncompleteGap, IncompleteHeader, IncompletePending, IncompleteFields, IncompleteCapture:
+		return true
+	}
+	return false
+}
 
 // Exchange is one request and its response.
 type Exchange struct {
@@ -84,6 +111,14 @@ type Exchange struct {
 	Incomplete string
 	// Interim is the number of 1xx responses that came before the final one.
 	Interim int
+	// RPC is set when the exchange is a gRPC call.
+	RPC *RPC
+}
+
+// RPC is what is known of a remote procedure call beside its HTTP messages.
+type RPC struct {
+	// RequestMessages and ResponseMessages count the whole messages each way; -1 when a gap hides the number.
+	RequestMessages, ResponseMessages int
 }
 
 // equalFold is strings.EqualFold for ASCII field names.

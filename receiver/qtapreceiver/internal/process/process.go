@@ -71,12 +71,14 @@ func (r *Resolver) Host() Host { return r.host }
 func (r *Resolver) Unknown() *Info { return r.unknown }
 
 // Resolve returns the process with the given TGID, reading /proc when it is not known yet.
-// comm and uid (as the kernel's event gave them) stand in for what cannot be read any more.
-func (r *Resolver) Resolve(tgid, uid uint32, comm string) *Info {
+// comm and uid (as the kernel's event gave them) stand in for what cannot be read any more. now, in
+// Unix nanoseconds, is when the process was seen: after an exit it is another one with that TGID,
+// which only a fork without an exec leaves untold.
+func (r *Resolver) Resolve(tgid, uid uint32, comm string, now int64) *Info {
 	if tgid == 0 {
 		return r.unknown
 	}
-	if p := r.byTGID[tgid]; p != nil {
+	if p := r.byTGID[tgid]; p != nil && (p.exited == 0 || now <= p.exited) {
 		return p
 	}
 	return r.read(tgid, uid, comm)

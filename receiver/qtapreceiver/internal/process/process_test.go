@@ -51,13 +51,13 @@ func TestCgroupIDs(t *testing.T) {
 
 func TestResolveSelf(t *testing.T) {
 	r := NewResolver("/", ReadHost("/"))
-	p := r.Resolve(uint32(os.Getpid()), 0, "")
+	p := r.Resolve(uint32(os.Getpid()), 0, "", 0)
 	exe, err := os.Executable()
 	require.NoError(t, err)
 	require.Equal(t, exe, p.ExecutablePath)
 	require.Equal(t, filepath.Base(exe), p.ExecutableName)
 	require.NotEmpty(t, p.Owner)
-	require.Same(t, p, r.Resolve(uint32(os.Getpid()), 0, ""), "cached")
+	require.Same(t, p, r.Resolve(uint32(os.Getpid()), 0, "", 0), "cached", 0)
 	require.NotEmpty(t, r.Host().ID)
 	m := pcommon.NewMap()
 	p.Fill(m)
@@ -82,7 +82,7 @@ func TestServiceNameExecAndGrace(t *testing.T) {
 	root := t.TempDir()
 	fakeProc(t, root, "7", "/opt/app (deleted)", "SECRET=x\x00OTEL_SERVICE_NAME=checkout\x00A=b\x00")
 	r := NewResolver(root, Host{ID: "h"})
-	p := r.Resolve(7, 0, "")
+	p := r.Resolve(7, 0, "", 0)
 	require.Equal(t, "checkout", p.ServiceName)
 	require.Equal(t, "/opt/app", p.ExecutablePath)
 	require.Equal(t, "root", p.Owner)
@@ -90,16 +90,31 @@ func TestServiceNameExecAndGrace(t *testing.T) {
 
 	fakeProc(t, root, "7", "/usr/bin/curl", "PATH=/bin\x00")
 	r.Exec(7)
-	q := r.Resolve(7, 0, "")
+	q := r.Resolve(7, 0, "", 0)
 	require.Equal(t, "curl", q.ServiceName)
 
 	require.NoError(t, os.RemoveAll(filepath.Join(root, "proc", "7")))
 	r.Exit(7, 0)
 	r.Tick(int64(grace) - 1)
-	require.Same(t, q, r.Resolve(7, 0, ""), "kept for late events")
+	require.Same(t, q, r.Resolve(7, 0, "", 0), "kept for late events")
 	r.Tick(int64(grace))
 	require.Zero(t, r.Len())
-	require.Equal(t, "curl", r.Resolve(7, 0, "curl").ExecutableName, "the event's name stands in")
-	require.Same(t, r.Unknown(), r.Resolve(8, 0, ""))
-	require.Same(t, r.Unknown(), r.Resolve(0, 0, "x"))
+	require.Equal(t, "curl", r.Resolve(7, 0, "curl", 0).ExecutableName, "the event's name stands in")
+	require.Same(t, r.Unknown(), r.Resolve(8, 0, "", 0))
+	require.Same(t, r.Unknown(), r.Resolve(0, 0, "x", 0))
+}
+
+func TestNumberOfAnExitedProcessUsedAgain(t *testing.T) {
+	root := t.TempDir()
+	fakeProc(t, root, "7", "/usr/bin/curl", "")
+	r := NewResolver(root, Host{ID: "h"})
+	old := r.Resolve(7, 0, "curl", 10)
+	r.Exit(7, 20)
+	require.Same(t, old, r.Resolve(7, 0, "curl", 15), "an event from before")
+	// A worker that was forked and never executes anything has the number now.
+	fakeProc(t, root, "7", "/usr/sbin/nginx", "")
+	worker := r.Resolve(7, 0, "nginx", 30)
+	require.Equal(t, "nginx", worker.ExecutableName)
+	r.Tick(20 + int64(grace))
+	require.Same(t, worker, r.Resolve(7, 0, "nginx", 40), "the grace that ends is the other's")
 }

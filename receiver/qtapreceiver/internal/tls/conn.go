@@ -189,8 +189,13 @@ func (c *Conn) half(fromClient bool) *half {
 
 // pump processes records until neither direction can go on.
 func (c *Conn) pump() {
-	c.waiting = false
-	for !c.dead && (c.step(&c.server) || c.step(&c.client)) {
+	for more := true; more && !c.dead; {
+		c.waiting = false
+		first, second := &c.server, &c.client
+		if c.clientFirst() {
+			first, second = second, first
+		}
+		more = c.step(first) || c.step(second)
 	}
 	if !c.waiting {
 		c.waitSince = 0
@@ -198,6 +203,14 @@ func (c *Conn) pump() {
 		c.waitSince = max(c.client.t, c.server.t)
 	}
 	c.waitGen = c.keys.gen
+}
+
+// clientFirst says whether the client's next bytes came before the server's. It matters when
+// both waited for a secret: a response must not be delivered before its request. Until the server
+// has finished its handshake, what the client's records mean depends on it.
+func (c *Conn) clientFirst() bool {
+	return c.server.state >= stateEncrypted && len(c.client.in) > 0 && len(c.server.in) > 0 &&
+		c.client.time(c.client.off+1) <= c.server.time(c.server.off+1)
 }
 
 // wait notes that a record needs a secret that is not there yet.

@@ -156,3 +156,15 @@ func BenchmarkHandshake(b *testing.B) {
 		b.Fatal("not visible")
 	}
 }
+
+func FuzzSniffRecords(f *testing.F) {
+	record := append([]byte{typeApplication, 3, 3, 0, 20}, make([]byte, 20)...)
+	f.Add(record)
+	f.Add(append(record, typeApplication, 3))
+	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if SniffRecords(b) && (b[0] != typeApplication || len(b) < headerLen+tagLen) {
+			t.Fatalf("%x is no record", b)
+		}
+	})
+}

@@ -234,3 +234,23 @@ func Sniff(b []byte) (match, needMore bool) {
 }
 
 const sniffLen = 10
+
+// SniffRecords says whether b is made of encrypted records: one whole record at least, and then
+// nothing but what looks like more of them. It is for connections that are joined after their handshake.
+func SniffRecords(b []byte) bool {
+	whole := 0
+	for len(b) > 0 {
+		header := [headerLen]byte{typeApplication, 3, 3, 1}
+		copy(header[:], b)
+		n := int(binary.BigEndian.Uint16(header[3:]))
+		if header[0] != typeApplication || header[1] != 3 || header[2] != 3 || n < tagLen || n > maxBody {
+			return false
+		}
+		if len(b) < headerLen+n {
+			break
+		}
+		b = b[headerLen+n:]
+		whole++
+	}
+	return whole > 0
+}

@@ -48,10 +48,10 @@ type protection struct {
 
 // newProtection derives a direction's keys from its traffic secret, RFC 8446 §7.3.
 func newProtection(s *suite, traffic *secret) (*protection, error) {
-	p := &protection{suite: s, traffic: *traffic}
-	if p.traffic.n != s.hash().Size() {
+	if traffic.n != s.hash().Size() {
 		return nil, errTag
 	}
+	p := &protection{suite: s, traffic: *traffic}
 	key := p.key()
 	defer clear(key)
 	iv := expandLabel(s.hash, p.traffic.bytes(), "iv", nil, len(p.iv))

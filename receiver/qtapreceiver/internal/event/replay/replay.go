@@ -23,12 +23,13 @@ const maxLine = 1 << 20
 
 // line is one event; exactly one field is set.
 type line struct {
-	Packet  *event.Packet  `json:",omitempty"`
-	Socket  *event.Socket  `json:",omitempty"`
-	Secret  *event.Secret  `json:",omitempty"`
-	Process *event.Process `json:",omitempty"`
-	Lost    *lost          `json:",omitempty"`
-	Idle    *int64         `json:",omitempty"`
+	Packet   *event.Packet   `json:",omitempty"`
+	Socket   *event.Socket   `json:",omitempty"`
+	Secret   *event.Secret   `json:",omitempty"`
+	Process  *event.Process  `json:",omitempty"`
+	Datagram *event.Datagram `json:",omitempty"`
+	Lost     *lost           `json:",omitempty"`
+	Idle     *int64          `json:",omitempty"`
 }
 
 type lost struct {
@@ -93,6 +94,14 @@ func (r *Recorder) Process(p *event.Process) {
 	}
 }
 
+// Datagram implements event.DatagramHandler.
+func (r *Recorder) Datagram(d *event.Datagram) {
+	r.write(line{Datagram: d})
+	if h, ok := r.next.(event.DatagramHandler); ok {
+		h.Datagram(d)
+	}
+}
+
 // Lost implements event.Handler.
 func (r *Recorder) Lost(kind string, n uint64) {
 	r.write(line{Lost: &lost{kind, n}})
@@ -135,6 +144,10 @@ func (s *Source) Run(ctx context.Context, h event.Handler) error {
 			h.Secret(l.Secret)
 		case l.Process != nil:
 			h.Process(l.Process)
+		case l.Datagram != nil:
+			if d, ok := h.(event.DatagramHandler); ok {
+				d.Datagram(l.Datagram)
+			}
 		case l.Lost != nil:
 			h.Lost(l.Lost.Kind, l.Lost.N)
 		case l.Idle != nil:

@@ -14,7 +14,7 @@ const maxFirstBody = 64 << 10
 
 // begin prepares h for the content of a message.
 func (h *half) begin(keep bool) {
-	h.keep, h.remain, h.trailing = keep, 0, 0
+	h.keep, h.remain, h.trailing, h.watch = keep, 0, 0, nil
 }
 
 // content takes decoded content.
@@ -25,11 +25,14 @@ func (p *Parser) content(h *half, b []byte) {
 		return
 	}
 	m.BodySize += uint64(len(b))
+	if h.watch != nil {
+		h.watch(h.now, b)
+	}
 	if !h.keep {
 		p.stats.BytesCut.Add(uint64(len(b)))
 		return
 	}
-	if room := p.opt.MaxBody - len(m.Body); len(b) > room {
+	if room := max(0, p.opt.MaxBody-len(m.Body)); len(b) > room {
 		p.stats.BytesCut.Add(uint64(len(b) - room))
 		m.Truncated = true
 		b = b[:room]
@@ -39,6 +42,7 @@ func (p *Parser) content(h *half, b []byte) {
 		m.Body = make([]byte, 0, max(int(size), len(b)))
 	}
 	m.Body = append(m.Body, b...)
+	p.hold(h.x, len(b))
 }
 
 // missing takes n bytes of content that were not seen.
@@ -49,7 +53,7 @@ func (p *Parser) missing(h *half, n uint64) {
 	}
 	m.BodySize += n
 	m.Missing += n
-	if h.keep && len(m.Body) == p.opt.MaxBody {
+	if h.keep && len(m.Body) >= p.opt.MaxBody {
 		m.Truncated = true // the cap would have cut them anyway
 	}
 	h.keep = false
@@ -151,6 +155,7 @@ func (p *Parser) line(h *half, b []byte) int {
 		}
 		if h.msg != nil {
 			h.msg.Trailers = append(h.msg.Trailers, f)
+			p.hold(h.x, size+headerCost)
 		}
 	}
 	return n

@@ -133,6 +133,9 @@ func checkBooks(t testing.TB, p *Parser, s *Stats) {
 	if s.Requests.Load() != s.Exchanges.Load() || p != nil && p.Pending() != 0 {
 		t.Errorf("requests %d, exchanges %d", s.Requests.Load(), s.Exchanges.Load())
 	}
+	if p != nil && p.held != 0 {
+		t.Errorf("%d bytes held by exchanges that are emitted", p.held)
+	}
 	sum := s.BytesMessage.Load()
 	var by strings.Builder
 	for i := range s.Skipped {

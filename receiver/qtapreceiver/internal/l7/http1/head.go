@@ -112,6 +112,7 @@ func (p *Parser) requestHead(h *half, b []byte, text string) {
 	f := framing{length: -1}
 	m.Headers, ok = fields(x.fields[:0], rest, &f)
 	x.used = min(len(m.Headers), len(x.fields))
+	p.hold(x, len(b)+len(m.Headers)*headerCost)
 	m.Headers = m.Headers[:len(m.Headers):len(m.Headers)]
 	if !ok || f.bad || f.coded && (!f.chunked || m.Version == "1.0") { // RFC 9112 §6.1, §6.3
 		p.abandon(h, l7.IncompleteParse)
@@ -162,12 +163,16 @@ func (p *Parser) responseHead(h *half, b []byte, text string) {
 	if x != nil {
 		x.response = m
 		x.Response = &x.response
+		p.hold(x, len(b)+len(m.Headers)*headerCost)
 	}
 	if !ok || f.bad && !f.coded {
 		p.abandon(h, l7.IncompleteParse)
 		return
 	}
 	h.begin(p.opt.KeepPayload)
+	if x != nil && x.counted && p.opt.OnContent != nil {
+		h.watch = p.opt.OnContent(&x.Exchange)
+	}
 	switch {
 	case m.Status == 101 || method == "CONNECT" && m.Status < 300:
 		p.switchProtocol(h)

@@ -25,6 +25,10 @@ type Options struct {
 	// OnTunnel is asked, after the exchange that switched protocols (101, or 2xx to CONNECT) was
 	// emitted, who reads the rest of the connection. Nobody does when it is nil or returns nil.
 	OnTunnel func(*l7.Exchange) l7.Stream
+	// OnContent is asked, when the header section of a response was read, who watches its content as it
+	// comes; the watcher is called with each piece of it, valid during the call. Nobody does when it is nil
+	// or returns nil. The exchange is still the parser's.
+	OnContent func(*l7.Exchange) func(t int64, b []byte)
 }
 
 const (
@@ -35,6 +39,8 @@ const (
 	maxChunkLine = 8 << 10
 	// keepBuffer is the largest reassembly buffer a connection keeps between messages.
 	keepBuffer = 8 << 10
+	// headerCost and exchangeCost are what a field line and an exchange take beside their bytes.
+	headerCost, exchangeCost = 32, 1536
 )
 
 type state uint8
@@ -74,6 +80,7 @@ type half struct {
 	remain   uint64
 	trailing int  // bytes of the trailer section so far
 	keep     bool // content is still to be kept
+	watch    func(t int64, b []byte)
 
 	// last is the text of the previous header section: clients repeat theirs to the byte.
 	last string
@@ -338,6 +345,27 @@ func (p *Parser) Close(t int64, reset bool) {
 	}
 	p.lose(&p.client, reason)
 	p.lose(&p.server, reason)
+}
+
+// Keep sets how many content bytes are kept of each message that begins from now on; 0 keeps none.
+func (p *Parser) Keep(maxBody int) {
+	p.opt.KeepPayload = maxBody > 0
+	if maxBody > 0 {
+		p.opt.MaxBody = maxBody
+	}
+}
+
+// Held is about how many bytes of memory the connection's messages in progress take.
+func (p *Parser) Held() int {
+	return p.held + p.unsettled*exchangeCost + cap(p.client.buf) + cap(p.server.buf)
+}
+
+// Responding returns the exchange whose response is being received, or nil. It is still the parser's.
+func (p *Parser) Responding() *l7.Exchange {
+	if h := &p.server; h.x != nil && h.x.Response != nil && h.x.counted {
+		return &h.x.Exchange
+	}
+	return nil
 }
 
 // Pending returns the number of requests that are not emitted yet.

@@ -38,6 +38,7 @@ type exchange struct {
 	response l7.Message
 	fields   [20]l7.Header // first those of the request, used of them, then those of the response
 	used     int
+	held     int // bytes of content and header sections in it
 
 	counted                   bool // its request line was read
 	requestDone, responseDone bool // nothing more will come
@@ -55,6 +56,7 @@ type pairing struct {
 	// queue holds the requests whose final response has not started, oldest first.
 	queue     []*exchange
 	unsettled int
+	held      int // Σ held of what is not emitted
 
 	desync    bool
 	why       string // reason of the desync
@@ -178,6 +180,12 @@ func (p *Parser) answers(h *half) (method string) {
 	return x.Request.Method
 }
 
+// hold counts n bytes that x keeps until it is emitted.
+func (p *Parser) hold(x *exchange, n int) {
+	x.held += n
+	p.held += n
+}
+
 func (p *Parser) dequeue(x *exchange) {
 	for i, q := range p.queue {
 		if q == x {
@@ -196,6 +204,7 @@ func (p *Parser) settle(x *exchange) {
 	}
 	x.emitted = true
 	p.unsettled--
+	p.held -= x.held
 	p.stats.Exchanges.Add(1)
 	if x.Incomplete != "" {
 		p.stats.Incomplete.Add(1)
@@ -217,6 +226,7 @@ func (p *Parser) loseClient(reason string) {
 		return
 	}
 	if !x.counted { // it was no request
+		p.held -= x.held // of a response that came all the same
 		p.dequeue(x)
 		if p.server.x == x {
 			p.server.x, p.server.msg = nil, nil

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package kernel
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// copyOpenSSL copies the system's OpenSSL into a folder.
+func copyOpenSSL(t *testing.T, dir string) {
+	t.Helper()
+	for _, name := range []string{"libcrypto.so.3", "libssl.so.3"} {
+		b, err := os.ReadFile(filepath.Join(filepath.Dir(opensslLibrary(t)), name))
+		require.NoError(t, err)
+		// Renamed into place: what is mapped must not change.
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".new"), b, 0o755))
+		require.NoError(t, os.Rename(filepath.Join(dir, name+".new"), filepath.Join(dir, name)))
+	}
+}
+
+// serverOf starts openssl s_server by a shell command, in which $serve is its command line, and
+// returns its process and its URL.
+func serverOf(t *testing.T, cgroup, script string) (*exec.Cmd, string) {
+	t.Helper()
+	cert, key := selfSigned(t)
+	port := freePort(t)
+	cmd := commandIn(t, cgroup, "sh", "-c", script)
+	cmd.Dir = filepath.Dir(cert)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("serve=openssl s_server -quiet -WWW -cert %s -key %s -port %d", cert, key, port))
+	cmd.Stderr = os.Stderr
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	waitListening(t, port)
+	return cmd, fmt.Sprintf("https://127.0.0.1:%d/cert.pem", port)
+}
+
+// requireServed asks a server and compares its secrets with the client's key log.
+func (h *host) requireServed(server *exec.Cmd, url string) {
+	h.t.Helper()
+	before := len(h.secretsOf(uint32(server.Process.Pid)))
+	log := filepath.Join(h.t.TempDir(), "keys")
+	curlIn(h.t, h.cgroup, []string{"SSLKEYLOGFILE=" + log}, url)
+	requireDerived(h.t, h.secretsOf(uint32(server.Process.Pid))[before:], log)
+}
+
+// TestLibraryReplaced attaches to servers whose library was replaced while they run, as an upgrade
+// does: before the capture begins, and after.
+func TestLibraryReplaced(t *testing.T) {
+	cgroup, dir := newCgroup(t), t.TempDir()
+	copyOpenSSL(t, dir)
+	first, firstURL := serverOf(t, cgroup, "LD_LIBRARY_PATH="+dir+" exec $serve")
+	copyOpenSSL(t, dir)
+	h := openHostIn(t, cgroup, nil)
+	h.requireServed(first, firstURL)
+	second, secondURL := serverOf(t, cgroup, "LD_LIBRARY_PATH="+dir+" exec $serve")
+	copyOpenSSL(t, dir)
+	third, thirdURL := serverOf(t, cgroup, "LD_LIBRARY_PATH="+dir+" exec $serve")
+	h.requireServed(first, firstURL)
+	h.requireServed(second, secondURL)
+	h.requireServed(third, thirdURL)
+}
+
+// TestLibraryInMountNamespace has a library where nobody else sees it, as a container does.
+func TestLibraryInMountNamespace(t *testing.T) {
+	dir := t.TempDir()
+	libs := filepath.Dir(opensslLibrary(t))
+	script := fmt.Sprintf(`exec unshare -m sh -c 'mount -t tmpfs tmpfs %[1]s && cp %[2]s/libssl.so.3 %[2]s/libcrypto.so.3 %[1]s && LD_LIBRARY_PATH=%[1]s exec $serve'`, dir, libs)
+	for name, early := range map[string]bool{"running already": true, "started later": false} {
+		t.Run(name, func(t *testing.T) {
+			var server *exec.Cmd
+			var url string
+			cgroup := newCgroup(t)
+			if early {
+				server, url = serverOf(t, cgroup, script)
+			}
+			h := openHostIn(t, cgroup, nil)
+			if !early {
+				server, url = serverOf(t, cgroup, script)
+			}
+			require.NoFileExists(t, filepath.Join(dir, "libcrypto.so.3"))
+			h.requireServed(server, url)
+		})
+	}
+}
+
+// TestLibraryLoadedLate loads a library that nobody has looked at long after its process was
+// started, and uses it soon.
+func TestLibraryLoadedLate(t *testing.T) {
+	h := openHost(t)
+	n := startNginx(t, h.cgroup, 1000)
+	dir := t.TempDir()
+	copyOpenSSL(t, dir)
+	log := filepath.Join(t.TempDir(), "keys")
+	python := h.command("python3", "-c", `
+import os, sys, time
+assert not any("libcrypto" in l for l in open("/proc/self/maps"))
+time.sleep(4)
+import ssl
+time.sleep(0.1)
+assert any(sys.argv[2] in l for l in open("/proc/self/maps"))
+c = ssl._create_unverified_context()
+c.keylog_filename = sys.argv[3]
+import http.client
+h = http.client.HTTPSConnection("127.0.0.1", int(sys.argv[1]), context=c)
+h.request("GET", "/file")
+assert len(h.getresponse().read()) == 1000
+print(os.getpid())`, fmt.Sprint(n.https), filepath.Join(dir, "libcrypto.so.3"), log)
+	python.Env = append(os.Environ(), "LD_LIBRARY_PATH="+dir)
+	out, err := python.Output()
+	require.NoError(t, err)
+	var pid uint32
+	_, err = fmt.Sscan(string(out), &pid)
+	require.NoError(t, err)
+	requireDerived(t, h.secretsOf(pid), log)
+}
+
+// FuzzMappings reads records that no kernel writes.
+func FuzzMappings(f *testing.F) {
+	real := make([]byte, 128)
+	real[0], real[6], real[8], real[48], real[72] = 10, 80, 7, 1, '/'
+	f.Add(real, uint64(0))
+	f.Add(real, uint64(100))
+	f.Fuzz(func(t *testing.T, b []byte, at uint64) {
+		if len(b) < 128 {
+			return
+		}
+		m := &mappings{seen: map[mappedFile]bool{}}
+		told := 0
+		size := m.record(&mappingRing{data: b[:128]}, at%(1<<62), func(uint32) { told++ })
+		if size < perfHeaderSize || told != len(m.seen) {
+			t.Fatal(size, told)
+		}
+	})
+}
