@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 )
@@ -41,8 +42,26 @@ const (
 type result struct {
 	took     time.Duration // of the last boot
 	failures int           // to boot
-	stats    []string
-	err      error
+	output
+	err error
+}
+
+// output is what matters of what a guest prints.
+type output struct {
+	passed []string // tests
+	stats  []string // of the verifier
+}
+
+// check fails when a test that is expected did not run: a name that matches nothing fails nowhere else.
+func (r *result) check(expected []string) {
+	for _, name := range expected {
+		if r.err == nil && !slices.Contains(r.passed, name) {
+			r.err = fmt.Errorf("%s did not run", name)
+		}
+	}
+	if r.err == nil && expected != nil && len(r.stats) == 0 {
+		r.err = errors.New("no statistics of the verifier")
+	}
 }
 
 var errBoot = errors.New("the guest does not get to its first process")
@@ -53,8 +72,8 @@ func (m machine) test(ctx context.Context, kernel image, initrd string) result {
 	for {
 		fmt.Printf("\n=== %s\n", kernel.release)
 		start := time.Now()
-		stats, err := m.boot(ctx, kernel, initrd)
-		r.took, r.stats, r.err = time.Since(start), stats, err
+		seen, err := m.boot(ctx, kernel, initrd)
+		r.took, r.output, r.err = time.Since(start), seen, err
 		if !errors.Is(err, errBoot) || r.failures == bootFailures || ctx.Err() != nil {
 			return r
 		}
@@ -64,7 +83,7 @@ func (m machine) test(ctx context.Context, kernel image, initrd string) result {
 }
 
 // boot runs the machine once.
-func (m machine) boot(ctx context.Context, kernel image, initrd string) (stats []string, err error) {
+func (m machine) boot(ctx context.Context, kernel image, initrd string) (seen output, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64",
@@ -75,11 +94,11 @@ func (m machine) boot(ctx context.Context, kernel image, initrd string) (stats [
 	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return nil, err
+		return seen, err
 	}
 	cmd.Stderr = cmd.Stdout
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start qemu (Debian: qemu-system-x86): %w", err)
+		return seen, fmt.Errorf("start qemu (Debian: qemu-system-x86): %w", err)
 	}
 	start := time.Now()
 	hung := time.AfterFunc(bootTimeout, func() { cancel(errors.New("it hangs")) })
@@ -97,28 +116,30 @@ func (m machine) boot(ctx context.Context, kernel image, initrd string) (stats [
 			fmt.Printf("kernels: booted in %.1f s\n", time.Since(start).Seconds())
 		case strings.HasPrefix(line, "guest: result "):
 			outcome = strings.TrimPrefix(line, "guest: result ")
+		case strings.HasPrefix(line, "--- PASS: "):
+			seen.passed = append(seen.passed, strings.Fields(line)[2])
 		case strings.Contains(line, "Kernel panic"):
 			panicked = true
 		case strings.Contains(line, "instructions verified"):
 			_, stat, _ := strings.Cut(line, ".go:")
 			_, stat, _ = strings.Cut(stat, ": ")
-			stats = append(stats, stat)
+			seen.stats = append(seen.stats, stat)
 		}
 	}
 	err = cmd.Wait()
 	switch {
 	case outcome == "ok":
-		return stats, nil
+		return seen, nil
 	case outcome != "":
-		return stats, errors.New("the tests " + outcome)
+		return seen, errors.New("the tests " + outcome)
 	case !booted && panicked:
-		return stats, fmt.Errorf("%w: panic", errBoot)
+		return seen, fmt.Errorf("%w: panic", errBoot)
 	case !booted:
-		return stats, fmt.Errorf("%w: %w", errBoot, cmp.Or(context.Cause(ctx), err))
+		return seen, fmt.Errorf("%w: %w", errBoot, cmp.Or(context.Cause(ctx), err))
 	case ctx.Err() != nil:
-		return stats, context.Cause(ctx)
+		return seen, context.Cause(ctx)
 	case panicked:
-		return stats, errors.New("the kernel panicked during the tests")
+		return seen, errors.New("the kernel panicked during the tests")
 	}
-	return stats, errors.Join(errors.New("the guest ended without a result"), err)
+	return seen, errors.Join(errors.New("the guest ended without a result"), err)
 }
