@@ -254,7 +254,8 @@ inline_always int touch(struct sock *sk)
 	if (sk->sk_protocol != IPPROTO_TCP || (family != AF_INET && family != AF_INET6))
 		return 0;
 	st = state_of(sk, true);
-	if (!st || st->owned)
+	// A program may accept a connection after its reset: it has ended for everybody who follows it.
+	if (!st || st->owned || st->closed)
 		return 0;
 	st->owned = 1;
 	sock_tuple(sk, &t);

@@ -145,6 +145,38 @@ a.close()
 	require.True(t, found)
 }
 
+// TestAcceptAfterReset accepts a connection whose client has reset it already: nothing may follow
+// its end, or it would be open for ever.
+func TestAcceptAfterReset(t *testing.T) {
+	h := openHost(t)
+	out, err := h.command("python3", "-c", `
+import socket, struct, time
+l = socket.create_server(("127.0.0.1", 0))
+c = socket.create_connection(l.getsockname())
+c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+print(l.getsockname()[1], c.getsockname()[1])
+c.close()
+time.sleep(0.2)
+a, _ = l.accept()
+try: a.recv(1)
+except ConnectionResetError: pass
+a.close()
+`).CombinedOutput()
+	require.NoError(t, err, string(out))
+	var server, client uint16
+	_, err = fmt.Sscan(string(out), &server, &client)
+	require.NoError(t, err)
+	h.settle()
+	var kinds []event.SocketKind
+	for _, s := range h.sockets {
+		if s.Local.Port() == server && s.Remote.Port() == client {
+			kinds = append(kinds, s.Kind)
+		}
+	}
+	require.NotEmpty(t, kinds)
+	require.Equal(t, event.SocketClosed, kinds[len(kinds)-1], "%v", kinds)
+}
+
 // TestProcesses sees a program start and end.
 func TestProcesses(t *testing.T) {
 	h := openHost(t)
