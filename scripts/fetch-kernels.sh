@@ -64,12 +64,12 @@ fetch() { # line
 		dir=$cache/$package
 		if [ ! -d "$dir" ]; then
 			# A suite may still list what its mirror has dropped: then the next older one is taken.
-			rm -rf "$apt/work"
-			mkdir -p "$apt/work/root"
-			(cd "$apt/work" && apt-get "${options[@]}" download -q "$package" >/dev/null) || continue
-			dpkg -x "$apt/work/"*.deb "$apt/work/root"
-			mv "$apt/work/root" "$dir"
-			rm -rf "$apt/work"
+			rm -rf "$apt/unpacked"
+			mkdir -p "$apt/unpacked/root"
+			(cd "$apt/unpacked" && apt-get "${options[@]}" download -q "$package" >/dev/null) || continue
+			dpkg -x "$apt/unpacked/"*.deb "$apt/unpacked/root"
+			mv "$apt/unpacked/root" "$dir"
+			rm -rf "$apt/unpacked"
 		fi
 		# Packages of 7.x keep the image beside the modules.
 		image=$(find "$dir" -name 'vmlinuz*' -size +1M | head -1)
