@@ -143,6 +143,17 @@ func (h *host) settle() {
 	}, 10*time.Second, 5*time.Millisecond)
 }
 
+// ended waits until both ends of a connection have ended, and settles: a program may be gone
+// before its peer has closed, on a slow machine long before.
+func (h *host) ended(a, b uint16) {
+	h.t.Helper()
+	require.Eventually(h.t, func() bool {
+		h.look()
+		return h.connection(a, b)[event.SocketClosed].Cookie != 0 && h.connection(b, a)[event.SocketClosed].Cookie != 0
+	}, 10*time.Second, 5*time.Millisecond)
+	h.settle()
+}
+
 // look takes what has been recorded so far.
 func (h *host) look() {
 	h.rec.mu.Lock()

@@ -25,7 +25,7 @@ func TestTransfer(t *testing.T) {
 			start := time.Now()
 			c := h.curl(fmt.Sprintf("http://%s:%d/file", ip, n.http))
 			require.True(t, bytes.Equal(n.file, c.body))
-			h.settle()
+			h.ended(c.localPort, uint16(n.http))
 			require.Empty(t, h.lost)
 
 			client := h.connection(c.localPort, uint16(n.http))
@@ -142,7 +142,7 @@ func TestRingFull(t *testing.T) {
 
 	h := &host{t: t, cgroup: dir, capture: c, rec: newRecorder()}
 	h.run()
-	h.settle()
+	h.ended(got.localPort, uint16(n.http))
 	require.NotZero(t, h.lost["packet"])
 	require.NotEmpty(t, h.packets)
 	// Packets leave room: the life of the connection is whole.
@@ -156,6 +156,6 @@ func TestRingFull(t *testing.T) {
 
 	// The ring works again once it has been drained.
 	got = h.curl(fmt.Sprintf("http://127.0.0.1:%d/none", n.http))
-	h.settle()
+	h.ended(got.localPort, uint16(n.http))
 	require.Contains(t, h.connection(got.localPort, uint16(n.http)), event.SocketClosed)
 }

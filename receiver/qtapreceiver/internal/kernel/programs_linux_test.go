@@ -81,7 +81,7 @@ kill $server`, port)).CombinedOutput()
 	var local uint16
 	_, err = fmt.Sscan(strings.TrimLeft(string(out), "0"), &local) // a failed attempt prints 0
 	require.NoError(t, err, string(out))
-	h.settle()
+	h.ended(local, uint16(port))
 	client, server := h.connection(local, uint16(port)), h.connection(uint16(port), local)
 	require.Contains(t, client, event.SocketClosed)
 	require.Contains(t, server, event.SocketClosed)

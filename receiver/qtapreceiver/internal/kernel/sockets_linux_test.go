@@ -255,7 +255,7 @@ func TestOwnSockets(t *testing.T) {
 			}
 			// Something that is to be seen, as proof that the capture works.
 			c := h.curl(fmt.Sprintf("http://127.0.0.1:%d/file", n.http))
-			h.settle()
+			h.ended(c.localPort, uint16(n.http))
 			require.Contains(t, h.connection(c.localPort, uint16(n.http)), event.SocketClosed)
 
 			forgotten := map[event.Cookie]bool{}
@@ -356,7 +356,7 @@ func TestOtherCollector(t *testing.T) {
 		}
 	}
 	c := h.curl(url)
-	h.settle()
+	h.ended(c.localPort, uint16(n.http))
 	require.Contains(t, h.connection(c.localPort, uint16(n.http)), event.SocketClosed)
 	for _, p := range h.packets {
 		if p.Local.Port() != c.localPort && p.Remote.Port() != c.localPort {
