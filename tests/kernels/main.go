@@ -67,6 +67,9 @@ func run(ctx context.Context, only, other string) error {
 		r := m.test(ctx, images[m.line], initrd)
 		r.check(expected)
 		fmt.Fprintf(&table, "%-28s %6.1f s", images[m.line].release, r.took.Seconds())
+		if r.rerun {
+			table.WriteString(", second run")
+		}
 		if r.failures > 0 {
 			fmt.Fprintf(&table, ", after %d failures to boot", r.failures)
 		}
