@@ -17,7 +17,7 @@ import (
 
 // anonymizer holds what the traces and the logs processor of one component have in common.
 type anonymizer struct {
-	environment string
+	environment string // "" is the client's
 	hash        string
 	telemetry   *telemetry
 	unregister  func()
@@ -28,7 +28,7 @@ func newAnonymizer(set component.TelemetrySettings, cfg *Config) (*anonymizer, e
 	if err != nil {
 		return nil, err
 	}
-	return &anonymizer{environment: cfg.Environment, hash: policyHash(cfg), telemetry: t}, nil
+	return &anonymizer{environment: cfg.environment(), hash: policyHash(cfg), telemetry: t}, nil
 }
 
 func (a *anonymizer) start(context.Context, component.Host) error {
@@ -44,6 +44,10 @@ func (a *anonymizer) shutdown(context.Context) error {
 }
 
 func (a *anonymizer) processTraces(ctx context.Context, td ptrace.Traces) (ptrace.Traces, error) {
+	environment, err := a.admit(ctx, td.SpanCount())
+	if err != nil {
+		return td, err
+	}
 	c := newCleaner()
 	td.ResourceSpans().RemoveIf(func(rs ptrace.ResourceSpans) bool {
 		rs.ScopeSpans().RemoveIf(func(ss ptrace.ScopeSpans) bool {
@@ -60,7 +64,7 @@ func (a *anonymizer) processTraces(ctx context.Context, td ptrace.Traces) (ptrac
 		if rs.ScopeSpans().Len() == 0 {
 			return true
 		}
-		a.resource(c, rs.Resource())
+		a.resource(c, rs.Resource(), environment)
 		rs.SetSchemaUrl(schemaURL(rs.SchemaUrl()))
 		return false
 	})
@@ -72,6 +76,10 @@ func (a *anonymizer) processTraces(ctx context.Context, td ptrace.Traces) (ptrac
 }
 
 func (a *anonymizer) processLogs(ctx context.Context, ld plog.Logs) (plog.Logs, error) {
+	environment, err := a.admit(ctx, ld.LogRecordCount())
+	if err != nil {
+		return ld, err
+	}
 	c := newCleaner()
 	ld.ResourceLogs().RemoveIf(func(rl plog.ResourceLogs) bool {
 		rl.ScopeLogs().RemoveIf(func(sl plog.ScopeLogs) bool {
@@ -86,7 +94,7 @@ func (a *anonymizer) processLogs(ctx context.Context, ld plog.Logs) (plog.Logs, 
 		if rl.ScopeLogs().Len() == 0 {
 			return true
 		}
-		a.resource(c, rl.Resource())
+		a.resource(c, rl.Resource(), environment)
 		rl.SetSchemaUrl(schemaURL(rl.SchemaUrl()))
 		return false
 	})
@@ -99,11 +107,11 @@ func (a *anonymizer) processLogs(ctx context.Context, ld plog.Logs) (plog.Logs, 
 
 // resource cleans r and stamps it. The attributes move to a new resource, so that parts of
 // a resource that the pdata API does not show (entity references) stay behind.
-func (a *anonymizer) resource(c *cleaner, r pcommon.Resource) {
+func (a *anonymizer) resource(c *cleaner, r pcommon.Resource, environment string) {
 	c.attributes(r.Attributes())
 	clean := pcommon.NewResource()
 	r.Attributes().MoveTo(clean.Attributes())
 	clean.Attributes().PutStr(semantic.Anonymized, a.hash)
-	clean.Attributes().PutStr(semantic.Environment, a.environment)
+	clean.Attributes().PutStr(semantic.Environment, environment)
 	clean.MoveTo(r)
 }

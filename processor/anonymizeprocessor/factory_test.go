@@ -28,9 +28,11 @@ func TestConfig(t *testing.T) {
 		environment, fails string
 	}{
 		"anonymize":                   {environment: "default"},
+		"anonymize/empty_environment": {fails: "`environment`"},
 		"anonymize/production":        {environment: "eu-production-1"},
 		"anonymize/bad_environment":   {fails: "`environment` must be 1 to 63 characters of a-z, 0-9 and `-`, got \"Production!\""},
-		"anonymize/empty_environment": {fails: "`environment`"},
+		"anonymize/from_client":       {},
+		"anonymize/both":              {fails: "exclude each other"},
 		"anonymize/unknown_key":       {fails: "invalid keys: allow"},
 	} {
 		sub, err := all.Sub(id)
@@ -44,7 +46,7 @@ func TestConfig(t *testing.T) {
 			continue
 		}
 		require.NoError(t, err, id)
-		require.Equal(t, want.environment, cfg.(*Config).Environment)
+		require.Equal(t, want.environment, cfg.(*Config).environment())
 	}
 	require.Error(t, (&Config{Environment: strings.Repeat("a", 64)}).Validate())
 	require.NoError(t, (&Config{Environment: strings.Repeat("a", 63)}).Validate())

@@ -20,7 +20,7 @@ const policyVersion = "1"
 // description of the rules' version, the allow-list and the configuration.
 func policyHash(cfg *Config) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "version=%s\nenvironment=%s\n", policyVersion, cfg.Environment)
+	fmt.Fprintf(&b, "version=%s\nenvironment=%s\n", policyVersion, cfg.environment())
 	keys := semantic.Keys()
 	slices.Sort(keys)
 	for _, k := range keys {

@@ -35,7 +35,14 @@ type tally struct {
 	foreign  int64 // records of any other event
 }
 
+// Why a batch was refused; attributes of the metric.
+var (
+	refusedNoIdentity = metric.WithAttributeSet(attribute.NewSet(attribute.String("reason", "no_identity")))
+	refusedQuota      = metric.WithAttributeSet(attribute.NewSet(attribute.String("reason", "quota")))
+)
+
 type telemetry struct {
+	refusedItems      metric.Int64Counter
 	removedAttributes metric.Int64Counter
 	cleanedAttributes metric.Int64Counter
 	removedRecords    metric.Int64Counter
@@ -47,7 +54,7 @@ func newTelemetry(set component.TelemetrySettings) (*telemetry, error) {
 	m := set.MeterProvider.Meter(metadata.ScopeName)
 	var (
 		t    telemetry
-		errs [3]error
+		errs [4]error
 	)
 	t.removedAttributes, errs[0] = m.Int64Counter("otelcol_processor_anonymize_removed_attributes",
 		metric.WithDescription("Attributes removed, by reason."), metric.WithUnit("{attribute}"))
@@ -55,12 +62,18 @@ func newTelemetry(set component.TelemetrySettings) (*telemetry, error) {
 		metric.WithDescription("Attributes kept with a value that was cleaned."), metric.WithUnit("{attribute}"))
 	t.removedRecords, errs[2] = m.Int64Counter("otelcol_processor_anonymize_removed_records",
 		metric.WithDescription("Log records removed whole, by event."), metric.WithUnit("{record}"))
+	t.refusedItems, errs[3] = m.Int64Counter("otelcol_processor_anonymize_refused_items",
+		metric.WithDescription("Spans and log records of batches that were refused, by reason. The sender knows."), metric.WithUnit("{item}"))
 	for i, name := range reasonNames {
 		t.byReason[i] = metric.WithAttributeSet(attribute.NewSet(attribute.String("reason", name)))
 	}
 	t.payload = metric.WithAttributeSet(attribute.NewSet(attribute.String("event", "qpoint.payload")))
 	t.other = metric.WithAttributeSet(attribute.NewSet(attribute.String("event", "other")))
 	return &t, errors.Join(errs[:]...)
+}
+
+func (t *telemetry) refuse(ctx context.Context, why metric.MeasurementOption, items int) {
+	t.refusedItems.Add(ctx, int64(items), why)
 }
 
 func (t *telemetry) add(ctx context.Context, n *tally) {

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -17,7 +16,6 @@ import (
 	"go.opentelemetry.io/collector/consumer/consumertest"
 
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/metadata"
-	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/rules"
 )
 
 // replace writes a file the way an editor or a ConfigMap does: another file in its place.
@@ -56,7 +54,7 @@ func TestRulesFile(t *testing.T) {
 	bad := events()[0]
 	require.Equal(t, componentstatus.StatusRecoverableError, bad.Status())
 	require.ErrorContains(t, bad.Err(), file)
-	require.ErrorContains(t, bad.Err(), "rules of before stay")
+	require.ErrorContains(t, bad.Err(), "what was read before stays")
 	src.play <- exchange
 	require.NoError(t, os.Remove(file))
 	require.Eventually(t, func() bool { return len(events()) == 2 }, 5*time.Second, 10*time.Millisecond, "a file that is gone")
@@ -69,11 +67,4 @@ func TestRulesFile(t *testing.T) {
 	src.play <- exchange
 	require.Eventually(t, func() bool { return traces.SpanCount() == 1 }, 5*time.Second, 5*time.Millisecond)
 	require.NoError(t, r.Shutdown(ctx))
-}
-
-func TestRulesFileIsBounded(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "rules.yaml")
-	require.NoError(t, os.WriteFile(file, []byte("rules: [] #"+strings.Repeat("x", maxRulesFile)), 0o600))
-	f := &rulesFile{path: file, highest: rules.LevelFull}
-	require.ErrorContains(t, f.load(), "is larger than")
 }

@@ -174,14 +174,14 @@ func TestRules(t *testing.T) {
 
 	// A file with an error changes nothing; the next good one does, without a restart.
 	write("rules: [{match: url.pth == '/plain.bin', level: none}]")
-	require.Eventually(t, func() bool { return strings.Contains(c.log.String(), "The rules of before stay") }, 10*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(c.log.String(), "What was read before stays") }, 10*time.Second, 50*time.Millisecond)
 	requireOneLine(t, c.log.String(), file, "rule 1 of `rules`", "pth")
 	since = time.Now()
 	get("/small.bin")
 	client, _ = c.pair(t, since, "GET", "/small.bin")
 	require.Equal(t, "max_body_size", client.Payload.Reason)
 	write("rules: [{match: 'url.path == \"/small.bin\"', level: none}]")
-	require.Eventually(t, func() bool { return strings.Contains(c.log.String(), "Rules loaded") }, 10*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(c.log.String(), "File read anew") }, 10*time.Second, 50*time.Millisecond)
 	since = time.Now()
 	get("/small.bin")
 	get("/page.bin")
