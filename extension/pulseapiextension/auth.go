@@ -22,6 +22,8 @@ import (
 	"go.opentelemetry.io/collector/client"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/extension/extensionauth"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/identity"
 )
 
 const (
@@ -60,6 +62,9 @@ func (e *apiExtension) newAuthenticator(ctx context.Context, host component.Host
 		server, err := e.cfg.Auth.Get().Config.GetServerAuthenticator(ctx, host.GetExtensions())
 		if err != nil {
 			return nil, "", fmt.Errorf("`auth`: %w", err)
+		}
+		if _, ok := server.(identity.WriteOnly); ok {
+			return nil, "", fmt.Errorf("`auth::authenticator` %s knows tokens that write only: name an authenticator of people who read", e.cfg.Auth.Get().Config.AuthenticatorID)
 		}
 		return &authenticator{server: server, sessions: map[string]session{}}, "", nil
 	}

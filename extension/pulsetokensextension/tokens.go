@@ -66,6 +66,7 @@ type tokens struct {
 var (
 	_ extension.Extension  = (*tokens)(nil)
 	_ extensionauth.Server = (*tokens)(nil)
+	_ identity.WriteOnly   = (*tokens)(nil)
 )
 
 func newTokens(set component.TelemetrySettings, cfg *Config) (*tokens, error) {
@@ -166,6 +167,9 @@ func (t *tokens) Authenticate(ctx context.Context, sources map[string][]string) 
 	info.Auth = sender
 	return client.NewContext(ctx, info), nil
 }
+
+// WriteOnly implements identity.WriteOnly.
+func (*tokens) WriteOnly() {}
 
 func (t *tokens) find(sources map[string][]string) (*identity.Sender, string, error) {
 	token := bearer(sources)

@@ -44,6 +44,10 @@ func (s *Sender) GetAttribute(name string) any {
 // GetAttributeNames implements client.AuthData.
 func (*Sender) GetAttributeNames() []string { return []string{semantic.Environment, TokenName} }
 
+// WriteOnly is implemented by an authenticator whose tokens write telemetry and read nothing. What serves
+// reads refuses to start with one.
+type WriteOnly interface{ WriteOnly() }
+
 // FromContext returns the sender of a request, or nil when no authenticator has put one there.
 func FromContext(ctx context.Context) *Sender {
 	s, _ := client.FromContext(ctx).Auth.(*Sender)

@@ -189,8 +189,15 @@ func launch(t *testing.T, data string, overlays ...string) *collector {
 	c.api = fmt.Sprintf("http://127.0.0.1:%d", apiPort)
 	c.s3 = fmt.Sprintf("127.0.0.1:%d", s3Port)
 	c.metrics = fmt.Sprintf("http://127.0.0.1:%d/metrics", metricsPort)
-	c.cmd = c.cgroup.command(context.Background(), binary(t), demoArgs(c, apiPort, s3Port, metricsPort, overlays)...)
-	c.cmd.Env = append(os.Environ(), "QPOINT_DATA_DIR="+data)
+	c.begin(t, demoArgs(c, apiPort, s3Port, metricsPort, overlays))
+	return c
+}
+
+// begin starts the binary on the collector's data folder; it is ended with the test.
+func (c *collector) begin(t *testing.T, args []string, env ...string) {
+	t.Helper()
+	c.cmd = c.cgroup.command(context.Background(), binary(t), args...)
+	c.cmd.Env = append(append(os.Environ(), "QPOINT_DATA_DIR="+c.data), env...)
 	c.cmd.Stdout, c.cmd.Stderr = &c.out, &c.log
 	require.NoError(t, c.cmd.Start())
 	t.Cleanup(func() {
@@ -199,16 +206,21 @@ func launch(t *testing.T, data string, overlays ...string) *collector {
 			t.Logf("collector:\n%s", tail(c.log.String(), 60))
 		}
 	})
-	return c
+}
+
+// ready waits until the collector captures and answers.
+func (c *collector) ready(t *testing.T) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		return c.cmd.ProcessState != nil || strings.Contains(c.log.String(), "Everything is ready")
+	}, 60*time.Second, 50*time.Millisecond, "the collector did not become ready:\n%s", &c.log)
 }
 
 // startCollector starts the collector and waits until it captures.
 func startCollector(t *testing.T, overlays ...string) *collector {
 	t.Helper()
 	c := launch(t, t.TempDir(), overlays...)
-	require.Eventually(t, func() bool {
-		return c.cmd.ProcessState != nil || strings.Contains(c.log.String(), "Everything is ready")
-	}, 60*time.Second, 50*time.Millisecond, "the collector did not become ready:\n%s", &c.log)
+	c.ready(t)
 	token, err := os.ReadFile(filepath.Join(c.data, "token"))
 	require.NoError(t, err)
 	info, err := os.Stat(filepath.Join(c.data, "token"))
