@@ -4,6 +4,7 @@ package qpoints3exporter
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
@@ -41,6 +43,7 @@ type s3Exporter struct {
 	logger    *zap.Logger
 	telemetry *telemetry
 	packers   sync.Pool
+	receipts  consumer.Logs // nil for the exporter, which gives none
 
 	host  component.Host
 	where string
@@ -50,7 +53,7 @@ type s3Exporter struct {
 	unhealthy atomic.Bool
 }
 
-func newExporter(set exporter.Settings, cfg *Config) (*s3Exporter, error) {
+func newExporter(set exporter.Settings, cfg *Config, receipts consumer.Logs) (*s3Exporter, error) {
 	t, err := newTelemetry(set.TelemetrySettings)
 	if err != nil {
 		return nil, err
@@ -59,6 +62,7 @@ func newExporter(set exporter.Settings, cfg *Config) (*s3Exporter, error) {
 		cfg:       cfg,
 		logger:    set.Logger,
 		telemetry: t,
+		receipts:  receipts,
 		packers:   sync.Pool{New: func() any { return archive.NewPacker() }},
 	}, nil
 }
@@ -205,18 +209,20 @@ func (e *s3Exporter) putSegment(ctx context.Context, s *segment) error {
 		return consumererror.NewPermanent(fmt.Errorf("segment %s: %w", s.key, err))
 	}
 	digest := hex.EncodeToString(packed.Digest[:])
-	key := s.key
+	bare := s.key
 	if !s.complete() {
 		// Named by its content: sent again it finds itself, and no other part of the segment.
-		key = objectkey.Part(key, digest[:16])
+		bare = objectkey.Part(bare, digest[:16])
 	}
-	key = e.cfg.Prefix + key
-	err = e.store.Put(ctx, objectstore.Put{Key: key, Body: packed.Bytes, Digest: digest})
+	key := e.cfg.Prefix + bare
+	bytes := sha256.Sum256(packed.Bytes)
+	sum := hex.EncodeToString(bytes[:])
+	err = e.store.Put(ctx, objectstore.Put{Key: key, Body: packed.Bytes, Digest: digest, Sum: sum})
 	if err == nil {
 		e.telemetry.objects.Add(ctx, 1)
 		e.telemetry.bytes.Add(ctx, int64(len(packed.Bytes)))
 		e.stored(ctx, s)
-		return nil
+		return e.receipt(ctx, s, bare, packed, sum)
 	}
 	if objectstore.ClassOf(err) == objectstore.Exists {
 		var there objectstore.Object
@@ -225,7 +231,10 @@ func (e *s3Exporter) putSegment(ctx context.Context, s *segment) error {
 		case err == nil && there.Digest == digest:
 			e.telemetry.duplicates.Add(ctx, 1)
 			e.stored(ctx, s)
-			return nil
+			if there.Sum != sum {
+				return nil // another build packed the same into other bytes, and has given the receipt for them
+			}
+			return e.receipt(ctx, s, bare, packed, sum)
 		case err == nil:
 			e.telemetry.failures.Add(ctx, 1, class(objectstore.Exists.String()))
 			e.telemetry.dropped.Add(ctx, int64(s.records()), reason(dropCollision))

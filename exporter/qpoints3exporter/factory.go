@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/configoptional"
 	"go.opentelemetry.io/collector/config/configretry"
+	"go.opentelemetry.io/collector/connector"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
@@ -46,8 +47,12 @@ func createDefaultConfig() component.Config {
 }
 
 func createLogs(ctx context.Context, set exporter.Settings, config component.Config) (exporter.Logs, error) {
+	return create(ctx, set, config, nil)
+}
+
+func create(ctx context.Context, set exporter.Settings, config component.Config, receipts consumer.Logs) (exporter.Logs, error) {
 	cfg := config.(*Config)
-	e, err := newExporter(set, cfg)
+	e, err := newExporter(set, cfg, receipts)
 	if err != nil {
 		return nil, err
 	}
@@ -59,4 +64,15 @@ func createLogs(ctx context.Context, set exporter.Settings, config component.Con
 		exporterhelper.WithQueue(cfg.Queue),
 		exporterhelper.WithRetry(cfg.Retry),
 	)
+}
+
+// NewConnectorFactory returns the factory of the `qpoint_s3` connector: the exporter, with the receipts of what
+// it stored as logs for another pipeline.
+func NewConnectorFactory() connector.Factory {
+	return connector.NewFactory(metadata.Type, createDefaultConfig,
+		connector.WithLogsToLogs(createConnector, metadata.LogsStability))
+}
+
+func createConnector(ctx context.Context, set connector.Settings, config component.Config, next consumer.Logs) (connector.Logs, error) {
+	return create(ctx, exporter.Settings{ID: set.ID, TelemetrySettings: set.TelemetrySettings, BuildInfo: set.BuildInfo}, config, next)
 }

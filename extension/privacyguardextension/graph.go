@@ -130,8 +130,11 @@ func (w *walk) payload(id pipeline.ID) {
 	w.path = append(w.path, "pipeline "+id.String())
 	for _, e := range w.graph.pipelines[id].Exporters {
 		switch {
+		case w.graph.connectors[e] && e.Type().String() == typeObjects:
+			// What comes out of it are receipts: no payload, but the names of processes.
+			w.connector(e, state{dirty: fmt.Sprintf("receipts of `%s` are metadata, and nothing on this path is `%s`", e, typeAnonymize)})
 		case w.graph.connectors[e]:
-			w.refuse(fmt.Sprintf("payloads must not enter a connector: export them with `%s` from this pipeline", typeObjects), "connector "+e.String())
+			w.refuse(fmt.Sprintf("payloads must not enter this connector: send them to `%s` from this pipeline", typeObjects), "connector "+e.String())
 		case e.Type().String() != typeObjects:
 			w.refuse(fmt.Sprintf("payloads may leave through `%s` only: remove `%s` from `service::pipelines::%s::exporters`, or `%s` from its receivers",
 				typeObjects, e, id, typePayload), "exporter "+e.String())

@@ -49,6 +49,12 @@ service:
 	pipelines:
 		traces: {receivers: [otlp], exporters: [debug]}
 		logs: {receivers: [filelog], processors: [transform], exporters: [otlp_http]}`,
+		"receipts, anonymized": `
+connectors: {qpoint_s3: }
+service:
+	pipelines:
+		logs/payload: {receivers: [qtap_payload], exporters: [qpoint_s3]}
+		logs/receipts: {receivers: [qpoint_s3], processors: [anonymize], exporters: [pulse]}`,
 		"any processor on the payload path": `
 service:
 	pipelines:
@@ -133,14 +139,14 @@ service:
 	pipelines:
 		logs: {receivers: [qtap_payload], exporters: [forward]}
 		logs/out: {receivers: [forward], exporters: [qpoint_s3]}`,
-			[]string{"receiver qtap_payload -> pipeline logs -> connector forward: payloads must not enter a connector"}},
-		"a connector that calls itself qpoint_s3": {`
+			[]string{"receiver qtap_payload -> pipeline logs -> connector forward: payloads must not enter this connector"}},
+		"receipts without anonymize": {`
 connectors: {qpoint_s3: }
 service:
 	pipelines:
 		logs: {receivers: [qtap_payload], exporters: [qpoint_s3]}
 		logs/out: {receivers: [qpoint_s3], exporters: [debug]}`,
-			[]string{"-> connector qpoint_s3: payloads must not enter a connector"}},
+			[]string{"receiver qtap_payload -> pipeline logs -> connector qpoint_s3 -> pipeline logs/out -> exporter debug: receipts of `qpoint_s3` are metadata, and nothing on this path is `anonymize`"}},
 		"an exporter named like the bucket": {`
 service:
 	pipelines:

@@ -186,9 +186,11 @@ func TestLocalHeaders(t *testing.T) {
 	a := pack(t, sample(), sample())
 	zr, err := zip.NewReader(bytes.NewReader(a.Bytes), int64(len(a.Bytes)))
 	require.NoError(t, err)
-	for _, f := range zr.File {
+	require.Len(t, a.Entries, len(zr.File))
+	for i, f := range zr.File {
 		off, err := f.DataOffset()
 		require.NoError(t, err)
+		require.Equal(t, Entry{Offset: off - int64(30+len(f.Name)), Length: int64(30+len(f.Name)) + int64(f.CompressedSize64)}, a.Entries[i])
 		local := a.Bytes[off-int64(30+len(f.Name)):]
 		require.Equal(t, "PK\x03\x04", string(local[:4]))
 		require.Zero(t, binary.LittleEndian.Uint16(local[6:])&8, "data descriptor flag")

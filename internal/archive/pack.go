@@ -20,12 +20,25 @@ import (
 // Extension ends the name of every file in an archive.
 const Extension = ".har"
 
+// localHeader is the size of a local file header without name and extra field, in bytes (APPNOTE 4.3.7).
+const localHeader = 30
+
 // Packer makes archives and keeps its buffers for the next one. It is not safe for concurrent use.
 type Packer struct {
 	out, har, deflated bytes.Buffer
 	enc                *json.Encoder
 	fw                 *flate.Writer
 	names              map[string]int
+	entries            []Entry
+}
+
+// Entry is where one file lies in an archive: its local header and its data, which together can be read
+// without anything else.
+type Entry struct {
+	// Offset is that of the local header, in bytes.
+	Offset int64
+	// Length is that of header and data, in bytes.
+	Length int64
 }
 
 // Archive is a packed segment. Bytes is valid until the Packer is used again.
@@ -36,6 +49,8 @@ type Archive struct {
 	// Digest is the SHA-256 of the names and contents of the files, before compression: equal
 	// content has an equal digest, whatever compressed it.
 	Digest [sha256.Size]byte
+	// Entries are the files in the order of the exchanges, valid as long as Bytes.
+	Entries []Entry
 }
 
 // NewPacker returns an empty Packer.
@@ -53,6 +68,7 @@ func NewPacker() *Packer {
 func (p *Packer) Pack(exchanges iter.Seq[Exchange]) (Archive, error) {
 	p.out.Reset()
 	clear(p.names)
+	p.entries = p.entries[:0]
 	zw := zip.NewWriter(&p.out)
 	digest := sha256.New()
 	var total int64
@@ -66,7 +82,7 @@ func (p *Packer) Pack(exchanges iter.Seq[Exchange]) (Archive, error) {
 	if err := zw.Close(); err != nil {
 		return Archive{}, fmt.Errorf("pack: %w", err)
 	}
-	a := Archive{Bytes: p.out.Bytes(), Uncompressed: total}
+	a := Archive{Bytes: p.out.Bytes(), Uncompressed: total, Entries: p.entries}
 	digest.Sum(a.Digest[:0])
 	return a, nil
 }
@@ -106,6 +122,12 @@ func (p *Packer) add(zw *zip.Writer, digest hash.Hash, x *Exchange) (int64, erro
 	if _, err := w.Write(p.deflated.Bytes()); err != nil {
 		return 0, err
 	}
+	var offset int64
+	if n := len(p.entries); n > 0 {
+		offset = p.entries[n-1].Offset + p.entries[n-1].Length
+	}
+	// No extra field and no data descriptor: see TestLocalHeaders.
+	p.entries = append(p.entries, Entry{Offset: offset, Length: int64(localHeader + len(name) + p.deflated.Len())})
 	// Name and content are separated by their lengths, so that no two lists of files collide.
 	fmt.Fprintf(digest, "%d %s %d ", len(name), name, p.har.Len())
 	digest.Write(p.har.Bytes())

@@ -36,6 +36,19 @@ func Part(key, part string) string {
 	return strings.TrimSuffix(key, ext) + "." + part + ext
 }
 
+// Opened returns the opening time of a segment, in whole milliseconds, from a key that is valid; else the zero time.
+func Opened(key string) time.Time {
+	m := pattern.FindStringSubmatch(key)
+	if m == nil {
+		return time.Time{}
+	}
+	id, err := ulid.Parse(m[2])
+	if err != nil {
+		return time.Time{}
+	}
+	return ulid.Time(id.Time())
+}
+
 // Validate returns an error unless key has the shape that New or Part gives.
 func Validate(key string) error {
 	if !pattern.MatchString(key) {

@@ -60,3 +60,13 @@ func FuzzNew(f *testing.F) {
 		}
 	})
 }
+
+func TestOpened(t *testing.T) {
+	t.Parallel()
+	opened := time.Date(2026, 11, 24, 6, 1, 2, 123456789, time.UTC)
+	key := New("host", opened)
+	require.True(t, Opened(key).Equal(opened.Truncate(time.Millisecond)))
+	require.True(t, Opened(Part(key, "0a")).Equal(opened.Truncate(time.Millisecond)))
+	require.Zero(t, Opened("x"))
+	require.Zero(t, Opened("2026/11/24/06/h/ZZZZZZZZZZZZZZZZZZZZZZZZZZ.zip"), "an overflowing ULID")
+}

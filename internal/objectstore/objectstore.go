@@ -12,8 +12,9 @@ type Object struct {
 	Size int64
 	// ETag is as the server gives it, quotes included.
 	ETag string
-	// Digest is the value that Put was given, or "" for an object that was not stored by Put.
+	// Digest and Sum are the values that Put was given, or "" for an object that was not stored by Put.
 	Digest string
+	Sum    string
 }
 
 // Put describes an object to store.
@@ -23,6 +24,8 @@ type Put struct {
 	// Digest is a checksum of what the object holds. It is stored with the object, so that the
 	// same content can be told from other content without reading either.
 	Digest string
+	// Sum is the SHA-256 of Body in hexadecimal digits. It is stored too: equal content in equal bytes.
+	Sum string
 }
 
 // Provider stores objects in one bucket. Its errors are of type *Error.

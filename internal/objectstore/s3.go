@@ -27,6 +27,8 @@ const (
 	contentType = "application/zip"
 	// metaDigest is the user metadata (x-amz-meta-…) that holds Put.Digest.
 	metaDigest = "qpoint-sha256"
+	// metaSum is that of Put.Sum.
+	metaSum = "qpoint-object-sha256"
 )
 
 // Options are how objects are stored, apart from where.
@@ -132,7 +134,7 @@ func (s *S3) Put(ctx context.Context, put Put) error {
 		Body:         bytes.NewReader(put.Body),
 		ContentType:  aws.String(contentType),
 		IfNoneMatch:  aws.String("*"),
-		Metadata:     map[string]string{metaDigest: put.Digest},
+		Metadata:     map[string]string{metaDigest: put.Digest, metaSum: put.Sum},
 		StorageClass: types.StorageClass(s.opts.StorageClass),
 		Tagging:      s.tagging,
 	}
@@ -156,6 +158,7 @@ func (s *S3) Head(ctx context.Context, key string) (Object, error) {
 		Size:   aws.ToInt64(out.ContentLength),
 		ETag:   aws.ToString(out.ETag),
 		Digest: out.Metadata[metaDigest],
+		Sum:    out.Metadata[metaSum],
 	}, nil
 }
 

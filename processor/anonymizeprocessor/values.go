@@ -51,6 +51,8 @@ func validID(key, s string) bool {
 	switch key {
 	case semantic.ConnectionID:
 		return len(s) == 16 && isLowerHex(s)
+	case semantic.ObjectSHA256:
+		return len(s) == 64 && isLowerHex(s)
 	case semantic.K8sPodUID:
 		// The uid of a static pod is an MD5 of its manifest, without hyphens.
 		return detect.IsUUID(s) || len(s) == 32 && isLowerHex(s)
