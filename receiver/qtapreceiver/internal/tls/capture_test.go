@@ -203,6 +203,12 @@ func (r *result) last() Info {
 	return r.infos[len(r.infos)-1]
 }
 
+// basic leaves out of an Info what differs from run to run.
+func basic(i Info) Info {
+	i.JA3, i.JA4, i.Certificate = "", "", Certificate{}
+	return i
+}
+
 func checkBooks(t testing.TB, c *Conn) {
 	t.Helper()
 	s := c.stats

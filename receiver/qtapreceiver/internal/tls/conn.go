@@ -12,13 +12,19 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
 )
 
-// Info is what a handshake says about its connection.
+// Info is what a handshake says about its connection, as far as it is in the clear or was decrypted.
 type Info struct {
-	Version string // "1.2", "1.3"
+	Version string // "1.2", "1.3", "" before the server's hello
 	Cipher  string // IANA name
 	SNI     string // host name the client asked for, "" when it named none
 	ALPN    string // protocol the server chose, "" when none or not seen
-	Resumed bool   // the session is resumed, so no certificate was shown
+	// JA3 and JA4 are fingerprints of the client, see Fingerprint. Of a handshake that the server
+	// asked to begin anew (HelloRetryRequest) they are those of the first hello.
+	JA3, JA4 string
+	// Resumed and Full are both false while it is not known whether the session is resumed.
+	Resumed, Full bool
+	// Certificate is the server's; zero when the session is resumed or it cannot be read.
+	Certificate Certificate
 	// Visible is true once secrets were found and proven.
 	Visible bool
 }
@@ -27,12 +33,12 @@ type Info struct {
 const (
 	ReasonAttachedLate       = "attached_late"       // the connection was joined after its handshake
 	ReasonNoSecret           = "no_secret"           // no secret came in time
-	ReasonUnsupportedCipher  = "unsupported_cipher"  // neither AES-GCM nor ChaCha20-Poly1305
+	ReasonUnsupportedCipher  = "unsupported_cipher"  // neither AES (GCM, CCM, CBC) nor ChaCha20-Poly1305
 	ReasonUnsupportedVersion = "unsupported_version" // neither TLS 1.2 nor 1.3
 	ReasonGapInHandshake     = "gap_in_handshake"    // bytes of the handshake were not captured
 	ReasonHandshake          = "handshake_malformed" // the handshake cannot be followed
 	ReasonDecrypt            = "decrypt_failed"      // a secret was found and its tag does not verify
-	ReasonRenegotiation      = "renegotiation"       // TLS 1.2 keys changed on the open connection
+	ReasonRenegotiation      = "renegotiation"       // TLS 1.2 keys changed on the open connection in a way that was not seen whole
 	ReasonResync             = "resync_failed"       // the record sequence was not found again after a gap
 	ReasonBuffer             = "buffer_limit"        // too much had to wait
 )
@@ -40,8 +46,8 @@ const (
 // Sink takes what a Conn reads.
 type Sink interface {
 	l7.Stream
-	// TLS is called once the hellos are seen, and again when more of Info is known: with the
-	// protocol the server chose, and when the connection becomes visible.
+	// TLS is called once the client's hello is seen, and again when more of Info is known: with the
+	// server's hello, its certificate, and when the connection becomes visible.
 	TLS(info Info)
 	// NotVisible says, at most once, that no plaintext will come (any more), and why.
 	NotVisible(reason string)
@@ -54,6 +60,7 @@ const (
 	stateHandshake              // TLS 1.3 encrypted handshake
 	stateEncrypted              // application data (and, in TLS 1.2, Finished)
 	stateResync                 // after a gap: looking for a record
+	stateClosed                 // after close_notify: what follows is not TLS
 )
 
 // maxHandshakeLen bounds a handshake message; certificate chains are the long ones.
@@ -71,6 +78,10 @@ type Conn struct {
 
 	info         Info
 	suite        *suite
+	macOut       bool   // encrypt-then-MAC
+	doomed       string // why the content will not be read: the handshake goes on for its facts
+	renegotiated *renegotiation
+	stalled      bool // a ChangeCipherSpec waits for hellos that are not there
 	helloSeen    bool // a ClientHello that the server's next hello answers
 	hello        clientHello
 	serverRandom [32]byte
@@ -171,8 +182,13 @@ func (c *Conn) Close(t int64, reset bool) {
 	}
 	if !c.dead {
 		c.pump()
-		if c.waiting {
+		switch {
+		case c.waiting:
 			c.fail(ReasonNoSecret)
+		case c.doomed != "":
+			c.fail(c.doomed)
+		case c.stalled:
+			c.fail(ReasonRenegotiation)
 		}
 	}
 	c.release()
@@ -190,7 +206,7 @@ func (c *Conn) half(fromClient bool) *half {
 // pump processes records until neither direction can go on.
 func (c *Conn) pump() {
 	for more := true; more && !c.dead; {
-		c.waiting = false
+		c.waiting, c.stalled = false, false
 		first, second := &c.server, &c.client
 		if c.clientFirst() {
 			first, second = second, first

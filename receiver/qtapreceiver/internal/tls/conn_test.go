@@ -21,7 +21,7 @@ func TestGo13(t *testing.T) {
 	r.replay(c)
 	r.end()
 	r.requireAll(c)
-	require.Equal(t, Info{Version: "1.3", Cipher: r.last().Cipher, SNI: "example.test", ALPN: "http/1.1", Visible: true}, r.last())
+	require.Equal(t, Info{Version: "1.3", Cipher: r.last().Cipher, SNI: "example.test", ALPN: "http/1.1", Full: true, Visible: true}, basic(r.last()))
 	require.Contains(t, []string{"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}, r.last().Cipher)
 }
 
@@ -59,6 +59,8 @@ func TestGoVariants(t *testing.T) {
 			r.requireAll(c)
 			require.Equal(t, name == "hello_retry", r.retried)
 			require.False(t, r.last().Resumed)
+			require.True(t, r.last().Full)
+			require.Equal(t, "CN=example.test", r.last().Certificate.Subject)
 			require.Equal(t, "example.test", r.last().SNI)
 			if name != "no_alpn" {
 				require.Equal(t, "http/1.1", r.last().ALPN)
@@ -99,6 +101,7 @@ func TestGoResumption(t *testing.T) {
 				r.end()
 				r.requireAll(c)
 				require.Equal(t, i > 0, r.last().Resumed)
+				require.Equal(t, i == 0, r.last().Full)
 			}
 		})
 	}

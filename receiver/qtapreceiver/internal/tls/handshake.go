@@ -6,21 +6,24 @@ import "encoding/binary"
 
 // Handshake message types, RFC 8446 §4.
 const (
-	msgHelloRequest   = 0
-	msgClientHello    = 1
-	msgServerHello    = 2
-	msgEndOfEarlyData = 5
-	msgEncryptedExts  = 8
-	msgCertificate    = 11
-	msgFinished       = 20
-	msgKeyUpdate      = 24
-	msgMessageHash    = 254
+	msgHelloRequest    = 0
+	msgClientHello     = 1
+	msgServerHello     = 2
+	msgEndOfEarlyData  = 5
+	msgEncryptedExts   = 8
+	msgCertificate     = 11
+	msgServerHelloDone = 14
+	msgFinished        = 20
+	msgKeyUpdate       = 24
+	msgCompressedCert  = 25 // RFC 8879
+	msgMessageHash     = 254
 )
 
 // Extensions, by the IANA registry.
 const (
 	extServerName        = 0
 	extALPN              = 16
+	extEncryptThenMAC    = 22
 	extPreSharedKey      = 41
 	extEarlyData         = 42
 	extSupportedVersions = 43
@@ -62,8 +65,16 @@ func (r *reader) u16() int {
 	return 0
 }
 
+func (r *reader) u24() int {
+	if v := r.take(3); v != nil {
+		return int(v[0])<<16 | int(v[1])<<8 | int(v[2])
+	}
+	return 0
+}
+
 func (r *reader) vec8() []byte  { return r.take(r.u8()) }
 func (r *reader) vec16() []byte { return r.take(r.u16()) }
+func (r *reader) vec24() []byte { return r.take(r.u24()) }
 
 // extensions calls f for each extension of a list with its own length.
 func (r *reader) extensions(f func(typ int, b []byte)) {
@@ -122,6 +133,7 @@ type serverHello struct {
 	cipher    uint16
 	psk       bool
 	alpn      string
+	macOut    bool // encrypt-then-MAC, RFC 7366
 }
 
 func (h *serverHello) retry() bool { return h.random == retryRandom }
@@ -142,6 +154,8 @@ func parseServerHello(b []byte) (h serverHello, ok bool) {
 			}
 		case extPreSharedKey:
 			h.psk = true
+		case extEncryptThenMAC:
+			h.macOut = true
 		case extALPN:
 			h.alpn = parseALPN(b)
 		}

@@ -17,6 +17,8 @@ const (
 	typeAlert       = 21
 	typeHandshake   = 22
 	typeApplication = 23
+
+	alertCloseNotify = 0 // RFC 8446 §6.1
 )
 
 const (
@@ -35,7 +37,8 @@ type protection struct {
 	suite *suite
 	// traffic is the current traffic secret: KeyUpdate derives the next one from it. TLS 1.2 has none.
 	traffic secret
-	aead    cipher.AEAD
+	aead    cipher.AEAD // nil in CBC mode, whose part cbc does
+	cbc     *cbc
 	iv      [12]byte
 	seq     uint64 // of the next record
 	// explicit is the explicit nonce of TLS 1.2 that the next record has if the stack counts.
@@ -79,7 +82,7 @@ func (p *protection) next() (*protection, error) {
 func (p *protection) wipe() {
 	p.traffic.wipe()
 	clear(p.iv[:])
-	p.aead = nil
+	p.aead, p.cbc = nil, nil
 }
 
 // open verifies and decrypts a whole record (header and body) and appends the plaintext to
@@ -97,7 +100,7 @@ func (p *protection) openAt(dst, rec []byte, seq uint64) (typ byte, plain []byte
 		return p.open12(dst, rec, seq)
 	}
 	body := rec[headerLen:]
-	if len(body) < tagLen+1 {
+	if len(body) < p.suite.tagLen+1 {
 		return 0, nil, errTag
 	}
 	plain, err = p.aead.Open(dst, p.nonceOf(seq), body, rec[:headerLen])
@@ -152,46 +155,63 @@ func (p *protection) sequenceOf(rec []byte) (uint64, bool) {
 }
 
 // newProtection12 derives both directions' keys from a TLS 1.2 master secret, RFC 5246 §6.3.
-func newProtection12(s *suite, master *secret, clientRandom, serverRandom []byte) (client, server *protection, err error) {
-	ivLen := 4
-	if s.chacha {
+// encryptThenMAC says that the hellos agreed on RFC 7366; it counts in CBC mode only.
+func newProtection12(s *suite, master *secret, clientRandom, serverRandom []byte, encryptThenMAC bool) (client, server *protection, err error) {
+	macLen, ivLen := 0, 4
+	switch s.mode {
+	case modeChaCha:
 		ivLen = 12
+	case modeCBC:
+		macLen, ivLen = s.tagLen, 0 // each record has its own vector
 	}
 	seed := append(append([]byte("key expansion"), serverRandom...), clientRandom...)
-	b := prf12(s.hash, master.bytes(), seed, 2*(s.keyLen+ivLen))
+	b := prf12(s.hash, master.bytes(), seed, 2*(macLen+s.keyLen+ivLen))
 	defer clear(b)
-	client, server = &protection{suite: s}, &protection{suite: s}
-	keys, ivs := b[:2*s.keyLen], b[2*s.keyLen:]
-	copy(client.iv[:], ivs[:ivLen])
-	copy(server.iv[:], ivs[ivLen:])
-	if client.aead, err = s.aead(keys[:s.keyLen]); err != nil {
-		return nil, nil, err
+	var out [2]*protection
+	for i := range out {
+		macKey, key, iv := b[i*macLen:][:macLen], b[2*macLen+i*s.keyLen:][:s.keyLen], b[2*(macLen+s.keyLen)+i*ivLen:][:ivLen]
+		p := &protection{suite: s}
+		copy(p.iv[:], iv)
+		if s.mode == modeCBC {
+			p.cbc, err = newCBC(s, key, macKey, encryptThenMAC)
+		} else {
+			p.aead, err = s.aead(key)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		out[i] = p
 	}
-	server.aead, err = s.aead(keys[s.keyLen:])
-	return client, server, err
+	return out[0], out[1], nil
 }
 
-// open12 opens a record of RFC 5288 (explicit nonce) or RFC 7905 (nonce from the sequence).
+// open12 opens a record of RFC 5288 or RFC 6655 (explicit nonce), RFC 7905 (nonce from the sequence),
+// or of CBC mode.
 func (p *protection) open12(dst, rec []byte, seq uint64) (typ byte, plain []byte, err error) {
+	if p.cbc != nil {
+		plain, err = p.cbc.open(dst, rec, seq)
+		return rec[0], plain, err
+	}
 	body := rec[headerLen:]
 	nonce := p.nonceOf(seq)
-	if !p.suite.chacha {
-		if len(body) < 8+tagLen {
+	explicit := p.suite.mode != modeChaCha
+	if explicit {
+		if len(body) < 8 {
 			return 0, nil, errTag
 		}
 		copy(nonce[4:], body[:8])
 		body = body[8:]
 	}
-	if len(body) < tagLen {
+	if len(body) < p.suite.tagLen {
 		return 0, nil, errTag
 	}
 	binary.BigEndian.PutUint64(p.aad[:], seq)
 	copy(p.aad[8:], rec[:3])
-	binary.BigEndian.PutUint16(p.aad[11:], uint16(len(body)-tagLen))
+	binary.BigEndian.PutUint16(p.aad[11:], uint16(len(body)-p.suite.tagLen))
 	if plain, err = p.aead.Open(dst, nonce, body, p.aad[:]); err != nil {
 		return 0, nil, errTag
 	}
-	if !p.suite.chacha {
+	if explicit {
 		p.explicit = binary.BigEndian.Uint64(nonce[4:]) + 1
 	}
 	return rec[0], plain, nil

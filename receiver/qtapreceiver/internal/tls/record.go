@@ -151,6 +151,8 @@ func (c *Conn) park(h *half) {
 	switch held := len(c.client.in) + len(c.server.in); {
 	case held > c.limits.MaxWaiting && c.waiting:
 		c.fail(ReasonNoSecret)
+	case held > c.limits.MaxWaiting && c.stalled:
+		c.fail(ReasonRenegotiation)
 	case held > max(c.limits.MaxWaiting, 2*maxRecord), c.stats.Buffered > uint64(c.limits.MaxTotal):
 		c.fail(ReasonBuffer)
 	}

@@ -13,8 +13,6 @@ const (
 	maxScan = 4 * maxRecord
 	// maxGenerations is how many KeyUpdates a gap may have swallowed.
 	maxGenerations = 2
-	// minRecord is the shortest encrypted record.
-	minRecord = headerLen + tagLen + 1
 )
 
 // applyGap deals with a gap, now that everything before it was processed but for the part of a record.
@@ -32,6 +30,9 @@ func (c *Conn) applyGap(h *half) bool {
 		}
 		s.wipe()
 	default:
+		if c.doomed != "" {
+			return c.fail(c.doomed)
+		}
 		// Once both hellos are known the rest of a TLS 1.2 handshake can be missing.
 		if c.suite == nil && (!h.client || !c.helloSeen) {
 			return c.fail(ReasonGapInHandshake)
@@ -39,8 +40,7 @@ func (c *Conn) applyGap(h *half) bool {
 	}
 	h.setKeys(nil)
 	h.early = false
-	h.hs = nil
-	return c.lose(h)
+	return c.loseAt(h)
 }
 
 // applyAppGap uses what is known of a record in the middle of which bytes are missing: it is
@@ -57,6 +57,14 @@ func (c *Conn) applyAppGap(h *half) bool {
 			return true
 		}
 	}
+	return c.loseAt(h)
+}
+
+// loseAt is lose at a gap: what is held before it is a part of a record, and no beginning of one that
+// goes on behind it.
+func (c *Conn) loseAt(h *half) bool {
+	h.gapLen += uint64(len(h.in))
+	c.skip(h, len(h.in))
 	return c.lose(h)
 }
 
@@ -64,6 +72,7 @@ func (c *Conn) applyAppGap(h *half) bool {
 func (c *Conn) lose(h *half) bool {
 	c.sink.Gap(h.client, h.t, h.off, 0)
 	h.state = stateResync
+	h.hs = nil // the rest of a message may be lost
 	h.scanned = 0
 	h.trials = c.limits.MaxTrialBytes
 	return true
@@ -90,7 +99,7 @@ func (c *Conn) resync(h *half) bool {
 			return c.resyncMore(h)
 		}
 		n := headerLen + int(binary.BigEndian.Uint16(h.in[3:]))
-		if n < minRecord || n > maxRecord {
+		if n < int(c.suite.minRecord()) || n > maxRecord {
 			c.scan(h, 1)
 			continue
 		}
@@ -164,18 +173,18 @@ func (c *Conn) sequence(h *half, k *protection, gen int, rec, buf []byte) (uint6
 		_, _, err := k.openAt(buf, rec, seq)
 		return err == nil
 	}
-	if k.suite.version == version13 && !k.suite.chacha {
+	if k.suite.version == version13 && k.suite.mode == modeGCM {
 		seq, ok := k.sequenceOf(rec)
 		return seq, ok && seq >= k.seq && try(seq)
 	}
 	// Around what records like the latest one would give, and no more than would fit.
 	lost := h.gapLen + uint64(h.scanned)
-	low, high := k.seq, k.seq+lost/minRecord+1
+	low, high := k.seq, k.seq+lost/k.suite.minRecord()+1
 	guess := k.seq
 	if gen == 0 {
-		guess += lost / uint64(max(h.lastLen, minRecord))
+		guess += lost / max(uint64(h.lastLen), k.suite.minRecord())
 	}
-	if k.suite.version == version12 && !k.suite.chacha {
+	if k.suite.version == version12 && (k.suite.mode == modeGCM || k.suite.mode == modeCCM) {
 		// Stacks count the explicit nonce up by one per record.
 		if d := binary.BigEndian.Uint64(rec[headerLen:]) - k.explicit; d <= lost {
 			guess = k.seq + d

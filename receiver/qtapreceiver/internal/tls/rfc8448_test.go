@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -109,7 +110,14 @@ func TestRFC8448Simple(t *testing.T) {
 		require.Empty(t, r.notVisible)
 		require.Equal(t, want, r.sent.Bytes())
 		require.Equal(t, want, r.got.Bytes())
-		require.Equal(t, Info{Version: "1.3", Cipher: "TLS_AES_128_GCM_SHA256", SNI: "server", Visible: true}, r.last())
+		require.Equal(t, Info{
+			Version: "1.3", Cipher: "TLS_AES_128_GCM_SHA256", SNI: "server", Visible: true, Full: true,
+			JA3: "da4dea34fe6d4ce5f0725df3f2682fa0", JA4: "t13d030900_55b375c5d22e_59cd3dafc54d",
+			Certificate: Certificate{
+				Subject: "CN=rsa", Issuer: "CN=rsa",
+				NotBefore: time.Date(2016, 7, 30, 1, 23, 59, 0, time.UTC), NotAfter: time.Date(2026, 7, 30, 1, 23, 59, 0, time.UTC),
+			},
+		}, r.last())
 		require.EqualValues(t, 1, r.keys.Stats().Ignored)
 	}
 }

@@ -10,8 +10,14 @@ const maxEarlySkip = 1 << 20
 
 // step processes one record of a direction, and says whether it got anywhere.
 func (c *Conn) step(h *half) bool {
-	if h.state == stateResync {
+	switch h.state {
+	case stateResync:
 		return c.resync(h)
+	case stateClosed:
+		h.gap, h.gapLen = false, 0
+		n := len(h.in)
+		c.skip(h, n)
+		return n > 0
 	}
 	rec, bad := h.record()
 	if bad {
@@ -43,22 +49,20 @@ func (c *Conn) notRecord(h *half) bool {
 	return c.fail(ReasonHandshake)
 }
 
+// answered says whether the server's hello was seen.
+func (c *Conn) answered() bool { return c.suite != nil || c.doomed != "" }
+
 // helloRecord takes a record before encryption.
 func (c *Conn) helloRecord(h *half, rec []byte) bool {
-	if h.client && c.helloSeen && c.suite == nil {
+	if h.client && c.helloSeen && !c.answered() {
 		return false // what it means depends on the server's hello
 	}
-	tls12 := c.suite != nil && c.suite.version == version12
 	switch rec[0] {
 	case typeCCS:
-		if tls12 {
-			c.consume(h, len(rec))
-			h.hs = nil
-			h.state = stateEncrypted
-			return true
-		}
-		// TLS 1.3 sends them for the sake of middleboxes (RFC 8446 §D.4).
 		c.consume(h, len(rec))
+		if c.answered() { // not TLS 1.3, where these are for the sake of middleboxes (RFC 8446 §D.4)
+			return c.encrypt(h)
+		}
 		return true
 	case typeAlert:
 		c.consume(h, len(rec))
@@ -80,6 +84,21 @@ func (c *Conn) helloRecord(h *half, rec []byte) bool {
 		return c.fail(ReasonHandshake)
 	}
 	return c.fail(ReasonAttachedLate)
+}
+
+// encrypt ends the cleartext of a direction up to TLS 1.2.
+func (c *Conn) encrypt(h *half) bool {
+	h.hs = nil
+	h.state = stateEncrypted
+	if !h.client && !c.info.Full {
+		// The server goes on without its ServerHelloDone: RFC 5246 §7.3, the abbreviated handshake.
+		c.info.Resumed = true
+		c.sink.TLS(c.info)
+	}
+	if c.doomed != "" {
+		return c.fail(c.doomed)
+	}
+	return true
 }
 
 // messages takes whole handshake messages off what was collected. f returns false when the
@@ -120,13 +139,16 @@ func (c *Conn) helloMessage(h *half, typ byte, raw []byte) bool {
 			c.transcript.Write(raw)
 		} else {
 			c.clientHello1 = bytes.Clone(raw)
+			c.info.SNI = hello.sni
+			c.info.JA3, c.info.JA4 = Fingerprint(raw[4:], TransportTCP)
+			c.sink.TLS(c.info)
 		}
 		return true
-	case !h.client && typ == msgServerHello && c.suite == nil:
+	case !h.client && typ == msgServerHello && !c.answered():
 		return c.serverHello(raw)
-	case c.suite != nil && c.suite.version == version12:
-		if !h.client && typ == msgCertificate {
-			c.info.Resumed = false
+	case c.answered():
+		if !h.client {
+			c.serverMessage(typ, raw[4:])
 		}
 		return true
 	case typ == msgHelloRequest:
@@ -142,22 +164,26 @@ func (c *Conn) serverHello(raw []byte) bool {
 	if !ok {
 		return c.fail(ReasonHandshake)
 	}
-	c.info = Info{Version: versionNames[sh.version], Cipher: cipherName(sh.cipher), SNI: c.hello.sni, ALPN: sh.alpn, Resumed: sh.psk}
+	c.info.Version, c.info.Cipher, c.info.ALPN = versionNames[sh.version], cipherName(sh.cipher), sh.alpn
 	s := suites[sh.cipher]
-	if sh.version != version13 && sh.version != version12 {
-		c.sink.TLS(c.info)
-		return c.fail(ReasonUnsupportedVersion)
+	switch {
+	case sh.version != version13 && sh.version != version12:
+		c.doomed = ReasonUnsupportedVersion
+	case s == nil || s.version != sh.version:
+		c.doomed = ReasonUnsupportedCipher
 	}
-	if s == nil || s.version != sh.version {
-		c.sink.TLS(c.info)
-		return c.fail(ReasonUnsupportedCipher)
-	}
-	if sh.version == version12 {
-		c.suite, c.serverRandom = s, sh.random
+	if c.doomed != "" {
 		c.clientHello1 = nil
 		c.sink.TLS(c.info)
-		// Until a certificate is seen; an abbreviated handshake has none.
-		c.info.Resumed = true
+		if sh.version >= version13 || sh.version < 0x0300 {
+			return c.fail(c.doomed) // nothing more is in the clear
+		}
+		return true
+	}
+	if sh.version == version12 {
+		c.suite, c.serverRandom, c.macOut = s, sh.random, sh.macOut
+		c.clientHello1 = nil
+		c.sink.TLS(c.info)
 		return true
 	}
 	if sh.retry() {
@@ -185,12 +211,26 @@ func (c *Conn) serverHello(raw []byte) bool {
 	c.transcript.Write(raw)
 	c.hsHash = c.transcript.Sum(nil)
 	c.suite, c.clientHello1 = s, nil
+	c.info.Resumed, c.info.Full = sh.psk, !sh.psk
 	c.server.state = stateHandshake
 	if c.client.state == stateHello {
 		c.client.state = stateHandshake
 	}
 	c.sink.TLS(c.info)
 	return true
+}
+
+// serverMessage takes a message of the server's flight in the clear, up to TLS 1.2.
+func (c *Conn) serverMessage(typ byte, body []byte) {
+	switch typ {
+	case msgCertificate:
+		c.info.Certificate = parseCertificates(body, version12)
+	case msgServerHelloDone:
+	default:
+		return
+	}
+	c.info.Full = true
+	c.sink.TLS(c.info)
 }
 
 // handshakeRecord takes a record of the encrypted handshake of TLS 1.3.
@@ -282,6 +322,14 @@ func (c *Conn) handshakeMessage(h *half, typ byte, raw []byte) bool {
 		}
 		c.extsSeen, c.earlyTaken, c.info.ALPN = true, early && c.hello.early, alpn
 		c.visible()
+	case msgCertificate:
+		c.info.Certificate = parseCertificates(raw[4:], version13)
+		c.sink.TLS(c.info)
+	case msgCompressedCert:
+		if b := decompressCertificates(raw[4:]); b != nil {
+			c.info.Certificate = parseCertificates(b, version13)
+			c.sink.TLS(c.info)
+		}
 	case msgFinished:
 		c.apHash = c.transcript.Sum(nil)
 		c.transcript = nil
@@ -317,7 +365,7 @@ func (c *Conn) appKeys(h *half) bool {
 		if !c.find(stageMaster12, nil, true, &master) {
 			return false
 		}
-		client, server, err := newProtection12(c.suite, &master, c.hello.random[:], c.serverRandom[:])
+		client, server, err := newProtection12(c.suite, &master, c.hello.random[:], c.serverRandom[:], c.macOut)
 		master.wipe()
 		if err != nil {
 			return false
@@ -337,7 +385,7 @@ func (c *Conn) encryptedRecord(h *half, rec []byte) bool {
 	tls12 := c.suite.version == version12
 	if rec[0] == typeCCS {
 		if tls12 {
-			return c.fail(ReasonRenegotiation)
+			return c.changeKeys(h, rec)
 		}
 		c.consume(h, len(rec))
 		return true
@@ -365,9 +413,14 @@ func (c *Conn) encryptedRecord(h *half, rec []byte) bool {
 	switch {
 	case typ == typeApplication:
 		c.deliver(h, t, pos, plain)
-	case typ == typeHandshake && !tls12:
+	case typ == typeHandshake && tls12:
+		h.hs = append(h.hs, plain...)
+		return c.messages(h, c.renegotiate)
+	case typ == typeHandshake:
 		h.hs = append(h.hs, plain...)
 		return c.messages(h, c.postHandshakeMessage)
+	case typ == typeAlert && len(plain) == 2 && plain[1] == alertCloseNotify:
+		h.state = stateClosed
 	}
 	return true
 }

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tls
+
+import (
+	"bytes"
+	"compress/zlib"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func vector24(b []byte) []byte {
+	return append([]byte{byte(len(b) >> 16), byte(len(b) >> 8), byte(len(b))}, b...)
+}
+
+// certificateMessage makes the body of a Certificate message.
+func certificateMessage(version uint16, chain ...[]byte) []byte {
+	var list []byte
+	for _, der := range chain {
+		list = append(list, vector24(der)...)
+		if version == version13 {
+			list = append(list, 0, 0) // no extensions
+		}
+	}
+	if version == version13 {
+		return append([]byte{0}, vector24(list)...)
+	}
+	return vector24(list)
+}
+
+func certificateOf(t testing.TB, subject pkix.Name) []byte {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: subject, NotBefore: time.Unix(1700000000, 0), NotAfter: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
+	}, &x509.Certificate{Subject: pkix.Name{CommonName: "Issuing CA 1", Organization: []string{"Example, Inc."}}}, &key.PublicKey, key)
+	require.NoError(t, err)
+	return der
+}
+
+func TestCertificate(t *testing.T) {
+	email := pkix.AttributeTypeAndValue{Type: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1}, Value: "alice@example.com"}
+	der := certificateOf(t, pkix.Name{
+		CommonName: "*.example.com", Organization: []string{"Example"}, OrganizationalUnit: []string{"Payments"}, Country: []string{"DE"}, Locality: []string{"Köln"},
+		Province: []string{"NRW"}, SerialNumber: "HRB 12345", StreetAddress: []string{"Main street 1"}, PostalCode: []string{"50667"},
+		ExtraNames: []pkix.AttributeTypeAndValue{email},
+	})
+	want := Certificate{
+		Subject: "CN=*.example.com,OU=Payments,O=Example,L=Köln,ST=NRW,C=DE", Issuer: `CN=Issuing CA 1,O=Example\, Inc.`,
+		NotBefore: time.Date(2023, 11, 14, 22, 13, 20, 0, time.UTC), NotAfter: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
+	}
+	for _, version := range []uint16{version12, version13} {
+		body := certificateMessage(version, der, testCert().Certificate[0])
+		require.Equal(t, want, parseCertificates(body, version))
+		for n := range 100 {
+			require.Equal(t, Certificate{}, parseCertificates(body[:n], version))
+		}
+		require.Equal(t, Certificate{}, parseCertificates(certificateMessage(version), version))
+		require.Equal(t, Certificate{}, parseCertificates(certificateMessage(version, []byte("no certificate")), version))
+		require.Equal(t, Certificate{}, parseCertificates(certificateMessage(version, make([]byte, maxCertificate+1)), version))
+	}
+	long := parseCertificates(certificateMessage(version12, certificateOf(t, pkix.Name{
+		Organization: []string{strings.Repeat("a", 200)}, CommonName: strings.Repeat("b", 100),
+	})), version12)
+	require.Equal(t, "O="+strings.Repeat("a", 200), long.Subject, "bounded")
+
+	var z bytes.Buffer
+	w := zlib.NewWriter(&z)
+	plain := certificateMessage(version13, der)
+	_, err := w.Write(plain)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	message := func(algorithm byte, size int, b []byte) []byte {
+		return append([]byte{0, algorithm, byte(size >> 16), byte(size >> 8), byte(size)}, vector24(b)...)
+	}
+	require.Equal(t, plain, decompressCertificates(message(compressionZlib, len(plain), z.Bytes())))
+	require.Nil(t, decompressCertificates(message(2, len(plain), z.Bytes())), "brotli")
+	require.Nil(t, decompressCertificates(message(compressionZlib, len(plain)+1, z.Bytes())))
+	require.Nil(t, decompressCertificates(message(compressionZlib, 1<<24-1, z.Bytes())))
+	require.Nil(t, decompressCertificates(message(compressionZlib, len(plain), z.Bytes()[:20])))
+	require.Nil(t, decompressCertificates(nil))
+}
+
+func FuzzCertificates(f *testing.F) {
+	der := testCert().Certificate[0]
+	f.Add(certificateMessage(version12, der))
+	f.Add(certificateMessage(version13, der, der))
+	f.Add([]byte{0, 1, 0, 0, 9, 0, 0, 3, 1, 2, 3})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, version := range []uint16{version12, version13} {
+			c := parseCertificates(b, version)
+			for _, s := range []string{c.Subject, c.Issuer} {
+				if len(s) > 3*maxName || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' }) {
+					t.Fatalf("%q", s)
+				}
+			}
+		}
+		if out := decompressCertificates(b); len(out) > maxHandshakeLen {
+			t.Fatal(len(out))
+		}
+	})
+}
