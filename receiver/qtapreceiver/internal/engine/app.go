@@ -272,8 +272,8 @@ func (a *application) putTLS(m pcommon.Map) {
 }
 
 // newHTTP1 returns a parser that emits the connection's exchanges.
-func (a *application) newHTTP1() l7.Stream {
-	a.http1 = http1.New(http1.Options{OnTunnel: a.tunnel, OnContent: a.watch}, a.numbered(), &a.c.e.counts.http1)
+func (a *application) newHTTP1(joined bool) l7.Stream {
+	a.http1 = http1.New(http1.Options{OnTunnel: a.tunnel, OnContent: a.watch, Joined: joined}, a.numbered(), &a.c.e.counts.http1)
 	a.payloads = nil // what a parser before this one was told
 	a.keep()
 	return a.http1
