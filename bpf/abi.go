@@ -26,15 +26,17 @@ const (
 	SocketFinAcked
 	// SocketFinReceived: BytesReceived counts the peer's FIN.
 	SocketFinReceived
+	// SocketTorn: the numbers were read while they changed and may not fit together.
+	SocketTorn
 )
 
 // Sizes of the records without what follows them, in bytes.
 const (
 	tupleSize         = 40
 	PacketRecordSize  = 80
-	SocketRecordSize  = 136
+	SocketRecordSize  = 144
 	SecretRecordSize  = 184
-	ProcessRecordSize = 16
+	ProcessRecordSize = 24
 )
 
 // Tuple is struct tuple: addresses from one end's point of view. IPv4 addresses are mapped
@@ -42,7 +44,7 @@ const (
 type Tuple struct {
 	Local, Remote         [16]byte
 	LocalPort, RemotePort uint16
-	// Netns is the network namespace's inode for loopback addresses, else 0.
+	// Netns is the network namespace's inode, 0 when it is not known.
 	Netns uint32
 }
 
@@ -108,6 +110,7 @@ type SocketRecord struct {
 	Addr                                                    Tuple
 	RcvNxt, SndNxt, SegsOut, SegsIn, Retransmits, RTTMicros uint32
 	BytesAcked, BytesReceived                               uint64
+	SndUna                                                  uint32
 	Comm                                                    [16]byte
 }
 
@@ -132,7 +135,8 @@ func (r *SocketRecord) Decode(b []byte) bool {
 	r.RTTMicros = le.Uint32(b[100:])
 	r.BytesAcked = le.Uint64(b[104:])
 	r.BytesReceived = le.Uint64(b[112:])
-	copy(r.Comm[:], b[120:])
+	r.SndUna = le.Uint32(b[120:])
+	copy(r.Comm[:], b[128:])
 	return true
 }
 
@@ -162,11 +166,16 @@ func (r *SecretRecord) Decode(b []byte) bool {
 	return true
 }
 
-// ProcessRecord is struct process_record.
+// ProcessRecord is struct process_record and, after a start, the path behind it.
 type ProcessRecord struct {
 	Exited uint8
 	TGID   uint32
 	Time   uint64
+	UID    uint32
+	// Path are the names on the way from the executable up to the root of its mount namespace, each
+	// with a zero;
+	// empty when it is not known. It points into the decoded bytes.
+	Path []byte
 }
 
 // Decode reads a record; it reports false when b is too short for it.
@@ -175,7 +184,13 @@ func (r *ProcessRecord) Decode(b []byte) bool {
 		return false
 	}
 	r.Exited = b[1]
+	size := int(le.Uint16(b[2:]))
 	r.TGID = le.Uint32(b[4:])
 	r.Time = le.Uint64(b[8:])
+	r.UID = le.Uint32(b[16:])
+	if size > len(b)-ProcessRecordSize {
+		return false
+	}
+	r.Path = b[ProcessRecordSize : ProcessRecordSize+size]
 	return true
 }

@@ -20,7 +20,7 @@ struct tuple {
 	__u8 local[16];
 	__u8 remote[16];
 	__u16 local_port, remote_port;
-	// The network namespace's inode for loopback addresses, which every namespace has, else 0.
+	// The network namespace's inode: two may use the same addresses. 0 when it is not known.
 	__u32 netns;
 };
 
@@ -44,6 +44,7 @@ enum socket_flags {
 	SOCKET_SYN_ACKED = 1 << 1,    // bytes_acked counts our SYN
 	SOCKET_FIN_ACKED = 1 << 2,    // bytes_acked counts our FIN
 	SOCKET_FIN_RECEIVED = 1 << 3, // bytes_received counts the peer's FIN
+	SOCKET_TORN = 1 << 4,	      // the socket was at work while it was read: numbers may not fit together
 };
 
 // The values of what, role and reason are those of package event.
@@ -67,6 +68,8 @@ struct socket_record {
 	__u32 rtt_us;
 	__u64 bytes_acked;
 	__u64 bytes_received;
+	__u32 snd_una;
+	__u32 unused;
 	char comm[16];
 };
 
@@ -90,9 +93,11 @@ struct secret_record {
 struct process_record {
 	__u8 kind;
 	__u8 exited;
-	__u8 unused[2];
+	__u16 size; // of the path that follows a start, 0 when it is not known; the record may be longer
 	__u32 tgid;
 	__u64 time;
+	__u32 uid;
+	__u32 unused;
 };
 
 enum {

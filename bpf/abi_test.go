@@ -111,7 +111,7 @@ func TestSocketRecordABI(t *testing.T) {
 		"cookie": r.Cookie, "time": r.Time, "cgroup": r.Cgroup, "uid": uint64(r.UID), "flags": uint64(r.Flags),
 		"rcv_nxt": uint64(r.RcvNxt), "snd_nxt": uint64(r.SndNxt), "segs_out": uint64(r.SegsOut),
 		"segs_in": uint64(r.SegsIn), "retransmits": uint64(r.Retransmits), "rtt_us": uint64(r.RTTMicros),
-		"bytes_acked": r.BytesAcked, "bytes_received": r.BytesReceived,
+		"bytes_acked": r.BytesAcked, "bytes_received": r.BytesReceived, "snd_una": uint64(r.SndUna),
 	} {
 		require.Equal(t, l.uint(t, b, member), got, member)
 	}
@@ -139,9 +139,14 @@ func TestSecretRecordABI(t *testing.T) {
 func TestProcessRecordABI(t *testing.T) {
 	l := layoutOf(t, "process_record")
 	require.Equal(t, ProcessRecordSize, l.size)
-	b := random(l.size)
+	b := random(l.size + 30)
+	b[2], b[3] = 25, 0
 	var r ProcessRecord
 	require.True(t, r.Decode(b))
+	require.EqualValues(t, l.uint(t, b, "size"), len(r.Path))
+	require.EqualValues(t, l.uint(t, b, "uid"), r.UID)
+	require.Equal(t, b[l.size:l.size+25], r.Path)
+	require.False(t, new(ProcessRecord).Decode(b[:l.size+24]))
 	require.EqualValues(t, l.uint(t, b, "exited"), r.Exited)
 	require.EqualValues(t, l.uint(t, b, "tgid"), r.TGID)
 	require.Equal(t, l.uint(t, b, "time"), r.Time)

@@ -55,6 +55,8 @@ struct sock_state {
 	__u8 own; // what else own_socks says
 	__u8 unused[3];
 	__u64 cookie;
+	__u32 netns; // once a packet has asked for it
+	__u32 unused2;
 };
 
 struct {
@@ -90,7 +92,7 @@ struct {
 	map_type(value, __u32);
 } own_socks SEC(".maps");
 
-// Ends of own connections, by their addresses: mostly the other ends, whose socket
+// Ends of own connections, by their addresses (peer_key): mostly the other ends, whose socket
 // cannot be marked.
 struct {
 	map_uint(type, MAP_TYPE_HASH);
@@ -265,7 +267,24 @@ inline_always void sock_tuple(struct sock *sk, struct tuple *t)
 	t->local_port = ntohs(port);
 	core_read(&remote_port, sk->__sk_common.skc_dport);
 	t->remote_port = ntohs(remote_port);
-	t->netns = is_loopback(t->remote) ? sock_netns(sk) : 0;
+	t->netns = sock_netns(sk);
+}
+
+// peer_key is a tuple as both ends of a connection know it: they share the namespace only on
+// loopback, whose addresses every namespace has.
+inline_always void peer_key(struct tuple *k, const struct tuple *t)
+{
+	*k = *t;
+	if (!is_loopback(t->remote))
+		k->netns = 0;
+}
+
+inline_always bool is_own_peer(const struct tuple *t)
+{
+	struct tuple k;
+
+	peer_key(&k, t);
+	return bpf_map_lookup_elem(&own_peers, &k);
 }
 
 // listens_own says whether a socket is bound where an own process listened from the start on.
@@ -365,8 +384,9 @@ inline_always void emit_excluded(__u64 cookie, const struct tuple *t)
 // own_peer remembers the other end of an own connection by its addresses.
 inline_always void own_peer(__u64 cookie, const struct tuple *t)
 {
-	struct tuple peer;
+	struct tuple k, peer;
 
-	reverse(&peer, t);
+	peer_key(&k, t);
+	reverse(&peer, &k);
 	bpf_map_update_elem(&own_peers, &peer, &cookie, 0);
 }

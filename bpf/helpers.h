@@ -60,6 +60,7 @@ static struct bpf_sock *(*const bpf_sk_fullsock)(struct bpf_sock *sk) = (void *)
 static void *(*const bpf_sk_storage_get)(void *map, void *sk, void *value, __u64 flags) = (void *)107;
 static long (*const bpf_probe_read_user)(void *dst, __u32 size, const void *src) = (void *)112;
 static long (*const bpf_probe_read_kernel)(void *dst, __u32 size, const void *src) = (void *)113;
+static long (*const bpf_probe_read_kernel_str)(void *dst, __u32 size, const void *src) = (void *)115;
 static void *(*const bpf_ringbuf_reserve)(void *ring, __u64 size, __u64 flags) = (void *)131;
 static void (*const bpf_ringbuf_submit)(void *data, __u64 flags) = (void *)132;
 static __u64 (*const bpf_ringbuf_query)(void *ring, __u64 flags) = (void *)134;
@@ -68,6 +69,8 @@ static struct socket *(*const bpf_sock_from_file)(struct file *file) = (void *)1
 
 // core_read copies a kernel field whose place the loader has looked up in this kernel's BTF.
 #define core_read(dst, field) bpf_probe_read_kernel(dst, sizeof(*(dst)), __builtin_preserve_access_index(&(field)))
+// core_offset is where this kernel has the field in its structure.
+#define core_offset(field) __builtin_preserve_field_info(field, 0)
 // core_has is 1 when this kernel's BTF has the field.
 #define core_has(field) __builtin_preserve_field_info(field, 2)
 

@@ -74,14 +74,39 @@ struct inet_sock {
 struct tcp_sock {
 	__u32 rcv_nxt, snd_nxt, snd_una, write_seq;
 	__u32 segs_in, segs_out, total_retrans, srtt_us;
-	__u64 bytes_received, bytes_acked;
+	__u64 bytes_received, bytes_acked, bytes_sent;
 };
 
 struct inode {
 	__u16 i_mode;
 };
 
+struct qstr {
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct dentry *d_parent;
+	struct qstr d_name;
+};
+
+struct vfsmount {
+	struct dentry *mnt_root;
+};
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+};
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+};
+
 struct file {
+	struct path f_path;
 	struct inode *f_inode;
 	void *private_data;
 };

@@ -7,12 +7,17 @@
 #include "common.h"
 
 // What emit_chunk needs to know, packed into one scalar: a global function takes no pointers
-// on old kernels.
-#define PACK(ip_len, hdr_len, dir) ((ip_len) | (hdr_len) << 16 | (__u64)(dir) << 32)
+// on old kernels, and five arguments at most.
+#define PACK(ip_len, tcp_len, dir, netns) ((ip_len) | (tcp_len) << 16 | (dir) << 24 | (__u64)(netns) << 32)
+#define pack_ip_len(pack) ((__u32)((pack) & 0xffff))
+#define pack_hdr_len(pack) ((__u32)(((pack) & 0xffff) + ((pack) >> 16 & 0xff)))
+#define pack_dir(pack) ((__u32)((pack) >> 24 & 1))
+#define pack_netns(pack) ((__u32)((pack) >> 32))
 
-inline_always int parse_addr(struct __sk_buff *skb, __u32 dir, const __u8 *tcp, struct tuple *t)
+inline_always int parse_addr(struct __sk_buff *skb, __u64 pack, const __u8 *tcp, struct tuple *t)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	__u32 dir = pack_dir(pack);
 	__u8 src[16], dst[16];
 
 	if (skb->protocol == ntohs(ETH_P_IP)) {
@@ -32,7 +37,7 @@ inline_always int parse_addr(struct __sk_buff *skb, __u32 dir, const __u8 *tcp, 
 	__builtin_memcpy(t->remote, dir == DIR_INGRESS ? src : dst, 16);
 	t->local_port = dir == DIR_INGRESS ? dport : sport;
 	t->remote_port = dir == DIR_INGRESS ? sport : dport;
-	t->netns = 0;
+	t->netns = pack_netns(pack);
 	return 0;
 }
 
@@ -44,22 +49,21 @@ inline_always __u32 be32(const __u8 *b)
 inline_always int fill_packet(struct __sk_buff *skb, struct packet_record *r, __u64 pack, __u32 off, __u32 size,
 			     __u64 cookie)
 {
-	__u32 ip_len = pack & 0xffff, hdr_len = pack >> 16 & 0xffff, dir = pack >> 32;
 	__u8 tcp[20] = {};
 
-	bpf_skb_load_bytes(skb, ip_len, tcp, sizeof(tcp));
+	bpf_skb_load_bytes(skb, pack_ip_len(pack), tcp, sizeof(tcp));
 	r->kind = RECORD_PACKET;
-	r->dir = dir;
+	r->dir = pack_dir(pack);
 	r->flags = tcp[13];
 	r->unused = 0;
-	r->len = skb->len - hdr_len;
+	r->len = skb->len - pack_hdr_len(pack);
 	r->cookie = cookie;
 	r->time = bpf_ktime_get_ns();
 	r->seq = be32(tcp + 4);
 	r->ack = be32(tcp + 8);
 	r->off = off;
 	r->size = size;
-	return parse_addr(skb, dir, tcp, &r->addr);
+	return parse_addr(skb, pack, tcp, &r->addr);
 }
 
 // A ring record's size has to be a constant, so there are a few sizes: each leaves at most
@@ -79,7 +83,7 @@ inline_always int fill_packet(struct __sk_buff *skb, struct packet_record *r, __
 		n &= (MAX)-1;                                                            \
 		n += 1;                                                                  \
 		barrier_var(n);                                                          \
-		if (bpf_skb_load_bytes(skb, (pack >> 16 & 0xffff) + off, r->data, n))    \
+		if (bpf_skb_load_bytes(skb, pack_hdr_len(pack) + off, r->data, n))       \
 			r->head.size = 0;                                                \
 		submit(r);                                                               \
 	} while (0)
@@ -129,7 +133,6 @@ inline_always __u64 packet_cookie(struct __sk_buff *skb, const struct sock_state
 // decide fills in the verdict of a socket that has none yet and says whether to skip the packet.
 global_func int decide(struct __sk_buff *skb, __u64 pack)
 {
-	__u32 ip_len = pack & 0xffff, hdr_len = pack >> 16 & 0xffff, dir = pack >> 32;
 	__u8 tcp[20] = {};
 	struct tuple t = {};
 	struct bpf_sock *sk = skb->sk;
@@ -143,18 +146,16 @@ global_func int decide(struct __sk_buff *skb, __u64 pack)
 	st = packet_state(sk, true);
 	if (!st)
 		return !sock_helpers;
-	bpf_skb_load_bytes(skb, ip_len, tcp, sizeof(tcp));
-	if (parse_addr(skb, dir, tcp, &t))
+	bpf_skb_load_bytes(skb, pack_ip_len(pack), tcp, sizeof(tcp));
+	if (parse_addr(skb, pack, tcp, &t))
 		return 1;
 
-	bool listener = sk->state == TCP_LISTEN, empty = skb->len <= hdr_len;
+	bool listener = sk->state == TCP_LISTEN, empty = skb->len <= pack_hdr_len(pack);
 	__u8 role = listener ? ROLE_SERVER : st->role;
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 
 	if (!tp)
 		return 1;
-	if (is_loopback(t.remote))
-		t.netns = sock_netns((struct sock *)tp);
 	if (listener && own_listening) {
 		struct tuple bound = {};
 
@@ -165,7 +166,7 @@ global_func int decide(struct __sk_buff *skb, __u64 pack)
 	bool own = is_own(sk, st);
 	if (own)
 		own_peer(packet_cookie(skb, st), &t);
-	if (own || bpf_map_lookup_elem(&own_peers, &t)) {
+	if (own || is_own_peer(&t)) {
 		// A listener meets others too; the socket that it makes will say so for itself.
 		if (!listener) {
 			emit_excluded(packet_cookie(skb, st), &t);
@@ -227,12 +228,21 @@ inline_always int on_packet(struct __sk_buff *skb, __u32 dir)
 	sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return 1;
-	__u64 pack = PACK(ip_len, hdr_len, dir);
 	struct sock_state *st = packet_state(sk, !sock_helpers);
 	if (!st && !sock_helpers)
 		return 1;
 	if (st && (st->verdict == VERDICT_SKIP || st->closed))
 		return 1;
+	__u32 netns = st ? st->netns : 0;
+	if (!netns) {
+		struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+
+		if (tp)
+			netns = sock_netns((struct sock *)tp);
+		if (st)
+			st->netns = netns;
+	}
+	__u64 pack = PACK(ip_len, hdr_len - ip_len, dir, netns);
 	if ((!st || st->verdict == VERDICT_OPEN) && decide(skb, pack))
 		return 1;
 

@@ -42,8 +42,9 @@ inline_always void emit_socket(struct sock *sk, struct sock_state *st, __u8 what
 {
 	struct tcp_sock *tp = (void *)sk;
 	struct socket_record *r;
-	__u32 rtt = 0, una = 0, end = 0;
+	__u32 rtt = 0, end = 0, again = 0;
 	unsigned long flags = 0;
+	__u64 bytes = 0;
 
 	r = reserve(sizeof(*r), RECORD_SOCKET);
 	if (!r)
@@ -72,14 +73,18 @@ inline_always void emit_socket(struct sock *sk, struct sock_state *st, __u8 what
 	r->rtt_us = rtt >> 3;
 	core_read(&r->bytes_acked, tp->bytes_acked);
 	core_read(&r->bytes_received, tp->bytes_received);
-	core_read(&una, tp->snd_una);
+	core_read(&r->snd_una, tp->snd_una);
 	core_read(&end, tp->write_seq);
+	// A scan reads sockets that are at work: what was read first must still be there.
+	if (core_read(&again, tp->rcv_nxt) || again != r->rcv_nxt || core_read(&again, tp->snd_nxt) ||
+	    again != r->snd_nxt || core_read(&bytes, tp->bytes_acked) || bytes != r->bytes_acked)
+		r->flags |= SOCKET_TORN;
 	core_read(&flags, sk->__sk_common.skc_flags);
 	if (!st->opened)
 		r->flags |= SOCKET_PRE_EXISTING;
 	if (st->role == ROLE_CLIENT && r->bytes_acked)
 		r->flags |= SOCKET_SYN_ACKED;
-	if (st->fin_sent && una == end)
+	if (st->fin_sent && r->snd_una == end)
 		r->flags |= SOCKET_FIN_ACKED;
 	if (flags & SK_FLAG_DONE)
 		r->flags |= SOCKET_FIN_RECEIVED;
@@ -101,7 +106,7 @@ inline_always bool wanted(struct sock *sk, struct sock_state *st, const struct t
 		}
 		return false;
 	}
-	if (bpf_map_lookup_elem(&own_peers, t)) {
+	if (is_own_peer(t)) {
 		emit_excluded(cookie_of(sk, st), t);
 		st->verdict = VERDICT_SKIP;
 		return false;
@@ -226,10 +231,11 @@ SEC("tp_btf/tcp_destroy_sock")
 int socket_destroy(__u64 *ctx)
 {
 	struct sock *sk = (void *)ctx[0];
-	struct tuple t = {}, peer;
+	struct tuple at = {}, t, peer;
 
 	// The addresses may soon belong to somebody else.
-	sock_tuple(sk, &t);
+	sock_tuple(sk, &at);
+	peer_key(&t, &at);
 	if (!sock_helpers) {
 		__u64 key = (__u64)sk;
 
@@ -324,6 +330,30 @@ inline_always struct sock *file_sock(struct file *file)
 	return sk;
 }
 
+// opener finds out from the kernel's own books which end a connection's socket is, when its handshake
+// was not seen: bytes_acked counts the SYN of the end that opened it, and nothing for the other, while
+// bytes_sent is payload alone. Retransmits are counted in ways that differ; then the books do not tell.
+// A socket that was restored by TCP_REPAIR has no books of its handshake either: it looks accepted.
+inline_always __u8 opener(struct sock *sk, __u8 state)
+{
+	struct tcp_sock *tp = (void *)sk;
+	__u32 retransmits = 1, una = 0, nxt = 0, again = 0;
+	__u64 acked = 0, sent = 0, more = 0;
+
+	if (state != TCP_ESTABLISHED && state != TCP_CLOSE_WAIT) // a FIN counts as well
+		return ROLE_UNKNOWN;
+	core_read(&acked, tp->bytes_acked);
+	core_read(&una, tp->snd_una);
+	core_read(&nxt, tp->snd_nxt);
+	core_read(&sent, tp->bytes_sent);
+	core_read(&retransmits, tp->total_retrans);
+	if (retransmits || core_read(&again, tp->snd_una) || again != una || core_read(&again, tp->snd_nxt) || again != nxt ||
+	    core_read(&more, tp->bytes_acked) || more != acked)
+		return ROLE_UNKNOWN;
+	acked += nxt - una;
+	return acked == sent ? ROLE_SERVER : acked == sent + 1 ? ROLE_CLIENT : ROLE_UNKNOWN;
+}
+
 // The walk over all open files finds the sockets of every network namespace, with their
 // owners: those that existed before, and the counters of all from time to time.
 SEC("iter/task_file")
@@ -368,9 +398,9 @@ int socket_scan(struct task_file_ctx *ctx)
 	sock_tuple(sk, &t);
 	if (!st->role) {
 		// An accepted socket has its listener's port, and no other socket can take that port
-		// while the listener is there.
+		// while the listener is there. That nothing listens there says nothing: it may be gone.
 		key.port = t.local_port;
-		st->role = bpf_map_lookup_elem(&listeners, &key) ? ROLE_SERVER : ROLE_CLIENT;
+		st->role = bpf_map_lookup_elem(&listeners, &key) ? ROLE_SERVER : opener(sk, state);
 	}
 	if (!wanted(sk, st, &t))
 		return 0;

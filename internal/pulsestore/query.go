@@ -205,8 +205,10 @@ func (s *Store) Connections(ctx context.Context, q ConnectionQuery) ([]Connectio
 	if q.ConnectionID != 0 {
 		w.and("connection_id = {connection:UInt64}", "connection", q.ConnectionID)
 	}
+	// An agent that was restarted goes on with a connection that it finds open, under its id and with another
+	// start: what the one before said last is superseded, or it would be open for ever.
 	sql := fmt.Sprintf("%s%s%s ORDER BY start DESC, host_id, connection_id, environment, sequence DESC, time DESC "+
-		"LIMIT 1 BY start, host_id, connection_id, environment LIMIT %d", connectionSelect, s.table(tableConnections), w.sql(), q.Limit)
+		"LIMIT 1 BY host_id, connection_id, environment LIMIT %d", connectionSelect, s.table(tableConnections), w.sql(), q.Limit)
 	var out []Connection
 	if err := s.query(ctx, sql, w, func(rows driver.Rows) error {
 		var r Connection

@@ -170,6 +170,16 @@ func TestRoundTrip(t *testing.T) {
 	connections, err := s.Connections(ctx, pulsestore.ConnectionQuery{Limit: 10})
 	require.NoError(t, err)
 	assert.Equal(t, []pulsestore.Connection{other, newer}, connections)
+
+	// An agent that was restarted begins anew with a connection that is still open.
+	superseding := pulsestore.NewRows()
+	restarted := connection(2, 0)
+	restarted.Start, restarted.State = restarted.Start.Add(time.Minute), "closed"
+	superseding.AddConnection(&restarted)
+	require.NoError(t, s.Insert(ctx, superseding))
+	connections, err = s.Connections(ctx, pulsestore.ConnectionQuery{Limit: 10})
+	require.NoError(t, err)
+	assert.Equal(t, []pulsestore.Connection{restarted, newer}, connections, "what the one before said last is superseded")
 	connections, err = s.Connections(ctx, pulsestore.ConnectionQuery{Limit: 10, ConnectionID: 1, From: base, To: base.Add(time.Minute)})
 	require.NoError(t, err)
 	assert.Equal(t, []pulsestore.Connection{newer}, connections)

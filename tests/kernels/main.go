@@ -116,7 +116,7 @@ func fetch(ctx context.Context, wanted []machine) (map[string]image, error) {
 // tested on the host alone.
 var (
 	kernelTests = []string{
-		"TestVerifier", "TestProbeReport", "TestOpenWithLeastRights", "TestTransfer", "TestPreExisting",
+		"TestVerifier", "TestProbeReport", "TestOpenWithLeastRights", "TestTransfer", "TestPreExisting", "TestPreExistingRoles",
 		"TestCloseReasons", "TestProcesses", "TestOtherCollector", "TestNetworkNamespace",
 	}
 	receiverTests = []string{"TestE2EGoPeers", "TestE2EOpenSSL", "TestE2EDeferredIPv6"}

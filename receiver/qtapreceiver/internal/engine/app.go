@@ -145,10 +145,17 @@ func (a *application) setCharge(n int) {
 	a.charge = n
 }
 
+// The type of the first handshake message in a TLS connection, and where it is (RFC 8446 §4 and §5.1).
+const (
+	tlsMessage     = 5
+	tlsClientHello = 1
+)
+
 // orient finds out who opened a connection that was open before the capture began: the end
 // that sends requests.
 func (a *application) orient(dir event.Direction, t int64, pos uint64, b []byte) {
 	known, _ := tls.Sniff(b)
+	known = known && b[tlsMessage] == tlsClientHello
 	if !known {
 		known, _ = http1.Sniff(b)
 	}
@@ -157,10 +164,13 @@ func (a *application) orient(dir event.Direction, t int64, pos uint64, b []byte)
 		known = known || http2.SniffJoined(b)
 	}
 	if known {
-		a.c.role = event.RoleServer
+		base := a.c.dirs[dir].base
 		if dir == event.Egress {
-			a.c.role = event.RoleClient
+			a.c.opened(event.RoleClient)
+		} else {
+			a.c.opened(event.RoleServer)
 		}
+		pos += a.c.dirs[dir].base - base
 		if !a.c.e.wanted(a.c) {
 			a.c.ignored = true
 			a.c.e.counts.filtered++
@@ -262,8 +272,8 @@ func (a *application) putTLS(m pcommon.Map) {
 }
 
 // newHTTP1 returns a parser that emits the connection's exchanges.
-func (a *application) newHTTP1() l7.Stream {
-	a.http1 = http1.New(http1.Options{OnTunnel: a.tunnel, OnContent: a.watch}, a.numbered(), &a.c.e.counts.http1)
+func (a *application) newHTTP1(joined bool) l7.Stream {
+	a.http1 = http1.New(http1.Options{OnTunnel: a.tunnel, OnContent: a.watch, Joined: joined}, a.numbered(), &a.c.e.counts.http1)
 	a.payloads = nil // what a parser before this one was told
 	a.keep()
 	return a.http1

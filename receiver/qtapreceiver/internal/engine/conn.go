@@ -15,14 +15,30 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/stream"
 )
 
-// tuple is a connection as one end sees it. The other end sees it swapped.
-type tuple struct{ local, remote netip.AddrPort }
-
-func newTuple(local, remote netip.AddrPort) tuple {
-	return tuple{unmap(local), unmap(remote)}
+// tuple is a connection as one end sees it: two network namespaces may use the same addresses.
+type tuple struct {
+	local, remote netip.AddrPort
+	netns         uint32
 }
 
-func (t tuple) swapped() tuple { return tuple{t.remote, t.local} }
+func newTuple(local, remote netip.AddrPort, netns uint32) tuple {
+	return tuple{unmap(local), unmap(remote), netns}
+}
+
+// shared is what both ends know of a tuple: they share the namespace for sure on loopback only.
+func (t tuple) shared() tuple {
+	if !t.remote.Addr().IsLoopback() {
+		t.netns = 0
+	}
+	return t
+}
+
+// peer is the other end's shared tuple.
+func (t tuple) peer() tuple {
+	t = t.shared()
+	t.local, t.remote = t.remote, t.local
+	return t
+}
 
 // complete is false while the kernel has not chosen the local port, or for a listener.
 func (t tuple) complete() bool { return t.local.Port() != 0 && t.remote.Port() != 0 }
@@ -38,8 +54,10 @@ type conn struct {
 	// localText and remoteText are the tuple's addresses as attributes.
 	localText, remoteText string
 	id                    string
+	attempt               uint32 // of the socket to connect, 0 for the first
 	proc                  *process.Info
 	role                  event.Role
+	asServer              bool // it was joined before its role was known
 
 	start int64 // first event
 	seen  int64 // latest event
@@ -100,17 +118,30 @@ func (h *half) anchor(next uint32) {
 	h.stream.Anchor(next)
 }
 
-// join anchors a stream in the middle: before bytes went before sequence number next.
-func (h *half) join(next uint32, before uint64) {
+// join anchors a stream in the middle, at sequence number next: before bytes went before it, give or
+// take those that are on their way. isn counts when the socket's books gave it.
+func (h *half) join(next uint32, before uint64, isn uint32, hasISN bool) {
 	if h.stream.Anchored() {
 		return
 	}
-	// A server that has received nothing has missed nothing. Of a client's bytes those before are only
+	h.base, h.isn, h.hasISN = before, isn, hasISN
+	if hasISN {
+		h.base += uint64(int64(int32(next - 1 - isn - uint32(before))))
+	}
+	// A server that has received nothing has missed nothing. Of a client's bytes those before may be only
 	// the acknowledged ones: a request may be on its way.
-	h.base, h.joined = before, before > 0 || h.c.role != event.RoleServer
-	// Modulo 2^32 this is the sequence number of the SYN, however long ago that was.
-	h.isn, h.hasISN = next-1-uint32(before), true
+	h.joined = h.base > 0 || !hasISN && h.c.role != event.RoleServer
 	h.stream.Anchor(next)
+}
+
+// opened sets the role. What a scan told of the sent bytes before, it told as for a socket that accepted
+// its connection.
+func (c *conn) opened(r event.Role) {
+	if out := &c.dirs[event.Egress]; c.asServer && r == event.RoleClient && out.hasISN {
+		out.isn++
+		out.base--
+	}
+	c.role, c.asServer = r, false
 }
 
 // joined says that the connection's beginning was not seen.
@@ -170,8 +201,9 @@ func (c *conn) isns() (client, server uint32, ok bool) {
 	return out.isn, in.isn, true
 }
 
-// connectionID names one observed end for ever: a cookie is unique within one boot of a host.
-func connectionID(host process.Host, cookie event.Cookie) string {
+// connectionID names one observed end for ever: a cookie is unique within one boot of a host. A socket
+// may try to connect more than once.
+func connectionID(host process.Host, cookie event.Cookie, attempt uint32) string {
 	h := sha256.New()
 	h.Write([]byte(host.ID))
 	h.Write([]byte{0})
@@ -180,6 +212,10 @@ func connectionID(host process.Host, cookie event.Cookie) string {
 	var b [8]byte
 	binary.BigEndian.PutUint64(b[:], uint64(cookie))
 	h.Write(b[:])
+	if attempt > 0 {
+		binary.BigEndian.PutUint64(b[:], uint64(attempt))
+		h.Write(b[:])
+	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 

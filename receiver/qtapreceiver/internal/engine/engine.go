@@ -82,7 +82,8 @@ type Engine struct {
 
 	byCookie map[event.Cookie]*conn
 	byTuple  map[tuple]*conn
-	excluded map[tuple]int64 // other ends still to come, with the time at which they are given up
+	byPeer   map[tuple]*conn // by what the other end knows, tuple.shared
+	excluded map[tuple]int64 // other ends still to come, by tuple.shared, with the time at which they are given up
 	active   []*conn
 
 	resolvers map[resolverKey]*resolver
@@ -107,7 +108,7 @@ type Engine struct {
 func New(set Settings) *Engine {
 	e := &Engine{
 		set: set, host: set.Processes.Host(),
-		byCookie: map[event.Cookie]*conn{}, byTuple: map[tuple]*conn{}, excluded: map[tuple]int64{},
+		byCookie: map[event.Cookie]*conn{}, byTuple: map[tuple]*conn{}, byPeer: map[tuple]*conn{}, excluded: map[tuple]int64{},
 		resolvers: map[resolverKey]*resolver{}, names: map[nameKey]nameEntry{}, hellos: map[helloKey]*hello{},
 		keys: newKeyStore(),
 	}
@@ -136,7 +137,7 @@ func (e *Engine) Packet(p *event.Packet) {
 		return
 	}
 	if !c.tuple.complete() {
-		e.setTuple(c, newTuple(p.Local, p.Remote))
+		e.setTuple(c, newTuple(p.Local, p.Remote, p.Netns))
 		if c.excluded {
 			e.counts.dropBytes(dropFiltered, n)
 			return
@@ -230,7 +231,7 @@ func (e *Engine) unhold(c *conn) (bytes uint64) {
 // deferred accept comes under its listener's cookie, and a packet may overtake the event of
 // its socket.
 func (e *Engine) unclaimed(p *event.Packet) *conn {
-	t := newTuple(p.Local, p.Remote)
+	t := newTuple(p.Local, p.Remote, p.Netns)
 	if c := e.byTuple[t]; c != nil && !c.closing {
 		return c // one that has ended had the same addresses before
 	}
@@ -260,7 +261,7 @@ func (e *Engine) create(cookie event.Cookie, t tuple, now int64) *conn {
 // adopt gives a connection its cookie.
 func (e *Engine) adopt(c *conn, cookie event.Cookie) {
 	c.cookie = cookie
-	c.id = connectionID(e.host, cookie)
+	c.id = connectionID(e.host, cookie, 0)
 	e.byCookie[cookie] = c
 	e.counts.opened++
 }
@@ -276,24 +277,32 @@ func (e *Engine) setTuple(c *conn, t tuple) {
 	if c.tuple == t && e.byTuple[t] == c {
 		return
 	}
-	if e.byTuple[c.tuple] == c {
-		delete(e.byTuple, c.tuple)
-	}
+	e.unindex(c)
 	if old := e.byTuple[t]; old != nil && old.cookie == 0 {
 		// Packets that came before this connection was known by its addresses.
-		delete(e.byTuple, t)
+		e.unindex(old)
 		e.absorb(c, old)
 	}
 	c.tuple, c.localText, c.remoteText = t, addr(t.local), addr(t.remote)
-	e.byTuple[t] = c
-	if _, ok := e.excluded[t]; ok {
-		delete(e.excluded, t)
+	e.byTuple[t], e.byPeer[t.shared()] = c, c
+	if _, ok := e.excluded[t.shared()]; ok {
+		delete(e.excluded, t.shared())
 		e.drop(c)
 	} else if c.excluded {
 		e.excludePeer(t)
 	}
 	if !e.wanted(c) {
 		e.ignore(c)
+	}
+}
+
+// unindex makes a connection unknown by its addresses.
+func (e *Engine) unindex(c *conn) {
+	if e.byTuple[c.tuple] == c {
+		delete(e.byTuple, c.tuple)
+	}
+	if t := c.tuple.shared(); e.byPeer[t] == c {
+		delete(e.byPeer, t)
 	}
 }
 
@@ -304,8 +313,8 @@ func (e *Engine) absorb(c, old *conn) {
 			c.dirs[i].anchor(o.isn + 1)
 		}
 	}
-	if c.role == event.RoleUnknown {
-		c.role = old.role
+	if c.role == event.RoleUnknown && old.role != event.RoleUnknown {
+		c.opened(old.role)
 	}
 	held := old.held
 	e.unhold(old)
@@ -318,14 +327,16 @@ func (e *Engine) absorb(c, old *conn) {
 // Socket implements event.Handler.
 func (e *Engine) Socket(s *event.Socket) {
 	e.now = max(e.now, s.Time)
-	t := newTuple(s.Local, s.Remote)
+	t := newTuple(s.Local, s.Remote, s.Netns)
 	if s.Kind == event.SocketExcluded {
 		e.exclude(s, t)
 		return
 	}
 	c := e.byCookie[s.Cookie]
+	attempt := uint32(0)
 	if c != nil && c.closing && s.Kind == event.SocketConnect {
 		// The socket tries again after a failure: another connection.
+		attempt = c.attempt + 1
 		e.finish(c)
 		c = nil
 	}
@@ -337,6 +348,9 @@ func (e *Engine) Socket(s *event.Socket) {
 			e.adopt(c, s.Cookie)
 		} else {
 			c = e.create(s.Cookie, t, s.Time)
+		}
+		if attempt > 0 {
+			c.attempt, c.id = attempt, connectionID(e.host, s.Cookie, attempt)
 		}
 		if s.Kind == event.SocketStats || s.Kind == event.SocketClosed {
 			c.books = *s
@@ -353,6 +367,9 @@ func (e *Engine) Socket(s *event.Socket) {
 		c.proc = e.set.Processes.Resolve(s.TGID, s.UID, s.Comm, s.Time)
 	}
 
+	if s.Role == event.RoleUnknown && c.role == event.RoleClient && s.PreExisting && s.BytesSent > 0 {
+		s.BytesSent-- // the kernel does not know what is known here, and has counted the SYN
+	}
 	switch s.Kind {
 	case event.SocketConnect:
 		e.setRole(c, event.RoleClient)
@@ -362,8 +379,9 @@ func (e *Engine) Socket(s *event.Socket) {
 	case event.SocketStats:
 		c.books = *s
 		// It was there before the capture, or its beginning was lost, or it was given up to make room.
-		c.dirs[event.Ingress].join(s.RcvNxt, s.BytesReceived)
-		c.dirs[event.Egress].join(s.SndNxt, s.BytesSent)
+		c.asServer = c.role == event.RoleUnknown && !c.dirs[event.Egress].stream.Anchored()
+		c.dirs[event.Ingress].join(s.RcvNxt, s.BytesReceived, s.RcvISN, s.HasISN)
+		c.dirs[event.Egress].join(s.SndNxt, s.BytesSent, s.SndISN, s.HasISN)
 		if c.announced && !c.excluded && !c.ignored {
 			e.record(c, stateEstablished, s.Time)
 		}
@@ -389,7 +407,7 @@ func (e *Engine) Process(p *event.Process) {
 	if p.Exited {
 		e.set.Processes.Exit(p.TGID, p.Time)
 	} else {
-		e.set.Processes.Exec(p.TGID)
+		e.set.Processes.Exec(p.TGID, p.UID, p.Executable)
 	}
 }
 

@@ -205,6 +205,23 @@ func TestRefusedConnection(t *testing.T) {
 	require.Equal(t, "refused", str(t, r[0].Attributes(), semantic.ConnectionCloseReason))
 }
 
+func TestSocketThatConnectsAgainIsAnotherConnection(t *testing.T) {
+	b := newBench(t)
+	w := b.dial(1)
+	w.connect()
+	b.e.Socket(&event.Socket{Kind: event.SocketClosed, Cookie: w.client, Time: b.now, Local: w.ca, Remote: w.sa, CloseReason: event.CloseRefused})
+	b.now += 1e6
+	w.connect()
+	w.establish(true)
+	b.idle(3 * time.Second)
+	b.close()
+	r := b.records(semantic.EventConnection)
+	require.GreaterOrEqual(t, len(r), 2)
+	first, second := r[0].Attributes(), r[1].Attributes()
+	require.Equal(t, "refused", str(t, first, semantic.ConnectionCloseReason))
+	require.NotEqual(t, str(t, first, semantic.ConnectionID), str(t, second, semantic.ConnectionID))
+}
+
 func TestFilters(t *testing.T) {
 	exchange := func(b *bench) {
 		w := b.dial(1).open()
@@ -296,10 +313,8 @@ func TestOpaqueConnectionSaysSo(t *testing.T) {
 func TestPreExistingIsJoined(t *testing.T) {
 	b := newBench(t)
 	w := b.dial(1)
-	b.e.Socket(&event.Socket{Kind: event.SocketStats, Cookie: w.client, Time: b.now, Local: w.ca, Remote: w.sa, TGID: 100, PreExisting: true,
-		RcvNxt: w.seq[1], SndNxt: w.seq[0], BytesReceived: 1 << 33, BytesSent: 500})
-	b.e.Socket(&event.Socket{Kind: event.SocketStats, Cookie: w.server, Time: b.now, Local: w.sa, Remote: w.ca, TGID: 200, PreExisting: true,
-		RcvNxt: w.seq[0], SndNxt: w.seq[1], BytesReceived: 500, BytesSent: 1 << 33})
+	w.scanned(true, event.RoleUnknown, 500, 1<<33, 0)
+	w.scanned(false, event.RoleUnknown, 1<<33, 500, 0)
 	w.send(false, "the end of a body that began before")
 	w.send(true, getRequest)
 	w.send(false, okResponse)

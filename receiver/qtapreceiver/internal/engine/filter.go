@@ -9,8 +9,8 @@ import (
 // setRole sets the role once. The kernel knows it better than a SYN seen from outside, but
 // they do not disagree.
 func (e *Engine) setRole(c *conn, r event.Role) {
-	if c.role == event.RoleUnknown {
-		c.role = r
+	if c.role == event.RoleUnknown && r != event.RoleUnknown {
+		c.opened(r)
 		if !e.wanted(c) {
 			e.ignore(c)
 		}
@@ -66,12 +66,12 @@ func (e *Engine) exclude(s *event.Socket, t tuple) {
 
 // excludePeer forgets the other end of t, now or when it comes.
 func (e *Engine) excludePeer(t tuple) {
-	if peer := e.byTuple[t.swapped()]; peer != nil {
+	if peer := e.byPeer[t.peer()]; peer != nil {
 		e.drop(peer)
 		return
 	}
 	if len(e.excluded) < maxExcluded {
-		e.excluded[t.swapped()] = e.now + int64(excludeFor)
+		e.excluded[t.peer()] = e.now + int64(excludeFor)
 	}
 }
 

@@ -176,13 +176,8 @@ func TestUpgradeToHTTP2(t *testing.T) {
 func TestPreExistingHTTP2IsJoined(t *testing.T) {
 	b := newBench(t)
 	w := b.dial(1)
-	for _, e := range []event.Socket{
-		{Cookie: w.client, Local: w.ca, Remote: w.sa, TGID: 100, RcvNxt: w.seq[1], SndNxt: w.seq[0], BytesReceived: 1000, BytesSent: 500},
-		{Cookie: w.server, Local: w.sa, Remote: w.ca, TGID: 200, RcvNxt: w.seq[0], SndNxt: w.seq[1], BytesReceived: 500, BytesSent: 1000},
-	} {
-		e.Kind, e.PreExisting, e.Time = event.SocketStats, true, b.now
-		b.e.Socket(&e)
-	}
+	w.scanned(true, event.RoleUnknown, 500, 1000, 0)
+	w.scanned(false, event.RoleUnknown, 1000, 500, 0)
 	c, s := newFrames(), newFrames()
 	c.get(1, "/before").take() // into the table only
 	w.send(false, s.data(7, false, "the middle of something").take())

@@ -119,19 +119,8 @@ func (l *layer) decide(client bool) {
 		l.start(l.a.newHTTP2(http2.Options{Joined: true}))
 	case match:
 		l.a.protocol = "http"
-		next := l.a.newHTTP1()
-		if joined {
-			// Requests may have been sent, and responses begun, before the first byte seen here:
-			// the parser must not take this request for the one that comes to be answered next.
-			for _, r := range l.held {
-				if r.client {
-					next.Gap(true, r.t, r.pos, 0)
-					break
-				}
-			}
-			next.Gap(false, l.held[0].t, 0, 0)
-		}
-		l.start(next)
+		// Requests may have been sent, and responses begun, before the first byte seen here.
+		l.start(l.a.newHTTP1(joined))
 	case more && l.size < maxUndecided:
 	case l.a.c.joined() && client && l.tries < joinTries:
 		// Joined in the middle of a message: the next one may begin with any later run.

@@ -79,7 +79,7 @@ func (e *Engine) tickQUIC(now int64) {
 
 // quicRecord says that a connection began. There is no other record of it: UDP has no end.
 func (e *Engine) quicRecord(d *event.Datagram, h *quic.Hello) {
-	c := conn{e: e, tuple: newTuple(d.Local, d.Remote), role: event.RoleServer, start: d.Time}
+	c := conn{e: e, tuple: newTuple(d.Local, d.Remote, 0), role: event.RoleServer, start: d.Time}
 	if d.Dir == event.Egress {
 		c.role = event.RoleClient
 	}
@@ -89,7 +89,7 @@ func (e *Engine) quicRecord(d *event.Datagram, h *quic.Hello) {
 	c.localText, c.remoteText = addr(c.tuple.local), addr(c.tuple.remote)
 	c.proc = e.set.Processes.Resolve(d.TGID, d.UID, d.Comm, d.Time)
 	// A socket may carry many connections, the client random is each one's own.
-	c.id = connectionID(e.host, d.Cookie^event.Cookie(binary.BigEndian.Uint64(h.Random[:])))
+	c.id = connectionID(e.host, d.Cookie^event.Cookie(binary.BigEndian.Uint64(h.Random[:])), 0)
 
 	lr := e.set.Emitter.Log(c.proc)
 	lr.SetEventName(semantic.EventConnection)

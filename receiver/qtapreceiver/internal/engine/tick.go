@@ -146,9 +146,7 @@ func (e *Engine) forget(c *conn) {
 	if c.cookie != 0 && e.byCookie[c.cookie] == c {
 		delete(e.byCookie, c.cookie)
 	}
-	if e.byTuple[c.tuple] == c {
-		delete(e.byTuple, c.tuple)
-	}
+	e.unindex(c)
 }
 
 // Close ends every connection as if it were still open, and flushes. The source must have

@@ -58,6 +58,8 @@ type Packet struct {
 	// point of view. With TCP_DEFER_ACCEPT the first request arrives under the listener's
 	// cookie: the addresses then find the connection.
 	Local, Remote netip.AddrPort
+	// Netns is the inode of the network namespace that the addresses belong to, 0 when it is not known.
+	Netns uint32
 }
 
 // SocketKind says why a Socket event was sent.
@@ -87,6 +89,8 @@ type Socket struct {
 	Cookie        Cookie
 	Time          int64
 	Local, Remote netip.AddrPort
+	// Netns is the inode of the socket's network namespace, 0 when it is not known.
+	Netns uint32
 	// TGID is the process, in the host's PID namespace; 0 when this event cannot know it.
 	TGID uint32
 	UID  uint32
@@ -102,8 +106,13 @@ type Socket struct {
 	PreExisting bool
 
 	RcvNxt, SndNxt uint32
+	// RcvISN and SndISN are the initial sequence numbers of both directions, of any age; they are set when
+	// HasISN is. While Role is not known SndISN is that of a socket that accepted its connection; the end that
+	// opened it has one more.
+	RcvISN, SndISN uint32
+	HasISN         bool
 	// BytesSent are payload bytes acknowledged by the peer, BytesReceived payload bytes received
-	// in order; SYN and FIN are already taken out.
+	// in order; SYN and FIN are already taken out, but for the SYN of a Role that is not known.
 	BytesSent, BytesReceived uint64
 	SegsOut, SegsIn          uint32
 	Retransmits              uint32
@@ -160,8 +169,11 @@ type Secret struct {
 type Process struct {
 	Time int64
 	TGID uint32
+	UID  uint32
 	// Exited is false for exec, true for the exit of the whole thread group.
 	Exited bool
+	// Executable is the path of what an exec started, in its mount namespace; "" when it is not known.
+	Executable string
 }
 
 // Datagram is a UDP datagram that says who talks to whom: a DNS message, or the first of a QUIC connection.

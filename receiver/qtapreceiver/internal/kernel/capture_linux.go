@@ -28,6 +28,7 @@ type Capture struct {
 	reader *ringbuf.Reader
 	links  []link.Link
 	scan   *link.Iter // nil when the kernel has no task_file iterator
+	scans  uint32     // how many there were
 	keys   *keyProbes // nil when secrets are not captured
 	mapped *mappings  // nil when secrets are not captured, or the kernel does not tell
 	files  *keyFiles  // nil when there are no key logs
@@ -177,7 +178,8 @@ func (c *Capture) attach() error {
 			return fmt.Errorf("attach socket_scan: %w", err)
 		}
 		c.scan = iter
-		if err := c.scanOnce(1); err != nil {
+		c.scans = 1
+		if err := c.scanOnce(c.scans); err != nil {
 			return fmt.Errorf("collect listening sockets: %w", err)
 		}
 	}

@@ -45,7 +45,7 @@ func (d *decoder) decode(b []byte) {
 			Flags:  r.Flags & (event.FlagFIN | event.FlagSYN | event.FlagRST | event.FlagPSH | event.FlagACK),
 			Seq:    r.Seq, Ack: r.Ack, Len: r.Len, Off: r.Off,
 			Data:  r.Data,
-			Local: r.Addr.LocalAddr(), Remote: r.Addr.RemoteAddr(),
+			Local: r.Addr.LocalAddr(), Remote: r.Addr.RemoteAddr(), Netns: r.Addr.Netns,
 		}
 		d.handler.Packet(&d.packet)
 	case bpf.RecordSocket:
@@ -71,7 +71,7 @@ func (d *decoder) decode(b []byte) {
 		if r.Exited == 0 && d.onExec != nil {
 			d.onExec(r.TGID)
 		}
-		d.handler.Process(&event.Process{Time: int64(r.Time) + d.offset, TGID: r.TGID, Exited: r.Exited != 0})
+		d.handler.Process(&event.Process{Time: int64(r.Time) + d.offset, TGID: r.TGID, UID: r.UID, Exited: r.Exited != 0, Executable: pathOf(r.Path)})
 	}
 }
 
@@ -81,7 +81,7 @@ func (d *decoder) socketEvent(r *bpf.SocketRecord) {
 		Kind:   event.SocketKind(r.What),
 		Cookie: event.Cookie(r.Cookie),
 		Time:   int64(r.Time) + d.offset,
-		Local:  r.Addr.LocalAddr(), Remote: r.Addr.RemoteAddr(),
+		Local:  r.Addr.LocalAddr(), Remote: r.Addr.RemoteAddr(), Netns: r.Addr.Netns,
 		TGID: r.TGID, UID: r.UID, CgroupID: r.Cgroup, Comm: string(comm),
 		Role:        event.Role(r.Role),
 		CloseReason: event.CloseReason(r.Reason),
@@ -93,7 +93,30 @@ func (d *decoder) socketEvent(r *bpf.SocketRecord) {
 		SegsOut:       r.SegsOut, SegsIn: r.SegsIn,
 		Retransmits: r.Retransmits, RTTMicros: r.RTTMicros,
 	}
+	if r.Flags&bpf.SocketTorn == 0 {
+		// The counters and the sequence numbers grow together, whatever else they count.
+		d.socket.HasISN = true
+		d.socket.RcvISN = r.RcvNxt - 1 - uint32(r.BytesReceived)
+		d.socket.SndISN = r.SndUna - 1 - uint32(r.BytesAcked)
+		if d.socket.Role == event.RoleClient {
+			d.socket.SndISN++ // of its counted bytes one is the SYN
+		}
+	}
 	d.handler.Socket(&d.socket)
+}
+
+// pathOf puts the names of a path, from its end to its beginning and each with a zero, in order.
+func pathOf(names []byte) string {
+	if len(names) == 0 {
+		return ""
+	}
+	path := make([]byte, 0, len(names))
+	for end := len(names) - 1; end > 0; {
+		start := bytes.LastIndexByte(names[:end], 0) + 1
+		path = append(append(path, '/'), names[start:end]...)
+		end = start - 1
+	}
+	return string(path)
 }
 
 func (d *decoder) datagramEvent(b []byte) {

@@ -25,7 +25,11 @@ import (
 // costs less than a wakeup per record.
 const drainInterval = 10 * time.Millisecond
 
-// Run reads the ring until ctx ends or Close is called.
+// lastDrain bounds the time in which the ring is read after the end of ctx.
+const lastDrain = time.Second
+
+// Run reads the ring until ctx ends or Close is called; at the end it asks once more for the counters of
+// what is open, and reads what is in the ring then.
 func (c *Capture) Run(ctx context.Context, h event.Handler) error {
 	ctx, end, ok := c.begin(ctx)
 	if !ok {
@@ -33,11 +37,12 @@ func (c *Capture) Run(ctx context.Context, h event.Handler) error {
 	}
 	defer end()
 	ctx, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
+	var wg, scans sync.WaitGroup
 	defer wg.Wait()
+	defer scans.Wait()
 	defer cancel()
 	if c.scan != nil {
-		wg.Go(func() { c.scanSockets(ctx) })
+		scans.Go(func() { c.scanSockets(ctx) })
 	}
 	d := decoder{handler: h}
 	if c.keys != nil {
@@ -49,29 +54,44 @@ func (c *Capture) Run(ctx context.Context, h event.Handler) error {
 	}
 
 	var rec ringbuf.Record
-	for {
+	for ctx.Err() == nil {
 		if err := c.beat(&d); err != nil {
 			return err
 		}
 		c.reader.SetDeadline(time.Now().Add(drainInterval))
-		for n := 1; ; n++ {
-			err := c.reader.ReadInto(&rec)
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				break
-			}
-			if err != nil {
-				return fmt.Errorf("read the BPF ring buffer: %w", err)
-			}
-			d.decode(rec.RawSample)
-			// A ring that never gets empty must not starve the rest.
-			if n%1024 == 0 && time.Since(d.beat) > drainInterval {
-				if err := c.beat(&d); err != nil {
-					return err
-				}
-			}
+		if err := c.drain(ctx, &d, &rec); err != nil {
+			return err
 		}
-		if ctx.Err() != nil {
+	}
+	scans.Wait()
+	if c.scan != nil {
+		c.scanSocketsOnce()
+	}
+	last, cancel := context.WithTimeout(context.Background(), lastDrain)
+	defer cancel()
+	c.reader.SetDeadline(time.Now())
+	return c.drain(last, &d, &rec)
+}
+
+// drain reads until the reader's deadline has passed and the ring is empty, or ctx ends.
+func (c *Capture) drain(ctx context.Context, d *decoder, rec *ringbuf.Record) error {
+	for n := 1; ; n++ {
+		err := c.reader.ReadInto(rec)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read the BPF ring buffer: %w", err)
+		}
+		d.decode(rec.RawSample)
+		// A ring that never gets empty must not starve the rest.
+		if n%1024 == 0 && time.Since(d.beat) > drainInterval {
+			if err := c.beat(d); err != nil {
+				return err
+			}
+			if ctx.Err() != nil {
+				return nil
+			}
 		}
 	}
 }
@@ -139,15 +159,20 @@ func (c *Capture) scanSockets(ctx context.Context) {
 	}
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	for scan := uint32(2); ; scan++ { // Open has done the first
-		if err := c.scanOnce(scan); err != nil && ctx.Err() == nil {
-			c.cfg.Logger.Warn("scan of open sockets failed", zap.Error(err))
-		}
+	for {
+		c.scanSocketsOnce()
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+func (c *Capture) scanSocketsOnce() {
+	c.scans++
+	if err := c.scanOnce(c.scans); err != nil {
+		c.cfg.Logger.Warn("scan of open sockets failed", zap.Error(err))
 	}
 }
 

@@ -5,11 +5,13 @@
 package kernel
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -17,6 +19,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap/zaptest"
+	"golang.org/x/sys/unix"
 
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 )
@@ -105,6 +109,87 @@ for line in sys.stdin:
 	require.True(t, closed.PreExisting)
 }
 
+// TestPreExistingRoles finds out who opened connections whose listener is gone, and their initial sequence
+// numbers, from the kernel's books; and reads the last counters of what is open at the end.
+func TestPreExistingRoles(t *testing.T) {
+	dir := newCgroup(t)
+	cmd := commandIn(t, dir, "python3", "-c", `
+import socket, sys
+l = socket.create_server(("127.0.0.1", 0))
+c = socket.create_connection(l.getsockname())
+a, _ = l.accept()
+print(l.getsockname()[1], c.getsockname()[1], flush=True)
+l.close()
+for line in sys.stdin:
+    c.sendall(b"x" * 100000); n = 0
+    while n < 100000: n += len(a.recv(1 << 20))
+    a.sendall(b"y" * 3000); n = 0
+    while n < 3000: n += len(c.recv(1 << 20))
+    print("ok", flush=True)
+`)
+	stdin, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	cmd.Stderr = os.Stderr
+	require.NoError(t, cmd.Start())
+	defer func() { _ = cmd.Wait() }()
+	defer stdin.Close()
+	var server, client uint16
+	_, err = fmt.Fscan(stdout, &server, &client)
+	require.NoError(t, err)
+	talk := func() {
+		_, err := io.WriteString(stdin, "\n")
+		require.NoError(t, err)
+		var ok string
+		_, err = fmt.Fscan(stdout, &ok)
+		require.NoError(t, err)
+	}
+	talk()
+
+	c, err := Open(Config{CgroupPath: dir, StatsInterval: time.Hour, RingBytes: 1 << 20, Logger: zaptest.NewLogger(t)})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	h := &host{t: t, cgroup: dir, capture: c, rec: newRecorder()}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx, h.rec) }()
+	var ours, theirs event.Socket
+	require.Eventually(t, func() bool {
+		h.look()
+		ours, theirs = h.connection(client, server)[event.SocketStats], h.connection(server, client)[event.SocketStats]
+		return ours.Cookie != 0 && theirs.Cookie != 0
+	}, 10*time.Second, 10*time.Millisecond)
+	if ours.Retransmits+theirs.Retransmits == 0 {
+		require.Equal(t, event.RoleClient, ours.Role)
+		require.Equal(t, event.RoleServer, theirs.Role)
+		require.EqualValues(t, 100000, ours.BytesSent)
+	}
+	require.True(t, ours.HasISN && theirs.HasISN)
+	require.Equal(t, ours.SndISN, theirs.RcvISN)
+	require.Equal(t, ours.RcvISN, theirs.SndISN)
+	first := ours
+	talk()
+	cancel()
+	require.NoError(t, <-done)
+	h.look()
+	ours, theirs = h.connection(client, server)[event.SocketStats], h.connection(server, client)[event.SocketStats]
+	require.EqualValues(t, 2*100000, ours.BytesSent, "counted at the end")
+	require.EqualValues(t, 2*100000, theirs.BytesReceived)
+	require.EqualValues(t, 2*3000, ours.BytesReceived)
+	require.Equal(t, first.SndISN, ours.SndISN, "whatever went by")
+	require.Equal(t, first.RcvISN, ours.RcvISN)
+	var ns unix.Stat_t
+	require.NoError(t, unix.Stat("/proc/self/ns/net", &ns))
+	require.EqualValues(t, ns.Ino, ours.Netns)
+	packets := 0
+	for _, p := range h.packets {
+		require.EqualValues(t, ns.Ino, p.Netns)
+		packets++
+	}
+	require.NotZero(t, packets)
+}
+
 // TestCloseReasons ends connections in different ways.
 func TestCloseReasons(t *testing.T) {
 	h := openHost(t)
@@ -177,19 +262,47 @@ a.close()
 	require.Equal(t, event.SocketClosed, kinds[len(kinds)-1], "%v", kinds)
 }
 
-// TestProcesses sees a program start and end.
+// TestProcesses sees programs start and end, and what they were, long after they are gone: by a symbolic
+// link, from another folder, and on a mount of its own.
 func TestProcesses(t *testing.T) {
 	h := openHost(t)
-	cmd := h.command("true")
-	require.NoError(t, cmd.Run())
-	h.settle()
-	var seen []bool
-	for _, p := range h.processes {
-		if p.TGID == uint32(cmd.Process.Pid) {
-			seen = append(seen, p.Exited)
-		}
+	program, err := exec.LookPath("true")
+	require.NoError(t, err)
+	program, err = filepath.EvalSymlinks(program)
+	require.NoError(t, err)
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	require.NoError(t, err)
+	require.NoError(t, os.Symlink(program, filepath.Join(dir, "link")))
+	tmpfs := filepath.Join(dir, "mount")
+	require.NoError(t, os.Mkdir(tmpfs, 0o755))
+	require.NoError(t, unix.Mount("qpoint-test", tmpfs, "tmpfs", 0, ""))
+	t.Cleanup(func() { require.NoError(t, unix.Unmount(tmpfs, unix.MNT_DETACH)) })
+	b, err := os.ReadFile(program)
+	require.NoError(t, err)
+	deep := tmpfs + strings.Repeat("/d", 20)
+	require.NoError(t, os.MkdirAll(deep, 0o755))
+	for _, name := range []string{tmpfs + "/copy", deep + "/copy"} {
+		require.NoError(t, os.WriteFile(name, b, 0o755))
 	}
-	require.Equal(t, []bool{false, true}, seen)
+	for name, want := range map[string]string{
+		program: program, "./link": program, "mount/copy": tmpfs + "/copy", deep + "/copy": deep + "/copy",
+	} {
+		cmd := h.command(name)
+		cmd.Path, cmd.Dir = name, dir
+		require.NoError(t, cmd.Run())
+		h.settle()
+		var seen []bool
+		for _, p := range h.processes {
+			if p.TGID == uint32(cmd.Process.Pid) {
+				seen = append(seen, p.Exited)
+				require.EqualValues(t, os.Getuid(), p.UID)
+				if !p.Exited {
+					require.Equal(t, want, p.Executable)
+				}
+			}
+		}
+		require.Equal(t, []bool{false, true}, seen)
+	}
 }
 
 // enterCgroup moves the test's own process into a cgroup until the test ends.

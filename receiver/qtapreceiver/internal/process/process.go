@@ -81,13 +81,14 @@ func (r *Resolver) Resolve(tgid, uid uint32, comm string, now int64) *Info {
 	if p := r.byTGID[tgid]; p != nil && (p.exited == 0 || now <= p.exited) {
 		return p
 	}
-	return r.read(tgid, uid, comm)
+	return r.read(tgid, uid, comm, "")
 }
 
-// Exec notes that tgid runs a new image, and reads it at once.
-func (r *Resolver) Exec(tgid uint32) {
+// Exec notes that tgid, of user uid, runs a new image, and reads it at once. executable is its path, ""
+// when the event did not know it: a short-lived process is gone before /proc is read.
+func (r *Resolver) Exec(tgid, uid uint32, executable string) {
 	if tgid != 0 {
-		r.read(tgid, 0, "")
+		r.read(tgid, uid, "", executable)
 	}
 }
 
@@ -117,14 +118,24 @@ func (r *Resolver) Tick(now int64) {
 // Len is the number of cached processes.
 func (r *Resolver) Len() int { return len(r.byTGID) }
 
-func (r *Resolver) read(tgid, uid uint32, comm string) *Info {
+func (r *Resolver) read(tgid, uid uint32, comm, exe string) *Info {
 	dir := filepath.Join(r.root, "proc", strconv.FormatUint(uint64(tgid), 10))
 	p := &Info{TGID: tgid, host: r.host}
 
-	exe, err := os.Readlink(filepath.Join(dir, "exe"))
+	link, err := os.Readlink(filepath.Join(dir, "exe"))
+	link = strings.TrimSuffix(link, " (deleted)")
+	if exe == "" {
+		exe = link
+	} else if exe != link {
+		// It has ended or runs something else by now: what /proc says is not about it.
+		p.ExecutablePath, p.ExecutableName, p.ServiceName = exe, filepath.Base(exe), filepath.Base(exe)
+		p.Owner = r.owner(uid)
+		r.keep(p)
+		return p
+	}
 	if err == nil {
-		p.ExecutablePath = strings.TrimSuffix(exe, " (deleted)")
-		p.ExecutableName = filepath.Base(p.ExecutablePath)
+		p.ExecutablePath = exe
+		p.ExecutableName = filepath.Base(exe)
 	} else if comm != "" {
 		p.ExecutableName = comm
 	} else {
@@ -149,14 +160,18 @@ func (r *Resolver) read(tgid, uid uint32, comm string) *Info {
 		p.ServiceName = p.ExecutableName
 	}
 
+	r.keep(p)
+	return p
+}
+
+func (r *Resolver) keep(p *Info) {
 	if len(r.byTGID) >= maxProcesses {
 		for k := range r.byTGID { // any one: re-reading costs microseconds
 			delete(r.byTGID, k)
 			break
 		}
 	}
-	r.byTGID[tgid] = p
-	return p
+	r.byTGID[p.TGID] = p
 }
 
 func (r *Resolver) owner(uid uint32) string {

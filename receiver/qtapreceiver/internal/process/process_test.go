@@ -89,7 +89,7 @@ func TestServiceNameExecAndGrace(t *testing.T) {
 	require.Equal(t, strings.Repeat("a", 64), p.ContainerID)
 
 	fakeProc(t, root, "7", "/usr/bin/curl", "PATH=/bin\x00")
-	r.Exec(7)
+	r.Exec(7, 0, "")
 	q := r.Resolve(7, 0, "", 0)
 	require.Equal(t, "curl", q.ServiceName)
 
@@ -117,4 +117,24 @@ func TestNumberOfAnExitedProcessUsedAgain(t *testing.T) {
 	require.Equal(t, "nginx", worker.ExecutableName)
 	r.Tick(20 + int64(grace))
 	require.Same(t, worker, r.Resolve(7, 0, "nginx", 40), "the grace that ends is the other's")
+}
+
+func TestExecutableOfAnExecThatIsOver(t *testing.T) {
+	root := t.TempDir()
+	r := NewResolver(root, Host{ID: "h"})
+	r.Exec(7, 0, "/usr/bin/curl")
+	p := r.Resolve(7, 0, "curl", 0)
+	require.Equal(t, "/usr/bin/curl", p.ExecutablePath)
+	require.Equal(t, "curl", p.ServiceName)
+	require.Equal(t, "root", p.Owner)
+
+	// The number is another program's by the time it is looked up: nothing of that is this one's.
+	fakeProc(t, root, "8", "/opt/other", "OTEL_SERVICE_NAME=other\x00")
+	r.Exec(8, 0, "/usr/bin/curl")
+	p = r.Resolve(8, 0, "curl", 0)
+	require.Equal(t, "/usr/bin/curl", p.ExecutablePath)
+	require.Equal(t, "curl", p.ServiceName)
+	require.Empty(t, p.ContainerID)
+	r.Exec(8, 0, "/opt/other")
+	require.Equal(t, "other", r.Resolve(8, 0, "curl", 0).ServiceName)
 }

@@ -77,7 +77,7 @@ func (p *Parser) finish(h *half, end int64) {
 	if m := h.msg; m != nil {
 		m.Complete, m.End = true, end
 	}
-	h.state = idle
+	h.state, h.ended = idle, end
 	x := h.x
 	h.x, h.msg = nil, nil
 	if x == nil {

@@ -29,6 +29,8 @@ type Options struct {
 	// comes; the watcher is called with each piece of it, valid during the call. Nobody does when it is nil
 	// or returns nil. The exchange is still the parser's.
 	OnContent func(*l7.Exchange) func(t int64, b []byte)
+	// Joined says that the connection was open before its first byte seen here, in either direction.
+	Joined bool
 }
 
 const (
@@ -75,6 +77,7 @@ type half struct {
 	startTime int64
 	startPos  uint64
 	now       int64 // of the last Data
+	ended     int64 // when the latest whole message ended
 
 	seen     bool // a head of this direction was read
 	remain   uint64
@@ -116,6 +119,11 @@ func New(opt Options, emit func(*l7.Exchange), stats *Stats) *Parser {
 	}
 	p := &Parser{opt: opt, emit: emit, stats: stats}
 	p.client.client = true
+	if opt.Joined {
+		p.client.state, p.server.state = lost, lost
+		p.lostCount(l7.IncompleteGap)
+		p.needCycles, p.doubtful = true, doubt{joined: true, chance: 1, wait: -1, lastWait: -1}
+	}
 	return p
 }
 

@@ -20,12 +20,13 @@ import "github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
 // by then. Unless only the response in progress was lost, provenCycles whole cycles (request, exactly one
 // response, next request) in a row must have shown that first. A pipelining client's connection never resumes.
 //
-// What bytes alone cannot tell: a client that keeps two requests in flight, each in a packet of its
-// own, in strict alternation with the responses for that long, and whose pipelining nothing showed before
-// or since, looks like one that does not pipeline.
+// That a client waits is known of a connection that was followed from its start. What bytes alone cannot tell
+// is whether it began to pipeline within the gap, and alternates strictly from then on.
 //
-// A connection that is joined in the middle should begin with a Gap of unknown size in both directions:
-// otherwise its first request is taken for the first.
+// Of a connection that is joined in the middle (Options.Joined) that is not known. A client that keeps two
+// requests in flight, each in a packet of its own, in strict alternation with the responses, sends and gets the
+// same bytes and acknowledgements as one that waits, for ever: no order of messages tells them apart. Time does,
+// see doubt.go. Until then no request of it has a response.
 
 // provenCycles is longer than the bursts that pipelining clients send without waiting are wont to look
 // like alternation.
@@ -72,8 +73,9 @@ type pairing struct {
 	cycles, finals                       int
 	// lastBegin is when the last request began.
 	lastBegin int64
-	// unmatchedAt is when the last unmatched response began.
-	unmatchedAt int64
+	// unmatchedAt is when the last unmatched response began, finalAt when the last final one did.
+	unmatchedAt, finalAt int64
+	doubtful             doubt
 }
 
 // begin is called at the first byte of a request.
@@ -82,11 +84,13 @@ func (p *Parser) begin(t int64, pos uint64) *exchange {
 	x.Position = pos
 	s := &p.server
 	talking := s.state != idle && s.state != lost || len(s.buf) > 0
-	if p.clientKnown && p.serverKnown && p.finals == 1 && s.state == idle {
+	whole := p.clientKnown && p.serverKnown && p.finals == 1 && s.state == idle
+	if whole {
 		p.cycles++
 	} else {
 		p.cycles = 0
 	}
+	p.doubtful.cycle(whole, p.client.ended, p.finalAt, s.ended, t)
 	quiet := len(p.queue) == 0 && !talking
 	switch {
 	case p.sequence > 0 && t == p.lastBegin:
@@ -110,7 +114,7 @@ func (p *Parser) begin(t int64, pos uint64) *exchange {
 		p.lostCount(l7.IncompleteGap)
 		p.pipelined = true
 	}
-	if p.desync && quiet && !p.pipelined && (!p.needCycles || p.cycles >= provenCycles) {
+	if p.desync && quiet && !p.pipelined && !p.doubtful.joined && (!p.needCycles || p.cycles >= provenCycles) {
 		p.desync, p.needCycles = false, false
 		p.stats.Resyncs.Add(1)
 	}
@@ -160,6 +164,7 @@ func (p *Parser) front() *exchange {
 // it answers, "" when unknown.
 func (p *Parser) answers(h *half) (method string) {
 	p.finals++
+	p.finalAt = h.startTime
 	x := h.x
 	if x == nil {
 		p.stats.Unmatched.Add(1)
