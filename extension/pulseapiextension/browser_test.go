@@ -13,6 +13,7 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -24,6 +25,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
@@ -216,6 +219,20 @@ func (w *world) fill(t *testing.T) {
 		require.NoError(t, z.Close())
 		return b.Bytes()
 	}
+	coded := func(open func(io.Writer) io.WriteCloser, s string) []byte {
+		var b bytes.Buffer
+		z := open(&b)
+		_, err := z.Write([]byte(s))
+		require.NoError(t, err)
+		require.NoError(t, z.Close())
+		return b.Bytes()
+	}
+	newBrotli := func(to io.Writer) io.WriteCloser { return brotli.NewWriter(to) }
+	newZstd := func(to io.Writer) io.WriteCloser {
+		z, err := zstd.NewWriter(to)
+		require.NoError(t, err)
+		return z
+	}
 	order := `{"id":12345678901234567890,"state":"paid","note":"canary-in-a-body","items":[{"sku":"A-1","qty":2,"price":19.90},{"sku":"B-7","qty":1,"price":5}],"empty":{},"ok":true,"ref":null}`
 	w.bodies["order"] = order
 	evil := `<script>window.pwned=1</script><img src=x onerror="window.pwned=1">`
@@ -246,7 +263,19 @@ func (w *world) fill(t *testing.T) {
 		{"gzip", "GET", "cdn.example", "/app.js", "/usr/bin/node", 200, nil, archive.Message{},
 			archive.Message{Body: packed("console.log('unpacked');"), Headers: []archive.Header{{Name: "content-type", Value: "text/javascript"}, {Name: "content-encoding", Value: "gzip"}}}},
 		{"brotli", "GET", "cdn.example", "/app.css", "/usr/bin/node", 200, nil, archive.Message{},
-			archive.Message{Body: []byte{0x0b, 0x02, 0x80, 'h', 'i', 3}, Headers: []archive.Header{{Name: "content-encoding", Value: "br"}}}},
+			archive.Message{Body: coded(newBrotli, "body { color: brotli }\n"), Headers: []archive.Header{{Name: "content-type", Value: "text/css"}, {Name: "content-encoding", Value: "br"}}}},
+		{"zstd", "GET", "cdn.example", "/app.json", "/usr/bin/node", 200, nil, archive.Message{},
+			archive.Message{Body: coded(newZstd, `{"zstd":"json"}`), Headers: []archive.Header{{Name: "content-type", Value: "application/json"}, {Name: "content-encoding", Value: "zstd"}}, Trailers: []archive.Header{{Name: "server-timing", Value: "db;dur=53"}}}},
+		{"bomb", "GET", "evil.example", "/bomb", "/usr/bin/curl", 200, nil, archive.Message{},
+			archive.Message{Body: coded(newBrotli, strings.Repeat("\x00", 64<<20)), Headers: []archive.Header{{Name: "content-encoding", Value: "br"}}}},
+		{"cut_brotli", "GET", "cdn.example", "/cut.css", "/usr/bin/node", 200, nil, archive.Message{},
+			archive.Message{Body: coded(newBrotli, strings.Repeat("body { color: brotli }\n", 100))[:20], BodySize: 50, Truncated: true, Headers: []archive.Header{{Name: "content-encoding", Value: "br"}}}},
+		{"events", "GET", "chat.example", "/events", "/usr/bin/node", 200, nil, archive.Message{},
+			archive.Message{
+				Body: []byte("data: first\n\nevent: tick\nid: 7\ndata: second\n\n"), Decoded: true, Arrivals: []archive.Arrival{{Time: now}},
+				Headers: []archive.Header{{Name: "content-type", Value: "text/event-stream"}, {Name: "content-encoding", Value: "gzip"}},
+			}},
+		{"socket", "GET", "chat.example", "/socket", "/usr/bin/node", 101, nil, archive.Message{}, archive.Message{}},
 		{"image", "GET", "cdn.example", "/logo.png", "/usr/bin/node", 200, nil, archive.Message{},
 			archive.Message{Body: pic.Bytes(), Headers: []archive.Header{{Name: "content-type", Value: "image/png"}}}},
 		{"form", "POST", "login.example", "/session", "/usr/bin/curl", 302, nil,
@@ -272,7 +301,18 @@ func (w *world) fill(t *testing.T) {
 			f.edit(&row)
 		}
 		requests = append(requests, row)
-		exchanges = append(exchanges, exchange(row, f.request, f.response))
+		x := exchange(row, f.request, f.response)
+		if f.name == "socket" {
+			x.Part = 1
+			for i, m := range []archive.WebSocketMessage{
+				{FromClient: true, Opcode: 1, Data: []byte("hello from a client")}, {Opcode: 1, Data: []byte("<b>hello</b>")},
+				{Opcode: 2, Data: []byte{0, 0xff}}, {FromClient: true, Opcode: 8, Data: []byte("\x03\xe8bye")},
+			} {
+				m.Time, m.Size = now.Add(time.Duration(i)*time.Millisecond), uint64(len(m.Data))
+				x.Messages = append(x.Messages, m)
+			}
+		}
+		exchanges = append(exchanges, x)
 	}
 	require.NoError(t, w.put(segment, exchanges))
 

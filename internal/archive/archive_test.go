@@ -35,7 +35,8 @@ func sample() Exchange {
 				{"Host", "example.com:8443"}, {"cOOkie", "a=1; b=2=3"}, {"X-Odd", "caf\xe9"}, {"x-odd", ""}, {"X-Odd", "<&>\u2028"},
 				{"Content-Type", "application/json"},
 			},
-			Body: []byte(`{"a":"<ü>"}`), BodySize: 12,
+			Trailers: []Header{{"Checksum", "caf\xe9"}, {"checksum", "2"}},
+			Body:     []byte(`{"a":"<ü>"}`), BodySize: 12,
 		},
 		Response: &Message{
 			Status: 200, Reason: "D\xe9j\xe0 vu", Version: "1.1",
@@ -43,7 +44,8 @@ func sample() Exchange {
 				{"Content-Encoding", "gzip"}, {"Set-Cookie", "s=v; Path=/; HttpOnly; Secure"}, {"Set-Cookie", "=broken"},
 				{"Content-Type", "text/html"}, {"Location", "/next"},
 			},
-			Body: []byte{0x1f, 0x8b, 0, 255}, BodySize: 4096, Truncated: true,
+			Trailers: []Header{{"grpc-status", "5"}, {"grpc-message", "none <&>"}},
+			Body:     []byte{0x1f, 0x8b, 0, 255}, BodySize: 4096, Truncated: true,
 		},
 	}
 }
@@ -95,6 +97,8 @@ func TestHAR(t *testing.T) {
 		"size": 4096.0, "mimeType": "text/html", "encoding": "base64", "text": base64.StdEncoding.EncodeToString([]byte{0x1f, 0x8b, 0, 255}),
 		"_contentEncoding": "gzip", "_truncated": true, "_originalSize": 4096.0,
 	}, res["content"])
+	require.Equal(t, []any{pair("grpc-status", "5"), pair("grpc-message", "none <&>")}, res["_trailers"])
+	require.Equal(t, base64.StdEncoding.EncodeToString([]byte("caf\xe9")), req["_trailers"].([]any)[0].(map[string]any)["_valueBase64"])
 	require.Equal(t, "/next", res["redirectURL"])
 	require.Equal(t, []any{map[string]any{"name": "s", "value": "v", "path": "/", "httpOnly": true, "secure": true}}, res["cookies"])
 

@@ -85,6 +85,7 @@ func toRequest(x *Exchange) harRequest {
 		HeadersSize: -1,
 		BodySize:    m.BodySize,
 	}
+	r.Trailers = pairs(m.Trailers)
 	r.Target, r.TargetBase64 = exact(m.Target)
 	if len(m.Body) > 0 || m.BodySize > 0 || m.Truncated {
 		p := harPostData{MimeType: valid(m.Get("Content-Type")), ContentEncoding: valid(m.contentEncoding())}
@@ -110,11 +111,13 @@ func toResponse(m *Message) harResponse {
 			Size:            m.BodySize,
 			MimeType:        valid(m.Get("Content-Type")),
 			ContentEncoding: valid(m.contentEncoding()),
+			Decoded:         m.Decoded,
 		},
 		RedirectURL: valid(m.Get("Location")),
 		HeadersSize: -1,
 		BodySize:    m.BodySize,
 	}
+	r.Trailers = pairs(m.Trailers)
 	r.StatusText, r.StatusTextBase64 = exact(m.Reason)
 	r.Content.Text, r.Content.Encoding = bodyText(m)
 	if m.Truncated {

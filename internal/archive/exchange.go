@@ -28,12 +28,17 @@ type Message struct {
 	// Version is the protocol version without its name: "1.1".
 	Version string
 	Headers []Header
+	// Trailers are the field lines that came after the content (RFC 9110 §6.5).
+	Trailers []Header
 	// Body is what was kept of the content after transfer-decoding, with its content-coding.
 	Body []byte
 	// BodySize is the size of the whole content in bytes, whatever was kept of it.
 	BodySize uint64
 	// Truncated is true when Body is not the whole content.
 	Truncated bool
+	// Decoded is true when the content-coding was undone before the body was kept: in parts of an exchange, which
+	// could not be decoded by themselves. BodySize is then that of the decoded bytes.
+	Decoded bool
 	// Arrivals say when the parts of an event stream came, in order; known for nothing else.
 	Arrivals []Arrival
 }
@@ -50,6 +55,9 @@ func (m *Message) Get(name string) string {
 
 // contentEncoding returns the content-coding of the body, or "" when there is none.
 func (m *Message) contentEncoding() string {
+	if m.Decoded {
+		return ""
+	}
 	if e := m.Get("Content-Encoding"); !strings.EqualFold(e, "identity") {
 		return e
 	}

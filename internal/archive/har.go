@@ -55,8 +55,9 @@ type harRequest struct {
 	HeadersSize int64        `json:"headersSize"` // -1: white space around values is not kept
 	BodySize    uint64       `json:"bodySize"`
 
-	Target       string `json:"_target"`
-	TargetBase64 string `json:"_targetBase64,omitempty"`
+	Trailers     []harPair `json:"_trailers,omitempty"`
+	Target       string    `json:"_target"`
+	TargetBase64 string    `json:"_targetBase64,omitempty"`
 }
 
 type harResponse struct {
@@ -70,7 +71,8 @@ type harResponse struct {
 	HeadersSize int64       `json:"headersSize"`
 	BodySize    uint64      `json:"bodySize"`
 
-	StatusTextBase64 string `json:"_statusTextBase64,omitempty"`
+	Trailers         []harPair `json:"_trailers,omitempty"`
+	StatusTextBase64 string    `json:"_statusTextBase64,omitempty"`
 	// NotSeen says that no response was seen; the other fields are then empty.
 	NotSeen bool `json:"_notSeen,omitempty"`
 }
@@ -111,6 +113,7 @@ type harContent struct {
 	Encoding string `json:"encoding,omitempty"`
 
 	ContentEncoding string `json:"_contentEncoding,omitempty"`
+	Decoded         bool   `json:"_decoded,omitempty"` // whatever Content-Encoding says
 	Truncated       bool   `json:"_truncated,omitempty"`
 	OriginalSize    uint64 `json:"_originalSize,omitempty"`
 }

@@ -72,10 +72,11 @@ func ReadHAR(b []byte) (Exchange, error) {
 		},
 	}
 	x.Part = e.Part
-	var errs [7]error
+	var errs [9]error
 	x.Messages, errs[6] = fromMessages(e.Messages)
 	x.Request.Target, errs[0] = original(e.Request.Target, e.Request.TargetBase64)
 	x.Request.Headers, errs[1] = fromPairs(e.Request.Headers)
+	x.Request.Trailers, errs[7] = fromPairs(e.Request.Trailers)
 	if p := e.Request.PostData; p != nil {
 		x.Request.Truncated = p.Truncated
 		x.Request.Body, errs[2] = fromText(p.Text, p.Encoding)
@@ -86,9 +87,11 @@ func ReadHAR(b []byte) (Exchange, error) {
 			Version:   strings.TrimPrefix(r.HTTPVersion, "HTTP/"),
 			BodySize:  r.BodySize,
 			Truncated: r.Content.Truncated,
+			Decoded:   r.Content.Decoded,
 		}
 		x.Response.Reason, errs[3] = original(r.StatusText, r.StatusTextBase64)
 		x.Response.Headers, errs[4] = fromPairs(r.Headers)
+		x.Response.Trailers, errs[8] = fromPairs(r.Trailers)
 		x.Response.Body, errs[5] = fromText(r.Content.Text, r.Content.Encoding)
 	}
 	return x, errors.Join(errs[:]...)

@@ -39,6 +39,7 @@ func FromRecord(resource pcommon.Resource, rec plog.LogRecord) Exchange {
 			Target:    text(at, semantic.PayloadRequestTarget),
 			Version:   text(at, semantic.PayloadRequestVersion),
 			Headers:   headers(at, semantic.PayloadRequestHeaders),
+			Trailers:  headers(at, semantic.PayloadRequestTrailers),
 			Body:      content(at, semantic.PayloadRequestBody),
 			BodySize:  size(at, semantic.PayloadRequestBodySize),
 			Truncated: flag(at, semantic.PayloadRequestBodyTruncated),
@@ -56,9 +57,11 @@ func FromRecord(resource pcommon.Resource, rec plog.LogRecord) Exchange {
 			Reason:    text(at, semantic.PayloadResponseReason),
 			Version:   text(at, semantic.PayloadResponseVersion),
 			Headers:   headers(at, semantic.PayloadResponseHeaders),
+			Trailers:  headers(at, semantic.PayloadResponseTrailers),
 			Body:      content(at, semantic.PayloadResponseBody),
 			BodySize:  size(at, semantic.PayloadResponseBodySize),
 			Truncated: flag(at, semantic.PayloadResponseBodyTruncated),
+			Decoded:   flag(at, semantic.PayloadResponseBodyDecoded),
 			Arrivals:  arrivals(at),
 		}
 	}

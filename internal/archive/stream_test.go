@@ -95,6 +95,9 @@ func TestEventStream(t *testing.T) {
 	coded := eventStream(body, at(0, 1))
 	coded.Headers = append(coded.Headers, Header{"Content-Encoding", "gzip"})
 	require.Nil(t, events(coded), "it is not read what is compressed")
+	coded.Decoded = true
+	require.Len(t, events(coded), 3)
+	require.Equal(t, harContent{Size: uint64(len(body)), MimeType: "text/event-stream; charset=utf-8", Text: body, Decoded: true}, toResponse(coded).Content)
 	require.Nil(t, events(eventStream(body)), "when is not known")
 
 	x := sample()

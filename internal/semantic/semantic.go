@@ -206,6 +206,7 @@ const (
 	PayloadRequestTarget         = "qpoint.http.request.target" // request-target as on the wire (RFC 9112 §3.2)
 	PayloadRequestVersion        = "qpoint.http.request.version"
 	PayloadRequestHeaders        = "qpoint.http.request.headers"  // [[name, value], …] in wire order; a value that is not UTF-8 is bytes
+	PayloadRequestTrailers       = "qpoint.http.request.trailers" // as PayloadRequestHeaders, what came after the content (RFC 9110 §6.5); absent when nothing did
 	PayloadRequestBody           = "qpoint.http.request.body.raw" // bytes after transfer-decoding, content-coding kept
 	PayloadRequestBodySize       = "qpoint.http.request.body.size"
 	PayloadRequestBodyTruncated  = "qpoint.http.request.body.truncated"
@@ -213,9 +214,13 @@ const (
 	PayloadResponseStatus        = "qpoint.http.response.status"
 	PayloadResponseReason        = "qpoint.http.response.reason"
 	PayloadResponseHeaders       = "qpoint.http.response.headers"
+	PayloadResponseTrailers      = "qpoint.http.response.trailers"
 	PayloadResponseBody          = "qpoint.http.response.body.raw"
 	PayloadResponseBodySize      = "qpoint.http.response.body.size"
 	PayloadResponseBodyTruncated = "qpoint.http.response.body.truncated"
+	// PayloadResponseBodyDecoded is true where the body is not as on the wire but after its content codings were undone:
+	// in parts of an exchange, which could not be decoded by themselves. Its size is that of the decoded bytes.
+	PayloadResponseBodyDecoded = "qpoint.http.response.body.decoded"
 	// PayloadResponseBodyArrivals is [[offset in the body, Unix nanoseconds], …]: when the bytes from there on came.
 	PayloadResponseBodyArrivals = "qpoint.http.response.body.arrivals"
 	// PayloadWebSocketMessages is a list of maps, see the Message* keys.

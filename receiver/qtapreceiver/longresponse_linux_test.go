@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,15 +22,16 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
 )
 
-// slowServer answers /events with a stream of events, /slow with a body that comes in pieces, and
-// /poll when there is something to say.
+// slowServer answers /poll when there is something to say, and everything else with a body that comes in pieces: its
+// type is the query.
 const slowServer = `
 import http.server, sys, time
 class H(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def log_message(self, *a): pass
     def do_GET(self):
-        if self.path == "/poll":
+        path, _, kind = self.path.partition("?")
+        if path == "/poll":
             time.sleep(2)
             self.send_response(200)
             self.send_header("Content-Length", "4")
@@ -37,84 +39,134 @@ class H(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"news")
             return
         self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream" if self.path == "/events" else "text/plain")
-        self.send_header("Transfer-Encoding", "chunked")
+        self.send_header("Content-Type", kind)
+        if path == "/thing":
+            self.send_header("Content-Length", "3720")
+        else:
+            self.send_header("Transfer-Encoding", "chunked")
+            self.send_header("Trailer", "Checksum")
         self.end_headers()
         for i in range(30):
-            b = b"event: tick\nid: %d\ndata: %s\n\n" % (i, b"x" * 100)
+            b = b"event: tick\nid: %02d\ndata: %s\n\n" % (i, b"x" * 97)
             for part in (b[:50], b[50:]):
-                self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+                self.wfile.write(part if path == "/thing" else b"%x\r\n%s\r\n" % (len(part), part))
                 self.wfile.flush()
             time.sleep(0.1)
-        self.wfile.write(b"0\r\n\r\n")
+        if path != "/thing":
+            self.wfile.write(b"0\r\nChecksum: none\r\n\r\n")
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), H).serve_forever()
 `
 
-// slowServer2 is the same stream of events over HTTP/2.
+// slowServer2 is the same over HTTP/2, with the coding that the path names.
 const slowServer2 = `
-require('node:http2').createServer().on('stream', async stream => {
-  stream.respond({ ':status': 200, 'content-type': 'text/event-stream' })
+const zlib = require('node:zlib')
+require('node:http2').createServer().on('stream', async (stream, headers) => {
+  const [path, kind] = headers[':path'].split('?'), coding = { '/gzip': 'gzip', '/br': 'br' }[path]
+  const head = { ':status': 200, 'content-type': kind }
+  let out = stream
+  if (coding) {
+    head['content-encoding'] = coding
+    out = coding === 'br' ? zlib.createBrotliCompress() : zlib.createGzip()
+    out.pipe(stream)
+  }
+  stream.respond(head, { waitForTrailers: true })
+  stream.on('wantTrailers', () => stream.sendTrailers({ checksum: 'none' }))
   for (let i = 0; i < 30; i++) {
-    stream.write('event: tick\nid: ' + i + '\ndata: ' + 'x'.repeat(100) + '\n\n')
+    out.write('event: tick\nid: ' + String(i).padStart(2, '0') + '\ndata: ' + 'x'.repeat(97) + '\n\n')
+    if (coding) out.flush()
     await new Promise(done => setTimeout(done, 100))
   }
-  stream.end()
+  out.end()
 }).listen(+process.argv[1], '127.0.0.1')
 `
 
-// TestE2ELongResponse: what came of a response is emitted while it goes on.
+// TestE2ELongResponse: what came of a response is emitted while it goes on, whatever the protocol, type and coding.
 func TestE2ELongResponse(t *testing.T) {
 	var whole strings.Builder
 	for i := range 30 {
-		fmt.Fprintf(&whole, "event: tick\nid: %d\ndata: %s\n\n", i, strings.Repeat("x", 100))
+		fmt.Fprintf(&whole, "event: tick\nid: %02d\ndata: %s\n\n", i, strings.Repeat("x", 97))
 	}
-	for _, path := range []string{"/events", "/events2", "/slow", "/poll"} {
-		t.Run(path[1:], func(t *testing.T) {
-			l := newLab(t, "long"+path[1:])
-			const limit = 1000 // less than the whole
-			l.start(func(_ *Config, p *PayloadConfig) { p.MaxBodySize = limit })
-			port := freePort(t)
-			args := []string{"-sN"}
-			if path == "/events2" {
-				l.serve(port, "node", "-e", slowServer2, strconv.Itoa(port))
-				args = append(args, "--http2-prior-knowledge")
-			} else {
-				l.serve(port, "python3", "-c", slowServer, strconv.Itoa(port))
-			}
-			client := l.command("curl", append(args, fmt.Sprintf("http://127.0.0.1:%d%s", port, path))...)
-			var out strings.Builder
-			client.Stdout = &out
-			started := time.Now()
-			require.NoError(t, client.Start())
-			if path != "/poll" {
-				require.Eventually(t, func() bool { return len(l.partsOf(ptrace.SpanKindServer)) > 0 }, 3*time.Second, 20*time.Millisecond, "parts")
-				require.Less(t, time.Since(started), 3*time.Second, "while it goes on")
-			}
-			require.NoError(t, client.Wait())
-			want := whole.String()
-			if path == "/poll" {
-				want = "news"
-			}
-			require.Equal(t, want, out.String())
-			require.Eventually(t, func() bool { c, s := l.spans(path); return c != nil && s != nil && l.mains() == 2 }, 5*time.Second, 20*time.Millisecond)
-			l.stop()
+	const limit = 1000 // less than the whole
+	l := newLab(t, "long")
+	l.start(func(_ *Config, p *PayloadConfig) { p.MaxBodySize = limit })
+	plain, second, front := freePort(t), freePort(t), freePort(t)
+	l.serve(plain, "python3", "-c", slowServer, strconv.Itoa(plain))
+	l.serve(second, "node", "-e", slowServer2, strconv.Itoa(second))
+	// A proxy that compresses what it passes on.
+	l.nginx(front, t.TempDir(), fmt.Sprintf("listen 127.0.0.1:%d; gzip on; gzip_types *; gzip_min_length 0; location / { proxy_pass http://127.0.0.1:%d; proxy_http_version 1.1; proxy_buffering off; }", front, plain))
 
-			for _, kind := range []ptrace.SpanKind{ptrace.SpanKindClient, ptrace.SpanKindServer} {
-				var own ptrace.Span
-				for _, s := range l.everySpan() {
-					if _, part := s.Attributes().Get(semantic.ExchangePart); !part && s.Kind() == kind {
-						own = s
-					}
+	type question struct {
+		path, kind string
+		port       int
+		args       []string
+		parts      string // what they are together
+		body       string // of the exchange, when it is not coded
+		trailers   bool
+	}
+	h2 := []string{"--http2-prior-knowledge"}
+	all := whole.String()
+	questions := []question{
+		{path: "/events", kind: "text/event-stream", port: plain, parts: all, body: all[:limit], trailers: true},
+		{path: "/slow", kind: "text/plain", port: plain, parts: all, body: all[:limit], trailers: true},
+		{path: "/thing", kind: "text/plain", port: plain, parts: all[:limit], body: all[:limit]},
+		{path: "/poll", kind: "none", port: plain, body: "news"},
+		{path: "/zipped", kind: "text/event-stream", port: front, args: []string{"--compressed"}, parts: all},
+		{path: "/events2", kind: "text/event-stream", port: second, args: h2, parts: all, body: all[:limit], trailers: true},
+		{path: "/lines2", kind: "application/x-ndjson", port: second, args: h2, parts: all, body: all[:limit], trailers: true},
+		{path: "/gzip", kind: "application/x-ndjson", port: second, args: append(h2, "--compressed"), parts: all, trailers: true},
+		{path: "/br", kind: "text/event-stream", port: second, args: append(h2, "--compressed"), parts: all, trailers: true},
+	}
+	outs := make([]strings.Builder, len(questions))
+	clients := make([]*exec.Cmd, len(questions))
+	for i, q := range questions {
+		clients[i] = l.command("curl", append([]string{"-sN", fmt.Sprintf("http://127.0.0.1:%d%s?%s", q.port, q.path, q.kind)}, q.args...)...)
+		clients[i].Stdout = &outs[i]
+		require.NoError(t, clients[i].Start())
+	}
+	// Each of the streams is in parts before any of them ends.
+	for _, q := range questions {
+		if q.path != "/poll" {
+			require.Eventually(t, func() bool { return len(l.partsOf(q.path, q.port, ptrace.SpanKindServer)) > 0 }, 30*time.Second, 20*time.Millisecond, q.path)
+		}
+	}
+	require.Nil(t, l.own("/events", plain, ptrace.SpanKindServer), "parts come while it goes on")
+	for i, q := range questions {
+		require.NoError(t, clients[i].Wait())
+		want := all
+		if q.path == "/poll" {
+			want = "news"
+		}
+		require.Equal(t, want, outs[i].String(), q.path)
+		for _, kind := range []ptrace.SpanKind{ptrace.SpanKindClient, ptrace.SpanKindServer} {
+			require.Eventually(t, func() bool {
+				s := l.own(q.path, q.port, kind)
+				if s == nil {
+					return false
 				}
-				require.Equal(t, strconv.Itoa(len(want)), text(own.Attributes(), semantic.HTTPResponseBodySize))
-				require.Greater(t, time.Duration(own.EndTimestamp()-own.StartTimestamp()), 1900*time.Millisecond)
-				lr, _, ok := l.payload(own.SpanID())
-				require.True(t, ok)
-				body, _ := lr.Attributes().Get(semantic.PayloadResponseBody)
-				require.Equal(t, want[:min(len(want), limit)], string(body.Bytes().AsRaw()))
+				_, _, ok := l.payload(s.SpanID())
+				return ok
+			}, 30*time.Second, 20*time.Millisecond, q.path)
+		}
+	}
+	l.stop()
 
-				parts := l.partsOf(kind)
+	for _, q := range questions {
+		for _, kind := range []ptrace.SpanKind{ptrace.SpanKindClient, ptrace.SpanKindServer} {
+			t.Run(q.path[1:]+kind.String(), func(t *testing.T) {
+				own := l.own(q.path, q.port, kind)
+				require.Greater(t, time.Duration(own.EndTimestamp()-own.StartTimestamp()), 1900*time.Millisecond)
+				lr, _, _ := l.payload(own.SpanID())
+				if q.body != "" {
+					body, _ := lr.Attributes().Get(semantic.PayloadResponseBody)
+					require.Equal(t, q.body, string(body.Bytes().AsRaw()))
+				}
+				trailers, ok := lr.Attributes().Get(semantic.PayloadResponseTrailers)
+				require.Equal(t, q.trailers, ok)
+				if ok {
+					require.Equal(t, `[["checksum","none"]]`, strings.ToLower(trailers.AsString()))
+				}
 				got, events := "", 0
+				parts := l.partsOf(q.path, q.port, kind)
 				for i, s := range parts {
 					require.Equal(t, own.SpanID(), s.ParentSpanID())
 					require.Equal(t, own.TraceID(), s.TraceID())
@@ -123,27 +175,25 @@ func TestE2ELongResponse(t *testing.T) {
 					require.True(t, ok)
 					b, _ := lr.Attributes().Get(semantic.PayloadResponseBody)
 					got += string(b.Bytes().AsRaw())
-					if strings.HasPrefix(path, "/events") {
+					_, coded := lr.Attributes().Get(semantic.PayloadResponseBodyDecoded)
+					require.Equal(t, q.body == "", coded)
+					if q.kind != "text/plain" {
+						require.True(t, strings.HasSuffix(got, "\n"), "a part ends with a record")
+					}
+					if q.kind == "text/event-stream" {
 						require.True(t, strings.HasSuffix(got, "\n\n"), "a part ends with an event")
 						events += eventsOf(t, lr)
-						arrivals, ok := lr.Attributes().Get(semantic.PayloadResponseBodyArrivals)
-						require.True(t, ok)
-						require.NotZero(t, arrivals.Slice().Len())
 					}
 				}
-				switch path {
-				case "/events", "/events2":
-					require.Equal(t, want, got, "the parts are the whole stream, whatever the cap of one")
-					require.Equal(t, 30, events)
+				require.Equal(t, q.parts, got, "the parts are the whole stream, whatever the cap of one")
+				if q.parts == all {
 					require.GreaterOrEqual(t, len(parts), 4, "its bytes alone fill four")
-				case "/slow":
-					require.NotEmpty(t, parts)
-					require.Equal(t, want[:limit], got, "up to the cap")
-				case "/poll":
-					require.Empty(t, parts)
 				}
-			}
-		})
+				if q.kind == "text/event-stream" {
+					require.Equal(t, 30, events)
+				}
+			})
+		}
 	}
 }
 
@@ -180,9 +230,9 @@ func eventsOf(t *testing.T, lr plog.LogRecord) int {
 }
 
 // partsOf returns the spans of parts whose payload record has come, in order.
-func (l *lab) partsOf(kind ptrace.SpanKind) (out []ptrace.Span) {
-	for _, s := range l.everySpan() {
-		if _, part := s.Attributes().Get(semantic.ExchangePart); part && s.Kind() == kind {
+func (l *lab) partsOf(path string, port int, kind ptrace.SpanKind) (out []ptrace.Span) {
+	for _, s := range l.at(path, port, kind) {
+		if _, part := s.Attributes().Get(semantic.ExchangePart); part {
 			if _, _, ok := l.payload(s.SpanID()); ok {
 				out = append(out, s)
 			}
@@ -191,12 +241,21 @@ func (l *lab) partsOf(kind ptrace.SpanKind) (out []ptrace.Span) {
 	return out
 }
 
-// mains counts the spans that are no parts.
-func (l *lab) mains() (n int) {
-	for _, s := range l.everySpan() {
+// own returns the span of an exchange, as far as it has come.
+func (l *lab) own(path string, port int, kind ptrace.SpanKind) *ptrace.Span {
+	for _, s := range l.at(path, port, kind) {
 		if _, part := s.Attributes().Get(semantic.ExchangePart); !part {
-			n++
+			return &s
 		}
 	}
-	return n
+	return nil
+}
+
+func (l *lab) at(path string, port int, kind ptrace.SpanKind) (out []ptrace.Span) {
+	for _, s := range l.everySpan() {
+		if s.Kind() == kind && text(s.Attributes(), semantic.URLPath) == path && text(s.Attributes(), semantic.ServerPort) == strconv.Itoa(port) {
+			out = append(out, s)
+		}
+	}
+	return out
 }

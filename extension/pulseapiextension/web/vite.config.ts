@@ -3,6 +3,7 @@ import { defineConfig } from 'vite';
 
 export default defineConfig({
   plugins: [svelte()],
+  resolve: { alias: { 'brotli-decode': new URL('node_modules/brotli/dec/decode.js', import.meta.url).pathname } },
   base: './', // works behind any path prefix
   build: {
     outDir: '../dist',

@@ -38,9 +38,13 @@ type partContent interface {
 	// into the payload record, and the payload's size. It leaves nothing waiting, but for what
 	// belongs to the next part unless it is the last.
 	take(x *l7.Exchange, last bool) (span func(pcommon.Map), record func(pcommon.Map), size int)
-	// full says that the part shall not grow; held is what waits, in bytes of memory.
+	// full says that the part shall not grow; held is what is kept for it, in bytes of memory; left, that
+	// something waits for the next part.
 	full() bool
 	held() int
+	left() bool
+	// close frees what is not garbage; nothing comes after it.
+	close()
 }
 
 // newOngoing prepares parts of x, whose ids are those of its own span.
@@ -55,6 +59,9 @@ func (c *conn) newOngoing(x *l7.Exchange, content partContent) *ongoing {
 		r := *x.Response
 		r.Body, r.Trailers = nil, nil
 		o.head.Response = &r
+	}
+	if x.RPC != nil { // their messages are the parts' own
+		o.head.RPC = &l7.RPC{RequestMessages: -1, ResponseMessages: -1}
 	}
 	return o
 }
@@ -86,9 +93,13 @@ func (o *ongoing) flush(last bool) {
 		x.Response = &r
 	}
 	o.since = 0
+	if x.RPC != nil {
+		rpc := *x.RPC
+		x.RPC = &rpc
+	}
 	var p part
 	p.span, p.record, p.size = o.content.take(&x, last)
-	if o.content.held() > 0 && !last {
+	if o.content.left() && !last {
 		o.since = o.last
 	}
 	if c.excluded || c.ignored {
@@ -186,12 +197,16 @@ func (a *application) endParts(x *l7.Exchange) (record func(pcommon.Map)) {
 		return nil
 	}
 	a.ongoing = slices.DeleteFunc(a.ongoing, func(p *ongoing) bool { return p == o })
-	s, ok := o.content.(*eventStream)
+	defer o.content.close()
+	s, ok := o.content.(*streamed)
 	if !ok {
 		return nil // the exchange's own record has all of the body that was kept
 	}
 	if o.index > 0 {
 		o.flush(true)
+	}
+	if !s.events {
+		return nil
 	}
 	return func(m pcommon.Map) { putArrivals(m, s.all, len(x.Response.Body)) }
 }

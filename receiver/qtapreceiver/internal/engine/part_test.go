@@ -284,6 +284,7 @@ func TestOpaqueTunnel(t *testing.T) {
 
 func TestLastEvent(t *testing.T) {
 	for in, want := range map[string]int{"": 0, "data: x\n": 0, "a\n\n": 3, "a\r\n\r\nb": 5, "a\r\rb\n\nc": 6, strings.Repeat("a\n\n", 3) + "b": 9} {
-		require.Equal(t, want, lastEvent([]byte(in)), "%q", in)
+		n, _ := wholeEvents([]byte(in))
+		require.Equal(t, want, n, "%q", in)
 	}
 }

@@ -55,17 +55,19 @@ func (e *Engine) payload(c *conn, x *l7.Exchange, trace pcommon.TraceID, span pc
 	return semantic.PayloadPending, "", key
 }
 
-// payloadSize is what an exchange counts in a segment: its bodies, and its headers with them,
+// payloadSize is what an exchange counts in a segment: its bodies, and its field lines with them,
 // because many small exchanges are mostly headers.
 func payloadSize(x *l7.Exchange) int64 {
-	n := len(x.Request.Body) + len(x.Request.Target)
-	for _, h := range x.Request.Headers {
-		n += len(h.Name) + len(h.Value)
-	}
-	if x.Response != nil {
-		n += len(x.Response.Body)
-		for _, h := range x.Response.Headers {
-			n += len(h.Name) + len(h.Value)
+	n := len(x.Request.Target)
+	for _, m := range [...]*l7.Message{&x.Request, x.Response} {
+		if m == nil {
+			continue
+		}
+		n += len(m.Body)
+		for _, section := range [...][]l7.Header{m.Headers, m.Trailers} {
+			for _, h := range section {
+				n += len(h.Name) + len(h.Value)
+			}
 		}
 	}
 	return int64(n)
@@ -95,12 +97,14 @@ func (c *conn) fillPayload(lr plog.LogRecord, x *l7.Exchange, trace pcommon.Trac
 	putRaw(m, semantic.PayloadRequestTarget, x.Request.Target)
 	putRaw(m, semantic.PayloadRequestVersion, x.Request.Version)
 	putHeaders(m, semantic.PayloadRequestHeaders, x.Request.Headers)
+	putTrailers(m, semantic.PayloadRequestTrailers, x.Request.Trailers)
 	putBody(m, &x.Request, semantic.PayloadRequestBody, semantic.PayloadRequestBodySize, semantic.PayloadRequestBodyTruncated)
 	if r := x.Response; r != nil {
 		putRaw(m, semantic.PayloadResponseVersion, r.Version)
 		m.PutInt(semantic.PayloadResponseStatus, int64(r.Status))
 		putRaw(m, semantic.PayloadResponseReason, r.Reason)
 		putHeaders(m, semantic.PayloadResponseHeaders, r.Headers)
+		putTrailers(m, semantic.PayloadResponseTrailers, r.Trailers)
 		putBody(m, r, semantic.PayloadResponseBody, semantic.PayloadResponseBodySize, semantic.PayloadResponseBodyTruncated)
 	}
 }
@@ -125,6 +129,13 @@ func putHeaders(m pcommon.Map, key string, hs []l7.Header) {
 		pair.EnsureCapacity(2)
 		setRaw(pair.AppendEmpty(), h.Name)
 		setRaw(pair.AppendEmpty(), h.Value)
+	}
+}
+
+// putTrailers is putHeaders for a section that most messages do not have.
+func putTrailers(m pcommon.Map, key string, hs []l7.Header) {
+	if len(hs) > 0 {
+		putHeaders(m, key, hs)
 	}
 }
 

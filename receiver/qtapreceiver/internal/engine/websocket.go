@@ -85,6 +85,10 @@ func (w *webSocket) full() bool { return len(w.waiting) >= maxPartMessages || w.
 
 func (w *webSocket) held() int { return w.size }
 
+func (w *webSocket) left() bool { return w.size > 0 }
+
+func (w *webSocket) close() {}
+
 // take implements partContent.
 func (w *webSocket) take(x *l7.Exchange, _ bool) (span, record func(pcommon.Map), size int) {
 	messages, bytes, code, waiting := w.messages, w.bytes, w.code, w.waiting

@@ -20,6 +20,14 @@ type Stream interface {
 	Close(t int64, reset bool)
 }
 
+// Watcher is told of the content of a response as it comes.
+type Watcher interface {
+	// Content takes the next bytes after transfer-decoding; b is valid during the call.
+	Content(t int64, b []byte)
+	// Missing says that n bytes before the next ones were not seen.
+	Missing(n uint64)
+}
+
 // Header is one field line as it came: name and value keep their case and bytes.
 type Header struct {
 	Name  string

@@ -1,6 +1,6 @@
 // Turns the bytes of a body into something to look at. Nothing here makes markup: every result
 // is text, or a data: URL of a raster image.
-import { inflate } from './zip.ts';
+import { unpack } from './codings.ts';
 
 const maxDecoded = 16 << 20;
 
@@ -9,25 +9,16 @@ export interface Decoded {
   note: string; // what could not be done, "" when all is well
 }
 
-/** Undoes the content codings that this browser can undo. */
+/** Undoes the content codings, up to a bound. */
 export async function decode(body: Uint8Array, contentEncoding: string, truncated: boolean): Promise<Decoded> {
   let bytes = body;
   const codings = contentEncoding.toLowerCase().split(',').map((s) => s.trim()).filter((s) => s && s !== 'identity');
   for (const coding of codings.reverse()) {
-    const formats = { gzip: ['gzip'], 'x-gzip': ['gzip'], deflate: ['deflate', 'deflate-raw'], br: ['brotli'], zstd: ['zstd'] }[coding];
-    if (!formats) return { bytes, note: `Shown as sent: ${coding} is not a coding this page knows.` };
-    let best: { bytes: Uint8Array; complete: boolean } | null = null;
-    for (const format of formats) {
-      try {
-        const r = await inflate(bytes, format, maxDecoded);
-        if (!best || r.bytes.length > best.bytes.length) best = r;
-        if (r.complete) break;
-      } catch {
-        // the constructor throws for a format that the browser does not have
-      }
+    const best = await unpack(bytes, coding, maxDecoded);
+    if (!best) return { bytes, note: `Shown as sent: ${coding} is not a coding this page knows.` };
+    if (best.bytes.length === 0 && !best.complete) {
+      return { bytes, note: truncated ? `Shown as sent: so little of a ${coding} body cannot be decoded.` : `Shown as sent: this is not valid ${coding}.` };
     }
-    if (!best) return { bytes, note: `Shown as sent: this browser cannot decode ${coding}.` };
-    if (best.bytes.length === 0 && !best.complete) return { bytes, note: `Shown as sent: this is not valid ${coding}.` };
     bytes = best.bytes;
     if (!best.complete && bytes.length >= maxDecoded) return { bytes, note: 'Decoded up to 16 MiB; the rest is not shown.' };
     if (!best.complete && !truncated) return { bytes, note: `The ${coding} data ends early; what could be decoded is shown.` };

@@ -26,7 +26,7 @@ func (p *Parser) content(h *half, b []byte) {
 	}
 	m.BodySize += uint64(len(b))
 	if h.watch != nil {
-		h.watch(h.now, b)
+		h.watch.Content(h.now, b)
 	}
 	if !h.keep {
 		p.stats.BytesCut.Add(uint64(len(b)))
@@ -53,6 +53,9 @@ func (p *Parser) missing(h *half, n uint64) {
 	}
 	m.BodySize += n
 	m.Missing += n
+	if h.watch != nil {
+		h.watch.Missing(n)
+	}
 	if h.keep && len(m.Body) >= p.opt.MaxBody {
 		m.Truncated = true // the cap would have cut them anyway
 	}

@@ -26,9 +26,8 @@ type Options struct {
 	// emitted, who reads the rest of the connection. Nobody does when it is nil or returns nil.
 	OnTunnel func(*l7.Exchange) l7.Stream
 	// OnContent is asked, when the header section of a response was read, who watches its content as it
-	// comes; the watcher is called with each piece of it, valid during the call. Nobody does when it is nil
-	// or returns nil. The exchange is still the parser's.
-	OnContent func(*l7.Exchange) func(t int64, b []byte)
+	// comes. Nobody does when it is nil or returns nil. The exchange is still the parser's.
+	OnContent func(*l7.Exchange) l7.Watcher
 	// Joined says that the connection was open before its first byte seen here, in either direction.
 	Joined bool
 }
@@ -83,7 +82,7 @@ type half struct {
 	remain   uint64
 	trailing int  // bytes of the trailer section so far
 	keep     bool // content is still to be kept
-	watch    func(t int64, b []byte)
+	watch    l7.Watcher
 
 	// last is the text of the previous header section: clients repeat theirs to the byte.
 	last string
@@ -368,12 +367,12 @@ func (p *Parser) Held() int {
 	return p.held + p.unsettled*exchangeCost + cap(p.client.buf) + cap(p.server.buf)
 }
 
-// Responding returns the exchange whose response is being received, or nil. It is still the parser's.
-func (p *Parser) Responding() *l7.Exchange {
+// Responding calls f with the exchange whose response is being received, if there is one, and with who watches
+// it, for f to change. The exchange is still the parser's.
+func (p *Parser) Responding(f func(x *l7.Exchange, watch *l7.Watcher)) {
 	if h := &p.server; h.x != nil && h.x.Response != nil && h.x.counted {
-		return &h.x.Exchange
+		f(&h.x.Exchange, &h.watch)
 	}
-	return nil
 }
 
 // Pending returns the number of requests that are not emitted yet.
@@ -389,6 +388,9 @@ func (p *Parser) Skippable(fromClient bool) uint64 {
 	}
 	if h.keep && h.msg != nil && len(h.msg.Body) < p.opt.MaxBody {
 		return 0 // bytes that are still kept come first
+	}
+	if h.watch != nil && h.state == chunkData {
+		return 0 // a stream goes on being watched
 	}
 	return h.remain
 }

@@ -36,7 +36,7 @@ type Options struct {
 	Upgraded *l7.Exchange
 	// OnContent is asked, at the first content of a response whose status is known, who watches it as it
 	// comes; see http1.Options.
-	OnContent func(*l7.Exchange) func(t int64, b []byte)
+	OnContent func(*l7.Exchange) l7.Watcher
 }
 
 const (

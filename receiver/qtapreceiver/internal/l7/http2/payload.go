@@ -258,6 +258,16 @@ func (p *Parser) Close(t int64, reset bool) {
 // Pending returns the number of requests that are not emitted yet.
 func (p *Parser) Pending() int { return len(p.streams) }
 
+// Responding calls f with each exchange whose response is being received, in no certain order, and with who watches
+// it, for f to change. The exchanges are still the parser's.
+func (p *Parser) Responding(f func(x *l7.Exchange, watch *l7.Watcher)) {
+	for _, st := range p.streams {
+		if st.Response != nil && st.Response.Status != 0 && !st.responseDone {
+			f(&st.Exchange, &st.watch)
+		}
+	}
+}
+
 // Keep sets how many content bytes are kept of each message that begins from now on; 0 keeps none.
 func (p *Parser) Keep(maxBody int) {
 	p.keep = maxBody

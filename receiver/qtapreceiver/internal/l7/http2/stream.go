@@ -24,7 +24,7 @@ type stream struct {
 	unsure bool
 
 	asked bool // who watches the response
-	watch func(t int64, b []byte)
+	watch l7.Watcher
 }
 
 // held counts bytes that are kept.
@@ -100,7 +100,7 @@ func (p *Parser) content(h *half, st *stream, b []byte) {
 			st.watch = p.opt.OnContent(&st.Exchange)
 		}
 		if st.watch != nil {
-			st.watch(h.now, b)
+			st.watch.Content(h.now, b)
 		}
 	}
 	if st.RPC != nil && !st.hole[side] {
@@ -123,6 +123,9 @@ func (p *Parser) hole(h *half, st *stream, n int) {
 	m.BodySize += uint64(n)
 	m.Missing += uint64(n)
 	st.hole[side] = true
+	if !h.client && st.watch != nil && n > 0 {
+		st.watch.Missing(uint64(n))
+	}
 }
 
 func (p *Parser) holdFields(st *stream, n int) {
