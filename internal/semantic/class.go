@@ -64,6 +64,7 @@ var classes = map[string]Class{
 
 	SegmentKey: ID, SegmentEntries: Number, SegmentBytes: Number, SegmentOpened: Number, SegmentClosed: Number,
 	SegmentState: Token, SegmentReason: Token,
+	ObjectSize: Number, ObjectSHA256: ID, ObjectExpires: Number, ObjectRetentionClass: Token, ObjectEntryOffset: Number, ObjectEntryLength: Number,
 
 	CoverageSubject: Token, CoverageName: Name, CoverageState: Token, CoverageReason: Token, CoverageAdvice: Name, CoverageCount: Number,
 }

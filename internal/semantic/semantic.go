@@ -16,6 +16,10 @@ const (
 	EventConnection = "qpoint.connection"
 	// EventSegment says that a payload segment was handed over (or lost). It carries no payload.
 	EventSegment = "qpoint.segment"
+	// EventObject says that an object was stored in the bucket, or is gone from it. It carries no payload.
+	EventObject = "qpoint.object"
+	// EventObjectEntry says where in an object the payload of one exchange lies. Trace and span id are the record's own.
+	EventObjectEntry = "qpoint.object.entry"
 	// EventCoverage is one row of the report of what is seen and what is not. It carries no payload.
 	EventCoverage = "qpoint.coverage"
 	// EventDNS describes one DNS query and its response, as one end saw them.
@@ -170,8 +174,19 @@ const (
 	SegmentBytes   = "qpoint.segment.bytes"   // uncompressed payload bytes
 	SegmentOpened  = "qpoint.segment.opened"  // Unix nanoseconds
 	SegmentClosed  = "qpoint.segment.closed"  // Unix nanoseconds
-	SegmentState   = "qpoint.segment.state"   // sent | lost
+	SegmentState   = "qpoint.segment.state"   // sent | lost; of EventObject: stored | erased
 	SegmentReason  = "qpoint.segment.reason"
+)
+
+// Object attributes, on EventObject (with SegmentKey, SegmentOpened and the other Segment attributes that are known) and
+// EventObjectEntry (with SegmentKey and ConnectionID).
+const (
+	ObjectSize           = "qpoint.object.size"            // bytes as stored
+	ObjectSHA256         = "qpoint.object.sha256"          // 64 hex digits, of the object as stored
+	ObjectExpires        = "qpoint.object.expires"         // Unix nanoseconds; absent when unknown or never
+	ObjectRetentionClass = "qpoint.object.retention_class" // of the operator's configuration
+	ObjectEntryOffset    = "qpoint.object.entry.offset"    // bytes before the entry's local header
+	ObjectEntryLength    = "qpoint.object.entry.length"    // bytes of the entry, local header included
 )
 
 // Coverage attributes, on `qpoint.coverage` logs. Rows of one host with the same subject, name, process, state and reason

@@ -83,7 +83,7 @@ func (c *cleaner) deriveURL(attrs pcommon.Map) {
 // record cleans r and reports whether to remove it.
 func (c *cleaner) record(r plog.LogRecord) bool {
 	switch r.EventName() {
-	case semantic.EventConnection, semantic.EventSegment, semantic.EventCoverage, semantic.EventDNS:
+	case semantic.EventConnection, semantic.EventSegment, semantic.EventObject, semantic.EventObjectEntry, semantic.EventCoverage, semantic.EventDNS:
 	case semantic.EventPayload:
 		c.payloads++
 		return true
