@@ -35,9 +35,9 @@ type converter struct {
 	refused   refusals
 	// validKey is the last object key that was found valid: thousands of spans share one.
 	validKey string
-	// process is what the resource of the records says, and oldest how old its records may be.
-	process pulsestore.Process
-	oldest  time.Time
+	// origin is what the resource of the records says, and oldest how old its records may be.
+	origin pulsestore.Origin
+	oldest time.Time
 	// One row of each kind, used again for every record.
 	request    pulsestore.Request
 	connection pulsestore.Connection
@@ -58,8 +58,8 @@ func (c *converter) inRange(t time.Time) bool {
 
 // resource notes what the resource of the next records says of the observed process.
 func (c *converter) resource(attrs pcommon.Map) {
-	c.process = pulsestore.Process{}
-	p := &c.process
+	c.origin = pulsestore.Origin{}
+	p := &c.origin
 	for key, v := range attrs.All() {
 		switch key {
 		case semantic.Environment:

@@ -15,7 +15,7 @@ import (
 // connectionRecord adds a row of `connections`, or says why not.
 func (c *converter) connectionRecord(record plog.LogRecord) reason {
 	r := &c.connection
-	*r = pulsestore.Connection{Process: c.process, Time: record.Timestamp().AsTime()}
+	*r = pulsestore.Connection{Origin: c.origin, Time: record.Timestamp().AsTime()}
 	var w wire
 	for key, v := range record.Attributes().All() {
 		switch key {
@@ -70,7 +70,7 @@ func (c *converter) connectionRecord(record plog.LogRecord) reason {
 // object was stored.
 func (c *converter) objectRecord(record plog.LogRecord) reason {
 	r := &c.object
-	*r = pulsestore.PayloadObject{Time: record.Timestamp().AsTime(), Environment: c.process.Environment, HostID: c.process.HostID}
+	*r = pulsestore.PayloadObject{Time: record.Timestamp().AsTime(), Environment: c.origin.Environment, HostID: c.origin.HostID}
 	sum := ""
 	for key, v := range record.Attributes().All() {
 		switch key {
@@ -125,7 +125,7 @@ func (c *converter) entryRecord(record plog.LogRecord) reason {
 	r := &c.entry
 	*r = pulsestore.PayloadEntry{
 		Time: record.Timestamp().AsTime(), TraceID: record.TraceID(), SpanID: record.SpanID(),
-		Environment: c.process.Environment, HostID: c.process.HostID,
+		Environment: c.origin.Environment, HostID: c.origin.HostID,
 	}
 	var w wire
 	for key, v := range record.Attributes().All() {
@@ -159,7 +159,7 @@ func (c *converter) entryRecord(record plog.LogRecord) reason {
 // coverageRecord adds a row of `coverage`, or says why not.
 func (c *converter) coverageRecord(record plog.LogRecord) reason {
 	r := &c.coverage
-	*r = pulsestore.Coverage{Process: c.process, Time: record.Timestamp().AsTime()}
+	*r = pulsestore.Coverage{Origin: c.origin, Time: record.Timestamp().AsTime()}
 	for key, v := range record.Attributes().All() {
 		switch key {
 		case semantic.CoverageSubject:
@@ -189,7 +189,7 @@ func (c *converter) coverageRecord(record plog.LogRecord) reason {
 // dnsRecord adds a row of `dns`, or says why not.
 func (c *converter) dnsRecord(record plog.LogRecord) reason {
 	r := &c.dns
-	*r = pulsestore.DNSQuery{Process: c.process, Time: record.Timestamp().AsTime()}
+	*r = pulsestore.DNSQuery{Origin: c.origin, Time: record.Timestamp().AsTime()}
 	var w wire
 	for key, v := range record.Attributes().All() {
 		switch key {

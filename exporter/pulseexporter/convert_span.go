@@ -16,7 +16,7 @@ import (
 func (c *converter) span(span ptrace.Span) reason {
 	r := &c.request
 	*r = pulsestore.Request{
-		Process: c.process, Time: span.StartTimestamp().AsTime(), TraceID: span.TraceID(), SpanID: span.SpanID(), ParentSpanID: span.ParentSpanID(),
+		Origin: c.origin, Time: span.StartTimestamp().AsTime(), TraceID: span.TraceID(), SpanID: span.SpanID(), ParentSpanID: span.ParentSpanID(),
 	}
 	switch span.Kind() {
 	case ptrace.SpanKindClient:

@@ -39,7 +39,7 @@ func TestCoverageRow(t *testing.T) {
 	require.Equal(t, refusals{reasonMalformed: 1, reasonTime: 1}, c.refused)
 	require.Equal(t, 1, c.rows.Counts()["coverage"])
 	require.Equal(t, pulsestore.Coverage{
-		Process: wantProcess, Time: testTime, Subject: "process", Name: "curl", State: "not_seen", Reason: "no_secret", Advice: "do this", Count: 7,
+		Origin: wantOrigin, Time: testTime, Subject: "process", Name: "curl", State: "not_seen", Reason: "no_secret", Advice: "do this", Count: 7,
 	}, func() pulsestore.Coverage { // the row used again for the refused ones: read the first alone
 		c := newConverter(testTime, pulsestore.Retention{TTL: time.Hour})
 		c.resource(rl.Resource().Attributes())

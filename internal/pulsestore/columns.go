@@ -61,7 +61,7 @@ func address(a netip.Addr) (b [16]byte) {
 
 type requestColumns struct {
 	batch
-	process                                           processColumns
+	origin                                            originColumns
 	time                                              []time.Time
 	traceID, spanID, parentSpanID                     fixed
 	kind                                              []string
@@ -91,7 +91,7 @@ func (c *requestColumns) add(r *Request) {
 	c.spanID.add(r.SpanID[:])
 	c.parentSpanID.add(r.ParentSpanID[:])
 	c.kind = append(c.kind, r.Kind)
-	c.process.add(&r.Process)
+	c.origin.add(&r.Origin)
 	c.connectionID = append(c.connectionID, r.ConnectionID)
 	c.exchangeSequence = append(c.exchangeSequence, r.ExchangeSequence)
 	c.method = append(c.method, r.Method)
@@ -130,7 +130,7 @@ func (c *requestColumns) add(r *Request) {
 }
 
 func (c *requestColumns) columns() []column {
-	return append(c.process.columns(), []column{
+	return append(c.origin.columns(), []column{
 		{"time", timeType, c.time},
 		{"trace_id", "FixedString(16)", c.traceID.values(16)},
 		{"span_id", "FixedString(8)", c.spanID.values(8)},
@@ -176,7 +176,7 @@ func (c *requestColumns) columns() []column {
 
 type connectionColumns struct {
 	batch
-	process                                                processColumns
+	origin                                                 originColumns
 	time, start                                            []time.Time
 	connectionID                                           []uint64
 	sequence                                               []uint32
@@ -202,7 +202,7 @@ func (c *connectionColumns) add(r *Connection) {
 	c.state = append(c.state, r.State)
 	c.role = append(c.role, r.Role)
 	c.closeReason = append(c.closeReason, r.CloseReason)
-	c.process.add(&r.Process)
+	c.origin.add(&r.Origin)
 	c.localAddress = append(c.localAddress, address(r.LocalAddress))
 	c.localPort = append(c.localPort, r.LocalPort)
 	c.peerAddress = append(c.peerAddress, address(r.PeerAddress))
@@ -228,7 +228,7 @@ func (c *connectionColumns) add(r *Connection) {
 }
 
 func (c *connectionColumns) columns() []column {
-	return append(c.process.columns(), []column{
+	return append(c.origin.columns(), []column{
 		{"time", timeType, c.time},
 		{"start", timeType, c.start},
 		{"connection_id", "UInt64", c.connectionID},

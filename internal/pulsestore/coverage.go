@@ -17,14 +17,14 @@ const coverageIdentity = "host_id, subject, name, executable, container_id, serv
 
 type coverageColumns struct {
 	batch
-	process                              processColumns
+	origin                               originColumns
 	time                                 []time.Time
 	subject, name, state, reason, advice []string
 	count                                []uint64
 }
 
 func (c *coverageColumns) add(r *Coverage) {
-	c.process.add(&r.Process)
+	c.origin.add(&r.Origin)
 	c.time = append(c.time, r.Time)
 	c.subject = append(c.subject, r.Subject)
 	c.name = append(c.name, r.Name)
@@ -35,7 +35,7 @@ func (c *coverageColumns) add(r *Coverage) {
 }
 
 func (c *coverageColumns) columns() []column {
-	return append(c.process.columns(), []column{
+	return append(c.origin.columns(), []column{
 		{"time", timeType, c.time},
 		{"subject", "String", c.subject},
 		{"name", "String", c.name},
@@ -66,11 +66,11 @@ func (s *Store) Coverage(ctx context.Context, q CoverageQuery) ([]Coverage, erro
 	if q.Subject != "" {
 		w.and("subject = {subject:String}", "subject", q.Subject)
 	}
-	sql := fmt.Sprintf("SELECT "+processSelect+"time, subject, name, state, reason, advice, count FROM %s%s ORDER BY %s, time DESC LIMIT 1 BY %s LIMIT %d", s.table(tableCoverage), w.sql(), coverageIdentity, coverageIdentity, q.Limit)
+	sql := fmt.Sprintf("SELECT "+originSelect+"time, subject, name, state, reason, advice, count FROM %s%s ORDER BY %s, time DESC LIMIT 1 BY %s LIMIT %d", s.table(tableCoverage), w.sql(), coverageIdentity, coverageIdentity, q.Limit)
 	var out []Coverage
 	if err := s.query(ctx, sql, w, func(rows driver.Rows) error {
 		var r Coverage
-		err := rows.Scan(append(r.Process.scan(), &r.Time, &r.Subject, &r.Name, &r.State, &r.Reason, &r.Advice, &r.Count)...)
+		err := rows.Scan(append(r.Origin.scan(), &r.Time, &r.Subject, &r.Name, &r.State, &r.Reason, &r.Advice, &r.Count)...)
 		out = append(out, r)
 		return err
 	}); err != nil {

@@ -13,7 +13,7 @@ import (
 
 // DNSQuery is one row of `dns`: a query and its response, as one end saw them.
 type DNSQuery struct {
-	Process
+	Origin
 	Time         time.Time // of the query
 	Role         string    // client | server
 	Name         string    // lower-case, without the root's dot
@@ -39,7 +39,7 @@ type DNSFilter struct {
 
 type dnsColumns struct {
 	batch
-	process                                                   processColumns
+	origin                                                    originColumns
 	time                                                      []time.Time
 	role, name, queryType, responseCode, errorType, transport []string
 	answers                                                   []uint32
@@ -49,7 +49,7 @@ type dnsColumns struct {
 }
 
 func (c *dnsColumns) add(r *DNSQuery) {
-	c.process.add(&r.Process)
+	c.origin.add(&r.Origin)
 	c.time = append(c.time, r.Time)
 	c.role = append(c.role, r.Role)
 	c.name = append(c.name, r.Name)
@@ -66,7 +66,7 @@ func (c *dnsColumns) add(r *DNSQuery) {
 }
 
 func (c *dnsColumns) columns() []column {
-	return append(c.process.columns(), []column{
+	return append(c.origin.columns(), []column{
 		{"time", timeType, c.time},
 		{"role", "String", c.role},
 		{"name", "String", c.name},
@@ -100,14 +100,14 @@ func (s *Store) DNSQueries(ctx context.Context, q DNSFilter) ([]DNSQuery, error)
 	if q.Name != "" {
 		w.and("name = {name:String}", "name", q.Name)
 	}
-	sql := fmt.Sprintf("SELECT "+processSelect+"time, role, name, type, response_code, error_type, answers, duration, transport, local_address, local_port, "+
+	sql := fmt.Sprintf("SELECT "+originSelect+"time, role, name, type, response_code, error_type, answers, duration, transport, local_address, local_port, "+
 		"peer_address, peer_port FROM %s%s ORDER BY time DESC, host_id, local_port, pid, name, type LIMIT 1 BY time, host_id, local_port, pid, name, type, environment LIMIT %d",
 		s.table(tableDNS), w.sql(), q.Limit)
 	var out []DNSQuery
 	if err := s.query(ctx, sql, w, func(rows driver.Rows) error {
 		var r DNSQuery
 		var duration uint64
-		err := rows.Scan(append(r.Process.scan(), &r.Time, &r.Role, &r.Name, &r.Type, &r.ResponseCode, &r.ErrorType, &r.Answers, &duration, &r.Transport,
+		err := rows.Scan(append(r.Origin.scan(), &r.Time, &r.Role, &r.Name, &r.Type, &r.ResponseCode, &r.ErrorType, &r.Answers, &duration, &r.Transport,
 			&r.LocalAddress, &r.LocalPort, &r.PeerAddress, &r.PeerPort)...)
 		r.Duration = time.Duration(duration)
 		r.LocalAddress, r.PeerAddress = fromColumn(r.LocalAddress), fromColumn(r.PeerAddress)

@@ -89,7 +89,7 @@ func checkLimit(limit int) error {
 	return nil
 }
 
-const requestSelect = "SELECT " + processSelect + `time, lower(hex(trace_id)), lower(hex(span_id)), lower(hex(parent_span_id)), kind, connection_id, ` +
+const requestSelect = "SELECT " + originSelect + `time, lower(hex(trace_id)), lower(hex(span_id)), lower(hex(parent_span_id)), kind, connection_id, ` +
 	`exchange_sequence, method, scheme, server_address, server_port, client_address, client_port, ` +
 	`peer_address, peer_port, path, template, query, status, error_type, protocol_version, tls_version, tls_cipher, duration, timing_send, ` +
 	`timing_wait, timing_receive, request_body_size, response_body_size, payload_state, payload_reason, payload_object, payload_visible, ` +
@@ -98,7 +98,7 @@ const requestSelect = "SELECT " + processSelect + `time, lower(hex(trace_id)), l
 func scanRequest(rows driver.Rows) (r Request, err error) {
 	var trace, span, parent string
 	var duration, send, wait, receive uint64
-	if err := rows.Scan(append(r.Process.scan(), &r.Time, &trace, &span, &parent, &r.Kind, &r.ConnectionID,
+	if err := rows.Scan(append(r.Origin.scan(), &r.Time, &trace, &span, &parent, &r.Kind, &r.ConnectionID,
 		&r.ExchangeSequence, &r.Method, &r.Scheme, &r.ServerAddress, &r.ServerPort, &r.ClientAddress, &r.ClientPort,
 		&r.PeerAddress, &r.PeerPort, &r.Path, &r.Template, &r.Query, &r.Status, &r.ErrorType, &r.ProtocolVersion, &r.TLSVersion, &r.TLSCipher, &duration, &send,
 		&wait, &receive, &r.RequestBodySize, &r.ResponseBodySize, &r.PayloadState, &r.PayloadReason, &r.PayloadObject, &r.PayloadVisible,
@@ -194,7 +194,7 @@ func (s *Store) Request(ctx context.Context, environment string, trace [16]byte,
 	return found, nil
 }
 
-const connectionSelect = "SELECT " + processSelect + `time, start, connection_id, sequence, state, role, close_reason, local_address, local_port, ` +
+const connectionSelect = "SELECT " + originSelect + `time, start, connection_id, sequence, state, role, close_reason, local_address, local_port, ` +
 	`peer_address, peer_port, server_address, protocol, protocol_version, tls_version, tls_cipher, tls_next_protocol, sent_bytes, received_bytes, ` +
 	`sent_packets, received_packets, retransmits, rtt, duration, requests, visibility, reason, transport, name_source FROM `
 
@@ -215,7 +215,7 @@ func (s *Store) Connections(ctx context.Context, q ConnectionQuery) ([]Connectio
 	if err := s.query(ctx, sql, w, func(rows driver.Rows) error {
 		var r Connection
 		var rtt, duration uint64
-		err := rows.Scan(append(r.Process.scan(), &r.Time, &r.Start, &r.ConnectionID, &r.Sequence, &r.State, &r.Role, &r.CloseReason, &r.LocalAddress, &r.LocalPort,
+		err := rows.Scan(append(r.Origin.scan(), &r.Time, &r.Start, &r.ConnectionID, &r.Sequence, &r.State, &r.Role, &r.CloseReason, &r.LocalAddress, &r.LocalPort,
 			&r.PeerAddress, &r.PeerPort, &r.ServerAddress, &r.Protocol, &r.ProtocolVersion, &r.TLSVersion, &r.TLSCipher, &r.TLSNextProtocol, &r.SentBytes,
 			&r.ReceivedBytes, &r.SentPackets, &r.ReceivedPackets, &r.Retransmits, &rtt, &duration, &r.Requests, &r.Visibility, &r.Reason, &r.Transport, &r.NameSource)...)
 		r.RTT, r.Duration = time.Duration(rtt), time.Duration(duration)

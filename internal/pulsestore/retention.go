@@ -58,7 +58,7 @@ func (r Retention) Of(name, environment string) time.Duration {
 	if ttl, ok := r.Tables[name]; ok {
 		return ttl
 	}
-	for _, t := range tables {
+	for _, t := range storedTables {
 		if t.name == name && t.long {
 			if r.TTL == 0 {
 				return 0
@@ -114,7 +114,7 @@ func (r Retention) comment(name string) string {
 }
 
 // statements returns what gives a table its retention; had says that it has a TTL already.
-func (r Retention) statements(s schema, t table, had bool) []string {
+func (r Retention) statements(s schema, t storedTable, had bool) []string {
 	alter := strings.TrimSpace("ALTER TABLE " + s.stored(t.name) + " " + s.OnCluster())
 	if expires := r.expression(t.name); expires != "" {
 		// Whole parts go where all rows of a part expire on one day; else TTL has to pick the rows.
@@ -138,7 +138,7 @@ func (s *Store) applyRetention(ctx context.Context, schema schema, r Retention) 
 	if err != nil {
 		return err
 	}
-	for _, t := range tables {
+	for _, t := range storedTables {
 		ddl, comment, err := s.definition(ctx, schema, t.name)
 		if err != nil {
 			return fmt.Errorf("read the retention of %s: %w", t.name, err)
@@ -217,7 +217,7 @@ func (s *Store) Expiring(ctx context.Context, r Retention, at time.Time, environ
 		return nil, fmt.Errorf("read the sizes of tables: %w", err)
 	}
 	var out []Expiry
-	for _, t := range tables {
+	for _, t := range storedTables {
 		w := &where{}
 		w.environment(environment)
 		own := r.perEnvironment(t.name)

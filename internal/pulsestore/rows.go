@@ -21,7 +21,7 @@ type Engine interface {
 
 // Request is one row of `requests`: the span of one exchange, anonymized.
 type Request struct {
-	Process
+	Origin
 	Time             time.Time
 	TraceID          [16]byte
 	SpanID           [8]byte
@@ -69,7 +69,7 @@ type Request struct {
 
 // Connection is one row of `connections`: the newest record of one connection end.
 type Connection struct {
-	Process
+	Origin
 	Time            time.Time // of the record
 	Start           time.Time
 	ConnectionID    uint64
@@ -103,7 +103,7 @@ type Connection struct {
 
 // Coverage is one row of `coverage`: the newest answer to whether something is seen, and why not.
 type Coverage struct {
-	Process           // the newest that the row counts
+	Origin            // the newest that the row counts
 	Time    time.Time // of the record
 	Subject string    // feature | library | process | drops
 	Name    string

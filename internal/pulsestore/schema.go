@@ -29,8 +29,8 @@ const (
 	tableMigrations     = "schema_migrations"
 )
 
-// table is what is told apart of the tables that hold data.
-type table struct {
+// storedTable is what is told apart of the tables that hold data.
+type storedTable struct {
 	name string
 	// shard is by what a cluster spreads the rows: equal rows must meet in one place.
 	shard string
@@ -40,7 +40,7 @@ type table struct {
 	long bool
 }
 
-var tables = []table{
+var storedTables = []storedTable{
 	{name: TableRequests, shard: "sipHash64(trace_id)", daily: true},
 	{name: tableConnections, shard: "sipHash64(host_id, connection_id)"},
 	{name: tablePayloadObjects, shard: "sipHash64(key)", daily: true},
@@ -55,8 +55,8 @@ var tables = []table{
 
 // Tables returns the names of the tables that hold data and expire.
 func Tables() []string {
-	names := make([]string, len(tables))
-	for i, t := range tables {
+	names := make([]string, len(storedTables))
+	for i, t := range storedTables {
 		names[i] = t.name
 	}
 	return names
@@ -181,7 +181,7 @@ func (s schema) distribute(statement string) []string {
 	if s.cluster == "" {
 		return nil
 	}
-	for _, t := range tables {
+	for _, t := range storedTables {
 		switch {
 		case strings.HasPrefix(statement, "CREATE TABLE IF NOT EXISTS "+s.stored(t.name)+" "):
 			return []string{fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s %s AS %s\nENGINE = Distributed('%s', '%s', '%s', %s)",
@@ -212,7 +212,7 @@ func (s schema) table(name string) string { return quote(s.database) + "." + quo
 
 // stored returns the name of the table that holds the rows.
 func (s schema) stored(name string) string {
-	if s.cluster != "" && slices.ContainsFunc(tables, func(t table) bool { return t.name == name }) {
+	if s.cluster != "" && slices.ContainsFunc(storedTables, func(t storedTable) bool { return t.name == name }) {
 		name += localSuffix
 	}
 	return s.table(name)

@@ -65,8 +65,8 @@ func keep(ttl time.Duration) pulsestore.SchemaOptions {
 	return pulsestore.SchemaOptions{Retention: pulsestore.Retention{TTL: ttl}}
 }
 
-// process has a different value in every field, so that a column that is swapped shows.
-var process = pulsestore.Process{
+// origin has a different value in every field, so that a column that is swapped shows.
+var origin = pulsestore.Origin{
 	Environment: "production", ServiceName: "shop", ServiceNamespace: "sales", HostID: "host-1", HostName: "h1", PID: 4242, Executable: "/usr/bin/curl", User: "www",
 	ContainerID: "c0ffee", PodUID: "pod-1", PodName: "shop-abc", K8sNamespace: "store", K8sNode: "node-7", K8sContainer: "app", K8sDeployment: "shop-d",
 }
@@ -77,7 +77,7 @@ var base = time.Now().Add(-time.Hour).UTC().Truncate(time.Second).Add(123456789)
 // request has a different value in every field, so that a column that is swapped shows.
 func request(n int) pulsestore.Request {
 	r := pulsestore.Request{
-		Process: process, Time: base.Add(time.Duration(n) * time.Millisecond), Kind: "client", ConnectionID: 1<<63 + uint64(n%10), ExchangeSequence: 7,
+		Origin: origin, Time: base.Add(time.Duration(n) * time.Millisecond), Kind: "client", ConnectionID: 1<<63 + uint64(n%10), ExchangeSequence: 7,
 		Method: "GET", Scheme: "https", ServerAddress: fmt.Sprintf("api%d.example.com", n%3), ServerPort: 443, ClientAddress: netip.MustParseAddr("10.1.2.3"),
 		ClientPort: 50123, PeerAddress: netip.MustParseAddr("2001:db8::1"), PeerPort: 8443, Path: fmt.Sprintf("/items/{id}/%d", n), Template: "/items/{id}/{n}", Query: "a=&b=",
 		Status: uint16(200 + n%5*100), ErrorType: "e", ProtocolVersion: "1.1", TLSVersion: "1.3", TLSCipher: "TLS_AES_128_GCM_SHA256", Duration: 1111 * time.Microsecond,
@@ -94,7 +94,7 @@ func request(n int) pulsestore.Request {
 func connection(id uint64, sequence uint32) pulsestore.Connection {
 	return pulsestore.Connection{
 		Time: base.Add(time.Duration(sequence) * time.Second), Start: base.Add(time.Duration(id) * time.Millisecond), ConnectionID: id, Sequence: sequence, State: "established",
-		Role: "client", CloseReason: "fin", Process: process, LocalAddress: netip.MustParseAddr("10.1.2.3"), LocalPort: 50123, PeerAddress: netip.MustParseAddr("2001:db8::1"),
+		Role: "client", CloseReason: "fin", Origin: origin, LocalAddress: netip.MustParseAddr("10.1.2.3"), LocalPort: 50123, PeerAddress: netip.MustParseAddr("2001:db8::1"),
 		PeerPort: 443, ServerAddress: "api.example.com", Protocol: "http", ProtocolVersion: "1.1", TLSVersion: "1.3", TLSCipher: "c", TLSNextProtocol: "http/1.1",
 		SentBytes: 1, ReceivedBytes: 2, SentPackets: 3, ReceivedPackets: 4, Retransmits: 5, RTT: 6 * time.Millisecond, Duration: 7 * time.Second, Requests: 8,
 		Visibility: "visible", Reason: "why", Transport: "tcp", NameSource: "dns",
@@ -122,7 +122,7 @@ func TestRoundTrip(t *testing.T) {
 	rows.AddRequest(&part)
 	entry := pulsestore.PayloadEntry{Time: base, TraceID: want[3].TraceID, SpanID: want[3].SpanID, Environment: "production", HostID: "h", ConnectionID: 7, Key: "k1", Offset: 11, Length: 12}
 	rows.AddPayloadEntry(&entry)
-	query := pulsestore.DNSQuery{Process: process, Time: base, Role: "client", Name: "api.example.com", Type: "AAAA", ResponseCode: "NOERROR", ErrorType: "e", Answers: 3,
+	query := pulsestore.DNSQuery{Origin: origin, Time: base, Role: "client", Name: "api.example.com", Type: "AAAA", ResponseCode: "NOERROR", ErrorType: "e", Answers: 3,
 		Duration: 4 * time.Millisecond, Transport: "udp", LocalAddress: netip.MustParseAddr("10.1.2.3"), LocalPort: 5, PeerAddress: netip.MustParseAddr("10.1.2.4"), PeerPort: 53}
 	rows.AddDNSQuery(&query)
 	event := pulsestore.AuditEvent{Time: base, ID: [16]byte{7}, Environment: "production", Actor: "ann", Role: "payload:read", Address: netip.MustParseAddr("10.1.2.9"), Action: "payload.link",
@@ -137,10 +137,10 @@ func TestRoundTrip(t *testing.T) {
 	lost, sent := object("k1", "lost", base), object("k1", "sent", base.Add(time.Second))
 	rows.AddPayloadObject(&sent)
 	rows.AddPayloadObject(&lost)
-	seen := pulsestore.Coverage{Process: process, Time: base, Subject: "process", Name: "curl", State: "seen", Count: 7}
+	seen := pulsestore.Coverage{Origin: origin, Time: base, Subject: "process", Name: "curl", State: "seen", Count: 7}
 	unseen := seen
 	unseen.State, unseen.Reason, unseen.Advice, unseen.Count = "not_seen", "no_secret", "do this", 2
-	lacks := pulsestore.Coverage{Process: pulsestore.Process{Environment: "production", HostID: "host-1"}, Time: base, Subject: "feature", Name: "CAP_BPF", State: "missing", Reason: "capability"}
+	lacks := pulsestore.Coverage{Origin: pulsestore.Origin{Environment: "production", HostID: "host-1"}, Time: base, Subject: "feature", Name: "CAP_BPF", State: "missing", Reason: "capability"}
 	has := lacks
 	has.Time, has.State, has.Reason = base.Add(time.Second), "supported", ""
 	for _, c := range []*pulsestore.Coverage{&has, &seen, &unseen, &lacks} {
@@ -275,7 +275,7 @@ func TestInsertTwice(t *testing.T) {
 			rows.AddRequest(&r)
 			rows.AddConnection(&c)
 			rows.AddPayloadObject(&o)
-			rows.AddCoverage(&pulsestore.Coverage{Process: pulsestore.Process{HostID: "h"}, Time: base, Subject: "process", Name: fmt.Sprint("p", n), State: "seen"})
+			rows.AddCoverage(&pulsestore.Coverage{Origin: pulsestore.Origin{HostID: "h"}, Time: base, Subject: "process", Name: fmt.Sprint("p", n), State: "seen"})
 		}
 		return rows
 	}

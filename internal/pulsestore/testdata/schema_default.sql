@@ -275,16 +275,20 @@ CREATE TABLE IF NOT EXISTS `qpoint`.`requests_1m`
     environment LowCardinality(String),
     kind LowCardinality(String),
     server_address LowCardinality(String),
+    server_port UInt16 CODEC(ZSTD(1)),
     template LowCardinality(String),
     method LowCardinality(String),
+    tls_version LowCardinality(String),
     service_name LowCardinality(String),
     executable LowCardinality(String),
-    host_name LowCardinality(String),
+    user LowCardinality(String),
+    container_id LowCardinality(String),
     k8s_namespace LowCardinality(String),
+    host_id LowCardinality(String),
+    host_name LowCardinality(String),
     status_class UInt8 COMMENT '1 to 5; 0: no response' CODEC(ZSTD(1)),
     requests SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
     errors SimpleAggregateFunction(sum, UInt64) COMMENT 'with an error.type' CODEC(T64, ZSTD(1)),
-    plaintext SimpleAggregateFunction(sum, UInt64) COMMENT 'without TLS' CODEC(T64, ZSTD(1)),
     request_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
     response_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
     duration_sum SimpleAggregateFunction(sum, UInt64) COMMENT 'ns' CODEC(T64, ZSTD(1)),
@@ -296,7 +300,7 @@ CREATE TABLE IF NOT EXISTS `qpoint`.`requests_1m`
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toDate(time)
-ORDER BY (time, environment, kind, server_address, template, method, service_name, executable, host_name, k8s_namespace, status_class)
+ORDER BY (time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, user, container_id, k8s_namespace, host_id, host_name, status_class)
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
 CREATE TABLE IF NOT EXISTS `qpoint`.`requests_1h`
 (
@@ -304,16 +308,20 @@ CREATE TABLE IF NOT EXISTS `qpoint`.`requests_1h`
     environment LowCardinality(String),
     kind LowCardinality(String),
     server_address LowCardinality(String),
+    server_port UInt16 CODEC(ZSTD(1)),
     template LowCardinality(String),
     method LowCardinality(String),
+    tls_version LowCardinality(String),
     service_name LowCardinality(String),
     executable LowCardinality(String),
-    host_name LowCardinality(String),
+    user LowCardinality(String),
+    container_id LowCardinality(String),
     k8s_namespace LowCardinality(String),
+    host_id LowCardinality(String),
+    host_name LowCardinality(String),
     status_class UInt8 COMMENT '1 to 5; 0: no response' CODEC(ZSTD(1)),
     requests SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
     errors SimpleAggregateFunction(sum, UInt64) COMMENT 'with an error.type' CODEC(T64, ZSTD(1)),
-    plaintext SimpleAggregateFunction(sum, UInt64) COMMENT 'without TLS' CODEC(T64, ZSTD(1)),
     request_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
     response_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
     duration_sum SimpleAggregateFunction(sum, UInt64) COMMENT 'ns' CODEC(T64, ZSTD(1)),
@@ -325,27 +333,27 @@ CREATE TABLE IF NOT EXISTS `qpoint`.`requests_1h`
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toMonday(time)
-ORDER BY (time, environment, kind, server_address, template, method, service_name, executable, host_name, k8s_namespace, status_class)
+ORDER BY (time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, user, container_id, k8s_namespace, host_id, host_name, status_class)
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
 CREATE MATERIALIZED VIEW IF NOT EXISTS `qpoint`.`requests_1m_view`  TO `qpoint`.`requests_1m` AS
-SELECT toStartOfMinute(toDateTime(r.time, 'UTC')) AS time, environment, kind, server_address, template, method, service_name, executable, host_name, k8s_namespace,
-    toUInt8(intDiv(status, 100)) AS status_class, count() AS requests, countIf(error_type != '') AS errors, countIf(tls_version = '') AS plaintext,
+SELECT toStartOfMinute(toDateTime(r.time, 'UTC')) AS time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, user, container_id, k8s_namespace, host_id, host_name,
+    toUInt8(intDiv(status, 100)) AS status_class, count() AS requests, countIf(error_type != '') AS errors,
     sum(request_body_size) AS request_bytes, sum(response_body_size) AS response_bytes, sum(r.duration) AS duration_sum, max(r.duration) AS duration_max,
     quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(r.duration) AS duration_quantiles,
-    sumForEachState(arrayResize([]::Array(UInt8), toUInt8(greatest(least(ceil(2 * log2(r.duration)) - 26, 51), 0)), 0::UInt8) || [1::UInt8]) AS latency,
+    sumForEachState(arrayResize([]::Array(UInt8), toUInt8(greatest(least(floor(2 * log2(r.duration)) - 26, 51), 0)), 0::UInt8) || [1::UInt8]) AS latency,
     min(r.time) AS first_seen, max(r.time) AS last_seen
 FROM `qpoint`.`requests` AS r
 WHERE part = 0
-GROUP BY time, environment, kind, server_address, template, method, service_name, executable, host_name, k8s_namespace, status_class;
+GROUP BY time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, user, container_id, k8s_namespace, host_id, host_name, status_class;
 CREATE MATERIALIZED VIEW IF NOT EXISTS `qpoint`.`requests_1h_view`  TO `qpoint`.`requests_1h` AS
-SELECT toStartOfHour(m.time) AS time, environment, kind, server_address, template, method, service_name, executable, host_name, k8s_namespace, status_class,
-    sum(m.requests) AS requests, sum(m.errors) AS errors, sum(m.plaintext) AS plaintext, sum(m.request_bytes) AS request_bytes, sum(m.response_bytes) AS response_bytes,
+SELECT toStartOfHour(m.time) AS time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, user, container_id, k8s_namespace, host_id, host_name, status_class,
+    sum(m.requests) AS requests, sum(m.errors) AS errors, sum(m.request_bytes) AS request_bytes, sum(m.response_bytes) AS response_bytes,
     sum(m.duration_sum) AS duration_sum, max(m.duration_max) AS duration_max,
     quantilesDDMergeState(0.01, 0.5, 0.9, 0.95, 0.99)(m.duration_quantiles) AS duration_quantiles,
     sumForEachMergeState(m.latency) AS latency,
     min(m.first_seen) AS first_seen, max(m.last_seen) AS last_seen
 FROM `qpoint`.`requests_1m` AS m
-GROUP BY time, environment, kind, server_address, template, method, service_name, executable, host_name, k8s_namespace, status_class;
+GROUP BY time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, user, container_id, k8s_namespace, host_id, host_name, status_class;
 -- 6 otel_views
 CREATE VIEW IF NOT EXISTS `qpoint`.`otel_traces`  AS
 SELECT

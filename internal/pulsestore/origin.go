@@ -2,9 +2,9 @@
 
 package pulsestore
 
-// Process is what a row says of the process that was observed, and of where it runs. Every table of
+// Origin is what a row says of the process that was observed, and of where it runs. Every table of
 // observations has its columns.
-type Process struct {
+type Origin struct {
 	Environment      string
 	ServiceName      string
 	ServiceNamespace string
@@ -22,14 +22,14 @@ type Process struct {
 	K8sDeployment    string
 }
 
-type processColumns struct {
+type originColumns struct {
 	environment, serviceName, serviceNamespace, hostID, hostName []string
 	pid                                                          []uint32
 	executable, user, containerID, podUID                        []string
 	podName, k8sNamespace, k8sNode, k8sContainer, k8sDeployment  []string
 }
 
-func (c *processColumns) add(p *Process) {
+func (c *originColumns) add(p *Origin) {
 	c.environment = append(c.environment, p.Environment)
 	c.serviceName = append(c.serviceName, p.ServiceName)
 	c.serviceNamespace = append(c.serviceNamespace, p.ServiceNamespace)
@@ -47,7 +47,7 @@ func (c *processColumns) add(p *Process) {
 	c.k8sDeployment = append(c.k8sDeployment, p.K8sDeployment)
 }
 
-func (c *processColumns) columns() []column {
+func (c *originColumns) columns() []column {
 	return []column{
 		{"environment", "String", c.environment},
 		{"service_name", "String", c.serviceName},
@@ -67,12 +67,12 @@ func (c *processColumns) columns() []column {
 	}
 }
 
-// processSelect names the columns that scan reads, in its order.
-const processSelect = "environment, service_name, service_namespace, host_id, host_name, pid, executable, user, container_id, pod_uid, " +
+// originSelect names the columns that scan reads, in its order.
+const originSelect = "environment, service_name, service_namespace, host_id, host_name, pid, executable, user, container_id, pod_uid, " +
 	"pod_name, k8s_namespace, k8s_node, k8s_container, k8s_deployment, "
 
-// scan returns where a row's columns of processSelect go.
-func (p *Process) scan() []any {
+// scan returns where a row's columns of originSelect go.
+func (p *Origin) scan() []any {
 	return []any{
 		&p.Environment, &p.ServiceName, &p.ServiceNamespace, &p.HostID, &p.HostName, &p.PID, &p.Executable, &p.User, &p.ContainerID, &p.PodUID,
 		&p.PodName, &p.K8sNamespace, &p.K8sNode, &p.K8sContainer, &p.K8sDeployment,
