@@ -35,6 +35,9 @@ type Config struct {
 	Password configopaque.String `mapstructure:"password"`
 	// TTL is how long rows are kept; 0 keeps them for ever.
 	TTL time.Duration `mapstructure:"ttl"`
+	// EnvironmentTTL is the same for rows of single environments, and TableTTL, which goes first, for tables.
+	EnvironmentTTL map[string]time.Duration `mapstructure:"environment_ttl"`
+	TableTTL       map[string]time.Duration `mapstructure:"table_ttl"`
 	// CreateSchema creates the database and its tables and brings them up to date.
 	CreateSchema bool `mapstructure:"create_schema"`
 
@@ -91,10 +94,11 @@ func (c *Config) Validate() error {
 	if c.Database == "" {
 		errs = append(errs, errors.New("`database` must not be empty"))
 	}
-	if c.TTL < 0 || c.TTL%time.Second != 0 {
-		errs = append(errs, errors.New("`ttl` must be whole seconds, or 0 to keep rows for ever"))
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.retention().Validate())...)
+}
+
+func (c *Config) retention() pulsestore.Retention {
+	return pulsestore.Retention{TTL: c.TTL, Environments: c.EnvironmentTTL, Tables: c.TableTTL}
 }
 
 // endpointOptions reads Endpoint. Errors do not repeat it: it may hold a password by mistake.

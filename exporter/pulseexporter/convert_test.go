@@ -8,6 +8,8 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
 )
 
 // FuzzConvert feeds OTLP bytes, as a gateway gets them from whoever has a token.
@@ -19,7 +21,7 @@ func FuzzConvert(f *testing.F) {
 	f.Add(td)
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c := newConverter(time.Now(), 0)
+		c := newConverter(time.Now(), pulsestore.Retention{})
 		want := 0
 		if td, err := (&ptrace.ProtoUnmarshaler{}).UnmarshalTraces(data); err == nil {
 			c.traces(td)
@@ -29,7 +31,7 @@ func FuzzConvert(f *testing.F) {
 			c.logs(ld)
 			want += ld.LogRecordCount()
 		}
-		if got := c.rows.Len() + c.refused.total() + c.unstored; got != want {
+		if got := c.rows.Len() + c.refused.total(); got != want {
 			t.Fatalf("%d records became %d", want, got)
 		}
 	})
@@ -46,15 +48,4 @@ func seedTraces() ptrace.Traces {
 	span.Attributes().PutInt("server.port", 1<<40)
 	span.Attributes().PutStr("network.peer.address", "fe80::1%eth0")
 	return td
-}
-
-// TestDNSHasNoTable: a DNS record is one of ours, and not stored.
-func TestDNSHasNoTable(t *testing.T) {
-	ld := plog.NewLogs()
-	ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords().AppendEmpty().SetEventName("qpoint.dns")
-	c := newConverter(time.Now(), 0)
-	c.logs(ld)
-	if c.rows.Len() != 0 || c.refused.total() != 0 || c.unstored != 1 {
-		t.Fatal(c.rows.Len(), c.refused, c.unstored)
-	}
 }

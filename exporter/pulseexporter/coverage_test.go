@@ -34,16 +34,16 @@ func TestCoverageRow(t *testing.T) {
 	r.CopyTo(late)
 	late.SetTimestamp(1)
 
-	c := newConverter(testTime, time.Hour)
+	c := newConverter(testTime, pulsestore.Retention{TTL: time.Hour})
 	c.logs(ld)
 	require.Equal(t, refusals{reasonMalformed: 1, reasonTime: 1}, c.refused)
 	require.Equal(t, 1, c.rows.Counts()["coverage"])
 	require.Equal(t, pulsestore.Coverage{
-		Time: testTime, Environment: "production", HostID: "host-1", HostName: "h1", Subject: "process", Name: "curl", State: "not_seen", Reason: "no_secret", Advice: "do this",
-		Count: 7, ServiceName: "shop", PID: 4242, Executable: "/usr/bin/curl", User: "www", ContainerID: "c0ffee", PodUID: "pod-1",
+		Origin: wantOrigin, Time: testTime, Subject: "process", Name: "curl", State: "not_seen", Reason: "no_secret", Advice: "do this", Count: 7,
 	}, func() pulsestore.Coverage { // the row used again for the refused ones: read the first alone
-		c := newConverter(testTime, time.Hour)
-		require.Empty(t, c.coverageRecord(processOf(rl.Resource().Attributes()), r))
+		c := newConverter(testTime, pulsestore.Retention{TTL: time.Hour})
+		c.resource(rl.Resource().Attributes())
+		require.Empty(t, c.coverageRecord(r))
 		return c.coverage
 	}())
 }

@@ -95,7 +95,7 @@ func (p *pulse) ensureSchema(ctx context.Context) error {
 		if err := p.store.Ping(ctx); err != nil {
 			return err
 		}
-	} else if err := p.store.Migrate(ctx, pulsestore.SchemaOptions{TTL: p.cfg.TTL}); err != nil {
+	} else if err := p.store.Migrate(ctx, pulsestore.SchemaOptions{Retention: p.cfg.retention()}); err != nil {
 		return err
 	}
 	p.schemaReady = true
@@ -112,13 +112,13 @@ func (p *pulse) shutdown(context.Context) error {
 }
 
 func (p *pulse) pushTraces(ctx context.Context, td ptrace.Traces) error {
-	c := newConverter(time.Now(), p.cfg.TTL)
+	c := newConverter(time.Now(), p.cfg.retention())
 	c.traces(td)
 	return p.push(ctx, c)
 }
 
 func (p *pulse) pushLogs(ctx context.Context, ld plog.Logs) error {
-	c := newConverter(time.Now(), p.cfg.TTL)
+	c := newConverter(time.Now(), p.cfg.retention())
 	c.logs(ld)
 	return p.push(ctx, c)
 }
@@ -135,9 +135,6 @@ func (p *pulse) push(ctx context.Context, c *converter) error {
 			return forHelper(err)
 		}
 		p.telemetry.stored(ctx, c.rows.Counts())
-	}
-	if c.unstored > 0 {
-		p.telemetry.refuse(ctx, refusals{reasonNoTable: c.unstored})
 	}
 	return p.answer(ctx, c.refused)
 }

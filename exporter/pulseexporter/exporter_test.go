@@ -199,9 +199,12 @@ func logs(stamp string) plog.Logs {
 	return ld
 }
 
+var wantOrigin = pulsestore.Origin{
+	Environment: "production", ServiceName: "shop", HostID: "host-1", HostName: "h1", PID: 4242, Executable: "/usr/bin/curl", User: "www", ContainerID: "c0ffee", PodUID: "pod-1",
+}
+
 var wantRequest = pulsestore.Request{
-	Time: testTime, TraceID: [16]byte{15: 1}, SpanID: [8]byte{7: 1}, ParentSpanID: [8]byte{9}, Kind: "client", Environment: "production", ServiceName: "shop",
-	HostID: "host-1", HostName: "h1", PID: 4242, Executable: "/usr/bin/curl", User: "www", ContainerID: "c0ffee", PodUID: "pod-1", ConnectionID: 0xffffffff00000001,
+	Origin: wantOrigin, Time: testTime, TraceID: [16]byte{15: 1}, SpanID: [8]byte{7: 1}, ParentSpanID: [8]byte{9}, Kind: "client", ConnectionID: 0xffffffff00000001,
 	ExchangeSequence: 3, Method: "GET", Scheme: "https", ServerAddress: "api.example.com", ServerPort: 443, ClientAddress: netip.MustParseAddr("10.1.2.3"), ClientPort: 50123,
 	PeerAddress: netip.MustParseAddr("2001:db8::1"), PeerPort: 8443, Path: "/items/{id}", Template: "/items/{id}", Query: "a=", Status: 404, ErrorType: "404",
 	ProtocolVersion: "1.1", TLSVersion: "1.3", TLSCipher: "c", Duration: 5 * time.Millisecond, TimingSend: 1, TimingWait: 2, TimingReceive: 3, RequestBodySize: 4,
@@ -240,8 +243,7 @@ func TestStore(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []pulsestore.Connection{{
 		Time: testTime.Add(time.Second), Start: testTime, ConnectionID: 0xffffffff00000001, Sequence: 1, State: "closed", Role: "client", CloseReason: "fin",
-		Environment: "production", ServiceName: "shop", HostID: "host-1", HostName: "h1", PID: 4242, Executable: "/usr/bin/curl", User: "www", ContainerID: "c0ffee",
-		PodUID: "pod-1", LocalAddress: netip.MustParseAddr("10.1.2.3"), LocalPort: 50123, PeerAddress: netip.MustParseAddr("10.9.9.9"), PeerPort: 443,
+		Origin: wantOrigin, LocalAddress: netip.MustParseAddr("10.1.2.3"), LocalPort: 50123, PeerAddress: netip.MustParseAddr("10.9.9.9"), PeerPort: 443,
 		ServerAddress: "api.example.com", Protocol: "http", ProtocolVersion: "1.1", TLSVersion: "1.3", TLSCipher: "c", TLSNextProtocol: "http/1.1", SentBytes: 2,
 		ReceivedBytes: 3, SentPackets: 4, ReceivedPackets: 5, Retransmits: 6, RTT: 7, Duration: 1, Requests: 8, Visibility: "visible", Reason: "why",
 	}}, connections)
@@ -464,7 +466,7 @@ func BenchmarkConvert(b *testing.B) {
 	b.ReportAllocs()
 	cpuPerRow(b, func() (rows int) {
 		for b.Loop() {
-			c := newConverter(time.Now(), 0)
+			c := newConverter(time.Now(), pulsestore.Retention{})
 			c.traces(td)
 			if c.rows.Len() != 10_000 {
 				b.Fatal(c.refused)

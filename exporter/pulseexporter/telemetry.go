@@ -21,7 +21,6 @@ const (
 	reasonForeign   reason = "foreign"           // not a record of our schema
 	reasonMalformed reason = "malformed"         // a record of our schema that lacks its identity
 	reasonTime      reason = "time_out_of_range" // older than what is kept, or of the future
-	reasonNoTable   reason = "no_table"          // a record of our schema that is not stored: counted, and no error
 )
 
 // refusals counts the refused records of one push by reason.

@@ -232,8 +232,7 @@ func TestFiltersReachTheStore(t *testing.T) {
 func TestConnections(t *testing.T) {
 	now := time.Now()
 	s := start(t, testConfig(t), &rows{connections: []pulsestore.Connection{
-		{Time: now, Start: now.Add(-time.Minute), ConnectionID: 5, Sequence: 2, State: "established", Role: "client", Environment: "demo", ServiceName: "curl",
-			HostID: "h", HostName: "n", PID: 1, Executable: "/bin/x", User: "u", ContainerID: "c", PodUID: "p",
+		{Time: now, Start: now.Add(-time.Minute), ConnectionID: 5, Sequence: 2, State: "established", Role: "client", Origin: testOrigin,
 			LocalAddress: netip.MustParseAddr("::ffff:10.0.0.1"), LocalPort: 1, PeerAddress: netip.MustParseAddr("10.0.0.2"), PeerPort: 2,
 			ServerAddress: "x.example", Protocol: "http", ProtocolVersion: "1.1", TLSVersion: "1.3", TLSCipher: "C", TLSNextProtocol: "h2",
 			SentBytes: 1, ReceivedBytes: 2, SentPackets: 3, ReceivedPackets: 4, Retransmits: 5, RTT: 6, Duration: 7, Requests: 8, Visibility: "not_visible", Reason: "attached_late"},
@@ -247,12 +246,15 @@ func TestConnections(t *testing.T) {
 	require.NotContains(t, list[1], "rtt_ns")
 }
 
+var testOrigin = pulsestore.Origin{
+	Environment: "demo", ServiceName: "curl", HostID: "h", HostName: "n", PID: 1, Executable: "/bin/x", User: "u", ContainerID: "c", PodUID: "p",
+}
+
 func TestCoverage(t *testing.T) {
 	now := time.Now()
 	s := start(t, testConfig(t), &rows{coverage: []pulsestore.Coverage{
-		{Time: now, Environment: "demo", HostID: "h", HostName: "n", Subject: "process", Name: "x", State: "not_seen", Reason: "no_secret", Advice: "do this",
-			Count: 3, ServiceName: "x", PID: 1, Executable: "/bin/x", User: "u", ContainerID: "c", PodUID: "p"},
-		{Time: now, HostID: "other", Subject: "feature", Name: "CAP_BPF", State: "missing"},
+		{Origin: testOrigin, Time: now, Subject: "process", Name: "x", State: "not_seen", Reason: "no_secret", Advice: "do this", Count: 3},
+		{Origin: pulsestore.Origin{HostID: "other"}, Time: now, Subject: "feature", Name: "CAP_BPF", State: "missing"},
 	}})
 	_, body, _ := s.call(t, "GET", "/api/v1/coverage", "")
 	require.Len(t, body["coverage"], 2)

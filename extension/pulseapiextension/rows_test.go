@@ -116,8 +116,8 @@ const testKey = "2026/11/24/07/3c7b1e/01KAV3T0QW8ZJ5V6X7Y8Z9ABCD.zip"
 func fullRequest(n byte, at time.Time) pulsestore.Request {
 	return pulsestore.Request{
 		Time: at, TraceID: [16]byte{1, n}, SpanID: [8]byte{2, n}, ParentSpanID: [8]byte{3, n}, Kind: "client",
-		Environment: "demo", ServiceName: "curl", HostID: "3c7b1e", HostName: "web-1", PID: 4242, Executable: "/usr/bin/curl",
-		User: "app", ContainerID: "c0ffee", PodUID: "0b5c", ConnectionID: 0xfeedfacecafebeef, ExchangeSequence: 3,
+		Origin: pulsestore.Origin{Environment: "demo", ServiceName: "curl", HostID: "3c7b1e", HostName: "web-1", PID: 4242, Executable: "/usr/bin/curl",
+			User: "app", ContainerID: "c0ffee", PodUID: "0b5c"}, ConnectionID: 0xfeedfacecafebeef, ExchangeSequence: 3,
 		Method: "POST", Scheme: "https", ServerAddress: "api.example.com", ServerPort: 443,
 		ClientAddress: netip.MustParseAddr("10.0.0.2"), ClientPort: 50000, PeerAddress: netip.MustParseAddr("2001:db8::1"), PeerPort: 443,
 		Path: "/v1/orders/{number}", Template: "/v1/orders/{number}", Query: "page&sort", Status: 201, ErrorType: "500",

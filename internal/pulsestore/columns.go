@@ -18,20 +18,35 @@ type column struct {
 	data      any
 }
 
-const timeType = "DateTime64(9, 'UTC')"
+const (
+	timeType   = "DateTime64(9, 'UTC')"
+	secondType = "DateTime('UTC')"
+)
+
+// epoch returns t, or the epoch for the zero time, which DateTime has no value for; fromEpoch undoes it.
+func epoch(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Unix(0, 0)
+	}
+	return t
+}
+
+func fromEpoch(t time.Time) time.Time {
+	if t.Unix() == 0 {
+		return time.Time{}
+	}
+	return t
+}
 
 // fixed is a column of byte strings of one size, one after the other.
-type fixed struct {
-	size int
-	buf  []byte
-}
+type fixed struct{ buf []byte }
 
 func (f *fixed) add(b []byte) { f.buf = append(f.buf, b...) }
 
-func (f *fixed) values() [][]byte {
-	out := make([][]byte, 0, len(f.buf)/f.size)
-	for i := 0; i < len(f.buf); i += f.size {
-		out = append(out, f.buf[i:i+f.size])
+func (f *fixed) values(size int) [][]byte {
+	out := make([][]byte, 0, len(f.buf)/size)
+	for i := 0; i < len(f.buf); i += size {
+		out = append(out, f.buf[i:i+size])
 	}
 	return out
 }
@@ -45,11 +60,11 @@ func address(a netip.Addr) (b [16]byte) {
 }
 
 type requestColumns struct {
+	batch
+	origin                                            originColumns
 	time                                              []time.Time
 	traceID, spanID, parentSpanID                     fixed
-	kind, environment, serviceName, hostID, hostName  []string
-	pid                                               []uint32
-	executable, user, containerID, podUID             []string
+	kind                                              []string
 	connectionID                                      []uint64
 	exchangeSequence                                  []uint32
 	method, scheme, serverAddress                     []string
@@ -65,6 +80,9 @@ type requestColumns struct {
 	requestBodySize, responseBodySize                 []uint64
 	payloadState, payloadReason, payloadObject        []string
 	payloadVisible                                    []bool
+	part, requestMessages, responseMessages           []uint32
+	rpcSystem, rpcMethod, rpcStatus                   []string
+	closeCode                                         []uint16
 }
 
 func (c *requestColumns) add(r *Request) {
@@ -73,15 +91,7 @@ func (c *requestColumns) add(r *Request) {
 	c.spanID.add(r.SpanID[:])
 	c.parentSpanID.add(r.ParentSpanID[:])
 	c.kind = append(c.kind, r.Kind)
-	c.environment = append(c.environment, r.Environment)
-	c.serviceName = append(c.serviceName, r.ServiceName)
-	c.hostID = append(c.hostID, r.HostID)
-	c.hostName = append(c.hostName, r.HostName)
-	c.pid = append(c.pid, r.PID)
-	c.executable = append(c.executable, r.Executable)
-	c.user = append(c.user, r.User)
-	c.containerID = append(c.containerID, r.ContainerID)
-	c.podUID = append(c.podUID, r.PodUID)
+	c.origin.add(&r.Origin)
 	c.connectionID = append(c.connectionID, r.ConnectionID)
 	c.exchangeSequence = append(c.exchangeSequence, r.ExchangeSequence)
 	c.method = append(c.method, r.Method)
@@ -110,24 +120,22 @@ func (c *requestColumns) add(r *Request) {
 	c.payloadReason = append(c.payloadReason, r.PayloadReason)
 	c.payloadObject = append(c.payloadObject, r.PayloadObject)
 	c.payloadVisible = append(c.payloadVisible, r.PayloadVisible)
+	c.part = append(c.part, r.Part)
+	c.rpcSystem = append(c.rpcSystem, r.RPCSystem)
+	c.rpcMethod = append(c.rpcMethod, r.RPCMethod)
+	c.rpcStatus = append(c.rpcStatus, r.RPCStatus)
+	c.requestMessages = append(c.requestMessages, r.RequestMessages)
+	c.responseMessages = append(c.responseMessages, r.ResponseMessages)
+	c.closeCode = append(c.closeCode, r.CloseCode)
 }
 
 func (c *requestColumns) columns() []column {
-	return []column{
+	return append(c.origin.columns(), []column{
 		{"time", timeType, c.time},
-		{"trace_id", "FixedString(16)", c.traceID.values()},
-		{"span_id", "FixedString(8)", c.spanID.values()},
-		{"parent_span_id", "FixedString(8)", c.parentSpanID.values()},
+		{"trace_id", "FixedString(16)", c.traceID.values(16)},
+		{"span_id", "FixedString(8)", c.spanID.values(8)},
+		{"parent_span_id", "FixedString(8)", c.parentSpanID.values(8)},
 		{"kind", "String", c.kind},
-		{"environment", "String", c.environment},
-		{"service_name", "String", c.serviceName},
-		{"host_id", "String", c.hostID},
-		{"host_name", "String", c.hostName},
-		{"pid", "UInt32", c.pid},
-		{"executable", "String", c.executable},
-		{"user", "String", c.user},
-		{"container_id", "String", c.containerID},
-		{"pod_uid", "String", c.podUID},
 		{"connection_id", "UInt64", c.connectionID},
 		{"exchange_sequence", "UInt32", c.exchangeSequence},
 		{"method", "String", c.method},
@@ -156,17 +164,23 @@ func (c *requestColumns) columns() []column {
 		{"payload_reason", "String", c.payloadReason},
 		{"payload_object", "String", c.payloadObject},
 		{"payload_visible", "Bool", c.payloadVisible},
-	}
+		{"part", "UInt32", c.part},
+		{"rpc_system", "String", c.rpcSystem},
+		{"rpc_method", "String", c.rpcMethod},
+		{"rpc_status", "String", c.rpcStatus},
+		{"request_messages", "UInt32", c.requestMessages},
+		{"response_messages", "UInt32", c.responseMessages},
+		{"close_code", "UInt16", c.closeCode},
+	}...)
 }
 
 type connectionColumns struct {
+	batch
+	origin                                                 originColumns
 	time, start                                            []time.Time
 	connectionID                                           []uint64
 	sequence                                               []uint32
 	state, role, closeReason                               []string
-	environment, serviceName, hostID, hostName             []string
-	pid                                                    []uint32
-	executable, user, containerID, podUID                  []string
 	localAddress                                           [][16]byte
 	localPort                                              []uint16
 	peerAddress                                            [][16]byte
@@ -177,7 +191,7 @@ type connectionColumns struct {
 	retransmits                                            []uint32
 	rtt, duration                                          []uint64
 	requests                                               []uint32
-	visibility, reason                                     []string
+	visibility, reason, transport, nameSource              []string
 }
 
 func (c *connectionColumns) add(r *Connection) {
@@ -188,15 +202,7 @@ func (c *connectionColumns) add(r *Connection) {
 	c.state = append(c.state, r.State)
 	c.role = append(c.role, r.Role)
 	c.closeReason = append(c.closeReason, r.CloseReason)
-	c.environment = append(c.environment, r.Environment)
-	c.serviceName = append(c.serviceName, r.ServiceName)
-	c.hostID = append(c.hostID, r.HostID)
-	c.hostName = append(c.hostName, r.HostName)
-	c.pid = append(c.pid, r.PID)
-	c.executable = append(c.executable, r.Executable)
-	c.user = append(c.user, r.User)
-	c.containerID = append(c.containerID, r.ContainerID)
-	c.podUID = append(c.podUID, r.PodUID)
+	c.origin.add(&r.Origin)
 	c.localAddress = append(c.localAddress, address(r.LocalAddress))
 	c.localPort = append(c.localPort, r.LocalPort)
 	c.peerAddress = append(c.peerAddress, address(r.PeerAddress))
@@ -217,10 +223,12 @@ func (c *connectionColumns) add(r *Connection) {
 	c.requests = append(c.requests, r.Requests)
 	c.visibility = append(c.visibility, r.Visibility)
 	c.reason = append(c.reason, r.Reason)
+	c.transport = append(c.transport, r.Transport)
+	c.nameSource = append(c.nameSource, r.NameSource)
 }
 
 func (c *connectionColumns) columns() []column {
-	return []column{
+	return append(c.origin.columns(), []column{
 		{"time", timeType, c.time},
 		{"start", timeType, c.start},
 		{"connection_id", "UInt64", c.connectionID},
@@ -228,15 +236,6 @@ func (c *connectionColumns) columns() []column {
 		{"state", "String", c.state},
 		{"role", "String", c.role},
 		{"close_reason", "String", c.closeReason},
-		{"environment", "String", c.environment},
-		{"service_name", "String", c.serviceName},
-		{"host_id", "String", c.hostID},
-		{"host_name", "String", c.hostName},
-		{"pid", "UInt32", c.pid},
-		{"executable", "String", c.executable},
-		{"user", "String", c.user},
-		{"container_id", "String", c.containerID},
-		{"pod_uid", "String", c.podUID},
 		{"local_address", "IPv6", c.localAddress},
 		{"local_port", "UInt16", c.localPort},
 		{"peer_address", "IPv6", c.peerAddress},
@@ -257,41 +256,7 @@ func (c *connectionColumns) columns() []column {
 		{"requests", "UInt32", c.requests},
 		{"visibility", "String", c.visibility},
 		{"reason", "String", c.reason},
-	}
-}
-
-type objectColumns struct {
-	time                                    []time.Time
-	key, environment, hostID, state, reason []string
-	entries                                 []uint32
-	bytes                                   []uint64
-	opened, closed                          []time.Time
-}
-
-func (c *objectColumns) add(r *PayloadObject) {
-	c.time = append(c.time, r.Time)
-	c.key = append(c.key, r.Key)
-	c.environment = append(c.environment, r.Environment)
-	c.hostID = append(c.hostID, r.HostID)
-	c.state = append(c.state, r.State)
-	c.reason = append(c.reason, r.Reason)
-	c.entries = append(c.entries, r.Entries)
-	c.bytes = append(c.bytes, r.Bytes)
-	c.opened = append(c.opened, r.Opened)
-	c.closed = append(c.closed, r.Closed)
-}
-
-func (c *objectColumns) columns() []column {
-	return []column{
-		{"time", timeType, c.time},
-		{"key", "String", c.key},
-		{"environment", "String", c.environment},
-		{"host_id", "String", c.hostID},
-		{"state", "String", c.state},
-		{"reason", "String", c.reason},
-		{"entries", "UInt32", c.entries},
-		{"bytes", "UInt64", c.bytes},
-		{"opened", timeType, c.opened},
-		{"closed", timeType, c.closed},
-	}
+		{"transport", "String", c.transport},
+		{"name_source", "String", c.nameSource},
+	}...)
 }

@@ -4,7 +4,6 @@ package pulsestore
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -17,63 +16,40 @@ const coverageIdentity = "host_id, subject, name, executable, container_id, serv
 	"if(subject = 'feature', '', reason), environment"
 
 type coverageColumns struct {
-	time                                                        []time.Time
-	environment, hostID, hostName, subject, name, state, reason []string
-	advice                                                      []string
-	count                                                       []uint64
-	serviceName                                                 []string
-	pid                                                         []uint32
-	executable, user, containerID, podUID                       []string
+	batch
+	origin                               originColumns
+	time                                 []time.Time
+	subject, name, state, reason, advice []string
+	count                                []uint64
 }
 
 func (c *coverageColumns) add(r *Coverage) {
+	c.origin.add(&r.Origin)
 	c.time = append(c.time, r.Time)
-	c.environment = append(c.environment, r.Environment)
-	c.hostID = append(c.hostID, r.HostID)
-	c.hostName = append(c.hostName, r.HostName)
 	c.subject = append(c.subject, r.Subject)
 	c.name = append(c.name, r.Name)
 	c.state = append(c.state, r.State)
 	c.reason = append(c.reason, r.Reason)
 	c.advice = append(c.advice, r.Advice)
 	c.count = append(c.count, r.Count)
-	c.serviceName = append(c.serviceName, r.ServiceName)
-	c.pid = append(c.pid, r.PID)
-	c.executable = append(c.executable, r.Executable)
-	c.user = append(c.user, r.User)
-	c.containerID = append(c.containerID, r.ContainerID)
-	c.podUID = append(c.podUID, r.PodUID)
 }
 
 func (c *coverageColumns) columns() []column {
-	return []column{
+	return append(c.origin.columns(), []column{
 		{"time", timeType, c.time},
-		{"environment", "String", c.environment},
-		{"host_id", "String", c.hostID},
-		{"host_name", "String", c.hostName},
 		{"subject", "String", c.subject},
 		{"name", "String", c.name},
 		{"state", "String", c.state},
 		{"reason", "String", c.reason},
 		{"advice", "String", c.advice},
 		{"count", "UInt64", c.count},
-		{"service_name", "String", c.serviceName},
-		{"pid", "UInt32", c.pid},
-		{"executable", "String", c.executable},
-		{"user", "String", c.user},
-		{"container_id", "String", c.containerID},
-		{"pod_uid", "String", c.podUID},
-	}
+	}...)
 }
 
-// AddCoverage adds a row of `coverage`.
+// AddCoverage adds a row of `coverage`. It keeps no pointer to r.
 func (b *Rows) AddCoverage(r *Coverage) {
 	b.coverage.add(r)
-	b.coverageHash.Write(binary.LittleEndian.AppendUint64(nil, uint64(nanos(r.Time))))
-	for _, s := range []string{r.Environment, r.HostID, r.Subject, r.Name, r.Executable, r.ContainerID, r.ServiceName, r.State, r.Reason} {
-		b.coverageHash.Write([]byte(s))
-		b.coverageHash.Write([]byte{0})
-	}
+	b.coverage.identify(r.Time).text(r.Environment, r.HostID, r.Subject, r.Name, r.Executable, r.ContainerID, r.ServiceName, r.State, r.Reason)
 }
 
 // Coverage implements Reader.
@@ -90,13 +66,11 @@ func (s *Store) Coverage(ctx context.Context, q CoverageQuery) ([]Coverage, erro
 	if q.Subject != "" {
 		w.and("subject = {subject:String}", "subject", q.Subject)
 	}
-	sql := fmt.Sprintf("SELECT time, environment, host_id, host_name, subject, name, state, reason, advice, count, service_name, pid, executable, user, "+
-		"container_id, pod_uid FROM %s%s ORDER BY %s, time DESC LIMIT 1 BY %s LIMIT %d", s.table(tableCoverage), w.sql(), coverageIdentity, coverageIdentity, q.Limit)
+	sql := fmt.Sprintf("SELECT "+originSelect+"time, subject, name, state, reason, advice, count FROM %s%s ORDER BY %s, time DESC LIMIT 1 BY %s LIMIT %d", s.table(tableCoverage), w.sql(), coverageIdentity, coverageIdentity, q.Limit)
 	var out []Coverage
 	if err := s.query(ctx, sql, w, func(rows driver.Rows) error {
 		var r Coverage
-		err := rows.Scan(&r.Time, &r.Environment, &r.HostID, &r.HostName, &r.Subject, &r.Name, &r.State, &r.Reason, &r.Advice, &r.Count,
-			&r.ServiceName, &r.PID, &r.Executable, &r.User, &r.ContainerID, &r.PodUID)
+		err := rows.Scan(append(r.Origin.scan(), &r.Time, &r.Subject, &r.Name, &r.State, &r.Reason, &r.Advice, &r.Count)...)
 		out = append(out, r)
 		return err
 	}); err != nil {

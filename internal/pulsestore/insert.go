@@ -15,54 +15,96 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 )
 
-// Rows collects, column by column, what one Insert stores. The zero value is not ready: use NewRows.
+// Rows collects, column by column, what one Insert stores. Use NewRows.
 type Rows struct {
 	requests    requestColumns
 	connections connectionColumns
 	objects     objectColumns
+	entries     entryColumns
 	coverage    coverageColumns
-	// Hashes of the identities of the rows of each table, in order.
-	requestHash, connectionHash, objectHash, coverageHash hash.Hash
+	dns         dnsColumns
+	audit       auditColumns
 }
 
 // NewRows returns an empty collection.
-func NewRows() *Rows {
-	return &Rows{
-		requests: requestColumns{
-			traceID: fixed{size: 16}, spanID: fixed{size: 8}, parentSpanID: fixed{size: 8},
-		},
-		requestHash: sha256.New(), connectionHash: sha256.New(), objectHash: sha256.New(), coverageHash: sha256.New(),
+func NewRows() *Rows { return &Rows{} }
+
+// rowsOf is one table's part of a collection.
+type rowsOf struct {
+	table string
+	batch *batch
+	// columns is called once, when the rows are complete.
+	columns func() []column
+}
+
+// tables returns the parts in the order in which they are stored.
+func (b *Rows) tables() []rowsOf {
+	return []rowsOf{
+		{TableRequests, &b.requests.batch, b.requests.columns},
+		{tableConnections, &b.connections.batch, b.connections.columns},
+		{tablePayloadObjects, &b.objects.batch, b.objects.columns},
+		{tablePayloadEntries, &b.entries.batch, b.entries.columns},
+		{tableCoverage, &b.coverage.batch, b.coverage.columns},
+		{tableDNS, &b.dns.batch, b.dns.columns},
+		{tableAudit, &b.audit.batch, b.audit.columns},
 	}
+}
+
+// batch counts the rows for one table and hashes their identities, in order: the same rows have the
+// same token, whenever and by whichever process they are sent again.
+type batch struct {
+	rows int
+	hash hash.Hash
+	buf  []byte
+}
+
+// identify begins the identity of the next row.
+func (t *batch) identify(at time.Time) *batch {
+	if t.hash == nil {
+		t.hash = sha256.New()
+	}
+	t.flush()
+	t.rows++
+	return t.number(uint64(nanos(at)))
+}
+
+func (t *batch) number(n uint64) *batch {
+	t.buf = binary.LittleEndian.AppendUint64(t.buf, n)
+	return t
+}
+
+func (t *batch) bytes(b []byte) *batch {
+	t.buf = append(t.buf, b...)
+	return t
+}
+
+func (t *batch) text(texts ...string) *batch {
+	for _, s := range texts {
+		t.buf = append(append(t.buf, s...), 0)
+	}
+	return t
+}
+
+func (t *batch) flush() {
+	t.hash.Write(t.buf)
+	t.buf = t.buf[:0]
+}
+
+func (t *batch) token() string {
+	t.flush()
+	return hex.EncodeToString(t.hash.Sum(nil)[:16])
 }
 
 // AddRequest adds a row of `requests`. It keeps no pointer to r.
 func (b *Rows) AddRequest(r *Request) {
 	b.requests.add(r)
-	var id [32]byte
-	binary.LittleEndian.PutUint64(id[:], uint64(nanos(r.Time)))
-	copy(id[8:], r.TraceID[:])
-	copy(id[24:], r.SpanID[:])
-	b.requestHash.Write(id[:])
+	b.requests.identify(r.Time).bytes(r.TraceID[:]).bytes(r.SpanID[:])
 }
 
-// AddConnection adds a row of `connections`.
+// AddConnection adds a row of `connections`. It keeps no pointer to r.
 func (b *Rows) AddConnection(r *Connection) {
 	b.connections.add(r)
-	var id [28]byte
-	binary.LittleEndian.PutUint64(id[:], uint64(nanos(r.Start)))
-	binary.LittleEndian.PutUint64(id[8:], r.ConnectionID)
-	binary.LittleEndian.PutUint64(id[16:], uint64(nanos(r.Time)))
-	binary.LittleEndian.PutUint32(id[24:], r.Sequence)
-	b.connectionHash.Write(id[:])
-	b.connectionHash.Write([]byte(r.HostID))
-}
-
-// AddPayloadObject adds a row of `payload_objects`.
-func (b *Rows) AddPayloadObject(r *PayloadObject) {
-	b.objects.add(r)
-	b.objectHash.Write([]byte(r.Key))
-	b.objectHash.Write([]byte(r.State))
-	b.objectHash.Write(binary.LittleEndian.AppendUint64(nil, uint64(nanos(r.Time))))
+	b.connections.identify(r.Time).number(r.ConnectionID).number(uint64(nanos(r.Start))).number(uint64(r.Sequence)).text(r.HostID)
 }
 
 // nanos returns t as Unix nanoseconds; 0 for the zero time.
@@ -74,43 +116,38 @@ func nanos(t time.Time) int64 {
 }
 
 // Len returns the number of rows.
-func (b *Rows) Len() int {
-	return len(b.requests.time) + len(b.connections.time) + len(b.objects.time) + len(b.coverage.time)
+func (b *Rows) Len() (n int) {
+	for _, t := range b.tables() {
+		n += t.batch.rows
+	}
+	return n
 }
 
 // Counts returns the number of rows by table.
 func (b *Rows) Counts() map[string]int {
-	return map[string]int{
-		tableRequests: len(b.requests.time), tableConnections: len(b.connections.time), tablePayloadObjects: len(b.objects.time),
-		tableCoverage: len(b.coverage.time),
+	counts := map[string]int{}
+	for _, t := range b.tables() {
+		counts[t.table] = t.batch.rows
 	}
+	return counts
 }
 
 // Insert stores rows. After an error some tables may have their rows and others not; inserting
 // the same rows again, in the same order, stores what is missing and nothing twice.
 func (s *Store) Insert(ctx context.Context, rows *Rows) error {
-	if n := len(rows.requests.time); n > 0 {
-		if err := s.insert(ctx, tableRequests, rows.requests.columns(), n, rows.requestHash); err != nil {
-			return err
+	for _, t := range rows.tables() {
+		if t.batch.rows == 0 {
+			continue
 		}
-	}
-	if n := len(rows.connections.time); n > 0 {
-		if err := s.insert(ctx, tableConnections, rows.connections.columns(), n, rows.connectionHash); err != nil {
-			return err
+		if err := s.insert(ctx, t); err != nil {
+			return fmt.Errorf("insert into %s: %w", t.table, err)
 		}
-	}
-	if n := len(rows.objects.time); n > 0 {
-		if err := s.insert(ctx, tablePayloadObjects, rows.objects.columns(), n, rows.objectHash); err != nil {
-			return err
-		}
-	}
-	if n := len(rows.coverage.time); n > 0 {
-		return s.insert(ctx, tableCoverage, rows.coverage.columns(), n, rows.coverageHash)
 	}
 	return nil
 }
 
-func (s *Store) insert(ctx context.Context, table string, columns []column, rows int, identity hash.Hash) error {
+func (s *Store) insert(ctx context.Context, t rowsOf) error {
+	columns := t.columns()
 	names := make([]string, len(columns))
 	types := make([]clickhouse.ColumnNameAndType, len(columns))
 	for i, c := range columns {
@@ -122,29 +159,29 @@ func (s *Store) insert(ctx context.Context, table string, columns []column, rows
 		clickhouse.WithSettings(clickhouse.Settings{
 			// The token, and not the data, is what a retry is recognised by: the engine would
 			// compare its own blocks, which may be cut differently.
-			"insert_deduplication_token": hex.EncodeToString(identity.Sum(nil)[:16]),
+			"insert_deduplication_token": t.batch.token(),
 			"insert_deduplicate":         1,
+			// A retry must reach the rollups exactly as it reaches the table.
+			"deduplicate_blocks_in_dependent_materialized_views": 1,
 			// A batch is large already, and an asynchronous insert would be acknowledged before it is stored.
-			"async_insert": 0,
+			"async_insert":                  0,
+			"distributed_foreground_insert": 1,
 			// Late data of many days is one part per day, which the caller bounds.
 			"max_partitions_per_insert_block": 0,
 		}))
-	batch, err := s.conn.PrepareBatch(ctx, "INSERT INTO "+s.table(table)+" ("+strings.Join(names, ", ")+")")
+	batch, err := s.conn.PrepareBatch(ctx, "INSERT INTO "+s.table(t.table)+" ("+strings.Join(names, ", ")+")")
 	if err != nil {
-		return fmt.Errorf("insert into %s: %w", table, err)
+		return err
 	}
 	for i, c := range columns {
 		if err := batch.Column(i).Append(c.data); err != nil {
 			_ = batch.Abort()
-			return fmt.Errorf("insert into %s, column %s: %w", table, c.name, err)
+			return fmt.Errorf("column %s: %w", c.name, err)
 		}
 	}
-	if batch.Rows() != rows {
+	if batch.Rows() != t.batch.rows {
 		_ = batch.Abort()
-		return fmt.Errorf("insert into %s: %d rows became %d", table, rows, batch.Rows())
+		return fmt.Errorf("%d rows became %d", t.batch.rows, batch.Rows())
 	}
-	if err := batch.Send(); err != nil {
-		return fmt.Errorf("insert into %s: %w", table, err)
-	}
-	return nil
+	return batch.Send()
 }

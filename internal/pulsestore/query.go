@@ -5,7 +5,6 @@ package pulsestore
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -35,6 +34,12 @@ func (w *where) environment(environment string) {
 	if environment != "" {
 		w.and("environment = {environment:String}", "environment", environment)
 	}
+}
+
+// span names one exchange, by the expression that the index of trace ids is on.
+func (w *where) span(trace [16]byte, span [8]byte) {
+	w.and(idSelect("trace_id")+" = {trace:String}", "trace", hex.EncodeToString(trace[:]))
+	w.and("span_id = toFixedString(unhex({span:String}), 8)", "span", hex.EncodeToString(span[:]))
 }
 
 // between bounds column to [from, to); a zero time is no bound.
@@ -84,27 +89,24 @@ func checkLimit(limit int) error {
 	return nil
 }
 
-const requestSelect = `SELECT time, hex(trace_id), hex(span_id), hex(parent_span_id), kind, environment, service_name, host_id, host_name, pid, executable, user, ` +
-	`container_id, pod_uid, connection_id, exchange_sequence, method, scheme, server_address, server_port, client_address, client_port, ` +
+const requestSelect = "SELECT " + originSelect + `time, lower(hex(trace_id)), lower(hex(span_id)), lower(hex(parent_span_id)), kind, connection_id, ` +
+	`exchange_sequence, method, scheme, server_address, server_port, client_address, client_port, ` +
 	`peer_address, peer_port, path, template, query, status, error_type, protocol_version, tls_version, tls_cipher, duration, timing_send, ` +
-	`timing_wait, timing_receive, request_body_size, response_body_size, payload_state, payload_reason, payload_object, payload_visible FROM `
+	`timing_wait, timing_receive, request_body_size, response_body_size, payload_state, payload_reason, payload_object, payload_visible, ` +
+	`part, rpc_system, rpc_method, rpc_status, request_messages, response_messages, close_code FROM `
 
 func scanRequest(rows driver.Rows) (r Request, err error) {
 	var trace, span, parent string
 	var duration, send, wait, receive uint64
-	if err := rows.Scan(&r.Time, &trace, &span, &parent, &r.Kind, &r.Environment, &r.ServiceName, &r.HostID, &r.HostName, &r.PID, &r.Executable, &r.User,
-		&r.ContainerID, &r.PodUID, &r.ConnectionID, &r.ExchangeSequence, &r.Method, &r.Scheme, &r.ServerAddress, &r.ServerPort, &r.ClientAddress, &r.ClientPort,
+	if err := rows.Scan(append(r.Origin.scan(), &r.Time, &trace, &span, &parent, &r.Kind, &r.ConnectionID,
+		&r.ExchangeSequence, &r.Method, &r.Scheme, &r.ServerAddress, &r.ServerPort, &r.ClientAddress, &r.ClientPort,
 		&r.PeerAddress, &r.PeerPort, &r.Path, &r.Template, &r.Query, &r.Status, &r.ErrorType, &r.ProtocolVersion, &r.TLSVersion, &r.TLSCipher, &duration, &send,
-		&wait, &receive, &r.RequestBodySize, &r.ResponseBodySize, &r.PayloadState, &r.PayloadReason, &r.PayloadObject, &r.PayloadVisible); err != nil {
+		&wait, &receive, &r.RequestBodySize, &r.ResponseBodySize, &r.PayloadState, &r.PayloadReason, &r.PayloadObject, &r.PayloadVisible,
+		&r.Part, &r.RPCSystem, &r.RPCMethod, &r.RPCStatus, &r.RequestMessages, &r.ResponseMessages, &r.CloseCode)...); err != nil {
 		return r, err
 	}
-	for _, id := range []struct {
-		to   []byte
-		text string
-	}{{r.TraceID[:], trace}, {r.SpanID[:], span}, {r.ParentSpanID[:], parent}} {
-		if _, err := hex.Decode(id.to, []byte(id.text)); err != nil {
-			return r, err
-		}
+	if err := decodeIDs(id{r.TraceID[:], trace}, id{r.SpanID[:], span}, id{r.ParentSpanID[:], parent}); err != nil {
+		return r, err
 	}
 	r.Duration, r.TimingSend, r.TimingWait, r.TimingReceive = time.Duration(duration), time.Duration(send), time.Duration(wait), time.Duration(receive)
 	r.ClientAddress, r.PeerAddress = fromColumn(r.ClientAddress), fromColumn(r.PeerAddress)
@@ -152,11 +154,14 @@ func (s *Store) Requests(ctx context.Context, q RequestQuery) ([]Request, *Curso
 	if q.StatusMax != 0 {
 		w.and("status <= {status_max:UInt16}", "status_max", q.StatusMax)
 	}
+	if !q.Parts {
+		w.conditions = append(w.conditions, "part = 0")
+	}
 	if q.PathContains != "" {
 		w.and("position(path, {path:String}) > 0", "path", q.PathContains)
 	}
 	// One row more tells whether there is a next page.
-	sql := fmt.Sprintf("%s%s%s ORDER BY time DESC, span_id DESC%s LIMIT %d", requestSelect, s.table(tableRequests), w.sql(), onceRequest, q.Limit+1)
+	sql := fmt.Sprintf("%s%s%s ORDER BY time DESC, span_id DESC%s LIMIT %d", requestSelect, s.table(TableRequests), w.sql(), onceRequest, q.Limit+1)
 	var out []Request
 	if err := s.query(ctx, sql, w, func(rows driver.Rows) error {
 		r, err := scanRequest(rows)
@@ -177,10 +182,9 @@ func (s *Store) Requests(ctx context.Context, q RequestQuery) ([]Request, *Curso
 func (s *Store) Request(ctx context.Context, environment string, trace [16]byte, span [8]byte) (*Request, error) {
 	w := &where{}
 	w.environment(environment)
-	w.and("trace_id = toFixedString(unhex({trace:String}), 16)", "trace", hex.EncodeToString(trace[:]))
-	w.and("span_id = toFixedString(unhex({span:String}), 8)", "span", hex.EncodeToString(span[:]))
+	w.span(trace, span)
 	var found *Request
-	if err := s.query(ctx, requestSelect+s.table(tableRequests)+w.sql()+" ORDER BY time DESC LIMIT 1", w, func(rows driver.Rows) error {
+	if err := s.query(ctx, requestSelect+s.table(TableRequests)+w.sql()+" ORDER BY time DESC LIMIT 1", w, func(rows driver.Rows) error {
 		r, err := scanRequest(rows)
 		found = &r
 		return err
@@ -190,9 +194,9 @@ func (s *Store) Request(ctx context.Context, environment string, trace [16]byte,
 	return found, nil
 }
 
-const connectionSelect = `SELECT time, start, connection_id, sequence, state, role, close_reason, environment, service_name, host_id, host_name, pid, executable, user, ` +
-	`container_id, pod_uid, local_address, local_port, peer_address, peer_port, server_address, protocol, protocol_version, tls_version, tls_cipher, ` +
-	`tls_next_protocol, sent_bytes, received_bytes, sent_packets, received_packets, retransmits, rtt, duration, requests, visibility, reason FROM `
+const connectionSelect = "SELECT " + originSelect + `time, start, connection_id, sequence, state, role, close_reason, local_address, local_port, ` +
+	`peer_address, peer_port, server_address, protocol, protocol_version, tls_version, tls_cipher, tls_next_protocol, sent_bytes, received_bytes, ` +
+	`sent_packets, received_packets, retransmits, rtt, duration, requests, visibility, reason, transport, name_source FROM `
 
 // Connections implements Reader.
 func (s *Store) Connections(ctx context.Context, q ConnectionQuery) ([]Connection, error) {
@@ -213,44 +217,15 @@ func (s *Store) Connections(ctx context.Context, q ConnectionQuery) ([]Connectio
 	if err := s.query(ctx, sql, w, func(rows driver.Rows) error {
 		var r Connection
 		var rtt, duration uint64
-		err := rows.Scan(&r.Time, &r.Start, &r.ConnectionID, &r.Sequence, &r.State, &r.Role, &r.CloseReason, &r.Environment, &r.ServiceName, &r.HostID, &r.HostName,
-			&r.PID, &r.Executable, &r.User, &r.ContainerID, &r.PodUID, &r.LocalAddress, &r.LocalPort, &r.PeerAddress, &r.PeerPort, &r.ServerAddress, &r.Protocol,
-			&r.ProtocolVersion, &r.TLSVersion, &r.TLSCipher, &r.TLSNextProtocol, &r.SentBytes, &r.ReceivedBytes, &r.SentPackets, &r.ReceivedPackets,
-			&r.Retransmits, &rtt, &duration, &r.Requests, &r.Visibility, &r.Reason)
+		err := rows.Scan(append(r.Origin.scan(), &r.Time, &r.Start, &r.ConnectionID, &r.Sequence, &r.State, &r.Role, &r.CloseReason, &r.LocalAddress, &r.LocalPort,
+			&r.PeerAddress, &r.PeerPort, &r.ServerAddress, &r.Protocol, &r.ProtocolVersion, &r.TLSVersion, &r.TLSCipher, &r.TLSNextProtocol, &r.SentBytes,
+			&r.ReceivedBytes, &r.SentPackets, &r.ReceivedPackets, &r.Retransmits, &rtt, &duration, &r.Requests, &r.Visibility, &r.Reason, &r.Transport, &r.NameSource)...)
 		r.RTT, r.Duration = time.Duration(rtt), time.Duration(duration)
 		r.LocalAddress, r.PeerAddress = fromColumn(r.LocalAddress), fromColumn(r.PeerAddress)
 		out = append(out, r)
 		return err
 	}); err != nil {
 		return nil, fmt.Errorf("read connections: %w", err)
-	}
-	return out, nil
-}
-
-// PayloadObjects implements Reader.
-func (s *Store) PayloadObjects(ctx context.Context, keys []string) (map[string]PayloadObject, error) {
-	if len(keys) == 0 {
-		return map[string]PayloadObject{}, nil
-	}
-	if len(keys) > maxLimit {
-		return nil, errors.New("more keys than one question may have")
-	}
-	w := &where{}
-	for i, key := range keys {
-		name := fmt.Sprint("key", i)
-		w.args = append(w.args, named(name, key))
-		w.conditions = append(w.conditions, "key = {"+name+":String}")
-	}
-	sql := "SELECT time, key, environment, host_id, state, reason, entries, bytes, opened, closed FROM " + s.table(tablePayloadObjects) +
-		" WHERE " + strings.Join(w.conditions, " OR ") + " ORDER BY key, time DESC LIMIT 1 BY key"
-	out := make(map[string]PayloadObject, len(keys))
-	if err := s.query(ctx, sql, w, func(rows driver.Rows) error {
-		var r PayloadObject
-		err := rows.Scan(&r.Time, &r.Key, &r.Environment, &r.HostID, &r.State, &r.Reason, &r.Entries, &r.Bytes, &r.Opened, &r.Closed)
-		out[r.Key] = r
-		return err
-	}); err != nil {
-		return nil, fmt.Errorf("read payload objects: %w", err)
 	}
 	return out, nil
 }

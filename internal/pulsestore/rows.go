@@ -21,20 +21,12 @@ type Engine interface {
 
 // Request is one row of `requests`: the span of one exchange, anonymized.
 type Request struct {
+	Origin
 	Time             time.Time
 	TraceID          [16]byte
 	SpanID           [8]byte
 	ParentSpanID     [8]byte // zero when the span has no parent
 	Kind             string  // client | server
-	Environment      string
-	ServiceName      string
-	HostID           string
-	HostName         string
-	PID              uint32
-	Executable       string // path
-	User             string
-	ContainerID      string
-	PodUID           string
 	ConnectionID     uint64
 	ExchangeSequence uint32
 	Method           string
@@ -63,10 +55,21 @@ type Request struct {
 	PayloadReason    string
 	PayloadObject    string // segment key; "" when there is none
 	PayloadVisible   bool
+	// Part counts the parts of an exchange that goes on, from 1. 0 is the request itself; parts are not
+	// requests and count in no rollup.
+	Part      uint32
+	RPCSystem string
+	RPCMethod string // "pkg.Service/Method"
+	RPCStatus string // name of the code, such as "OK"
+	// RequestMessages and ResponseMessages are those of a gRPC call, or of the client and of the server in a part of a WebSocket.
+	RequestMessages  uint32
+	ResponseMessages uint32
+	CloseCode        uint16 // of a WebSocket (RFC 6455 §7.4); 0 when none was seen
 }
 
 // Connection is one row of `connections`: the newest record of one connection end.
 type Connection struct {
+	Origin
 	Time            time.Time // of the record
 	Start           time.Time
 	ConnectionID    uint64
@@ -74,15 +77,6 @@ type Connection struct {
 	State           string // open | established | closed
 	Role            string // client | server | unknown
 	CloseReason     string
-	Environment     string
-	ServiceName     string
-	HostID          string
-	HostName        string
-	PID             uint32
-	Executable      string
-	User            string
-	ContainerID     string
-	PodUID          string
 	LocalAddress    netip.Addr
 	LocalPort       uint16
 	PeerAddress     netip.Addr
@@ -103,40 +97,20 @@ type Connection struct {
 	Requests        uint32
 	Visibility      string // visible | not_visible
 	Reason          string
-}
-
-// PayloadObject is one row of `payload_objects`: a segment that was handed over, or lost.
-type PayloadObject struct {
-	Time        time.Time // of the record
-	Key         string    // without prefix
-	Environment string
-	HostID      string
-	State       string // sent | lost
-	Reason      string
-	Entries     uint32
-	Bytes       uint64
-	Opened      time.Time
-	Closed      time.Time
+	Transport       string // tcp | udp
+	NameSource      string // where ServerAddress comes from when the connection itself does not name it: dns
 }
 
 // Coverage is one row of `coverage`: the newest answer to whether something is seen, and why not.
 type Coverage struct {
-	Time        time.Time // of the record
-	Environment string
-	HostID      string
-	HostName    string
-	Subject     string // feature | library | process | drops
-	Name        string
-	State       string
-	Reason      string
-	Advice      string
-	Count       uint64
-	ServiceName string
-	PID         uint32 // of the newest process that the row counts
-	Executable  string
-	User        string
-	ContainerID string
-	PodUID      string
+	Origin            // the newest that the row counts
+	Time    time.Time // of the record
+	Subject string    // feature | library | process | drops
+	Name    string
+	State   string
+	Reason  string
+	Advice  string
+	Count   uint64
 }
 
 // CoverageQuery asks for the newest coverage rows of every host, or of one.
@@ -168,6 +142,8 @@ type RequestQuery struct {
 	StatusMax     uint16
 	Executable    string
 	PathContains  string
+	// Parts asks for the parts of exchanges that go on too.
+	Parts bool
 }
 
 // ConnectionQuery asks for connections, newest start first.

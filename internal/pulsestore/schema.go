@@ -13,17 +13,54 @@ import (
 	"strconv"
 	"strings"
 	"text/template"
-	"time"
 )
 
 // Names of the tables.
 const (
-	tableRequests       = "requests"
+	TableRequests       = "requests" // public: a record that is older than what it keeps is not accepted
 	tableConnections    = "connections"
 	tablePayloadObjects = "payload_objects"
+	tablePayloadEntries = "payload_entries"
 	tableCoverage       = "coverage"
+	tableDNS            = "dns"
+	tableAudit          = "audit"
+	tableRequestsMinute = "requests_1m"
+	tableRequestsHour   = "requests_1h"
 	tableMigrations     = "schema_migrations"
 )
+
+// storedTable is what is told apart of the tables that hold data.
+type storedTable struct {
+	name string
+	// shard is by what a cluster spreads the rows: equal rows must meet in one place.
+	shard string
+	// daily partitions expire as whole parts; those by week, row by row.
+	daily bool
+	// long tables are kept for at least longTTL unless told otherwise.
+	long bool
+}
+
+var storedTables = []storedTable{
+	{name: TableRequests, shard: "sipHash64(trace_id)", daily: true},
+	{name: tableConnections, shard: "sipHash64(host_id, connection_id)"},
+	{name: tablePayloadObjects, shard: "sipHash64(key)", daily: true},
+	{name: tablePayloadEntries, shard: "sipHash64(trace_id)", daily: true},
+	{name: tableCoverage, shard: "sipHash64(host_id)", daily: true},
+	{name: tableDNS, shard: "sipHash64(host_id)", daily: true},
+	{name: tableAudit, shard: "sipHash64(id)", long: true},
+	// Written by the views of each shard.
+	{name: tableRequestsMinute, shard: "rand()", daily: true},
+	{name: tableRequestsHour, shard: "rand()", long: true},
+}
+
+// Tables returns the names of the tables that hold data and expire.
+func Tables() []string {
+	names := make([]string, len(storedTables))
+	for i, t := range storedTables {
+		names[i] = t.name
+	}
+	return names
+}
 
 // deduplicationWindow is how many of the newest inserts a table remembers by their token. A
 // retry comes within minutes; with one insert per second this is a quarter of an hour.
@@ -34,8 +71,11 @@ var migrationFiles embed.FS
 
 // SchemaOptions say how the tables are made.
 type SchemaOptions struct {
-	// TTL is how long rows are kept, in whole seconds; 0 keeps them for ever.
-	TTL time.Duration
+	// Retention says how long rows are kept.
+	Retention Retention
+	// Cluster is the name of the servers' cluster; "" for one server. Each of its shards then has tables
+	// `…_local`, replicated, and the tables of the usual names are Distributed over them.
+	Cluster string
 }
 
 // migration is one numbered step of the schema. It is never changed once released.
@@ -48,32 +88,51 @@ type migration struct {
 // schema is what the templates see.
 type schema struct {
 	database string
-	ttl      time.Duration
+	cluster  string
 }
 
-// OnCluster, Engine and EngineBy are where a cluster's DDL differs.
-func (s schema) OnCluster() string { return "" }
-
-// Engine returns the table engine that keeps one of several equal rows.
-func (s schema) Engine() string { return "ReplacingMergeTree" }
-
-// EngineBy returns the table engine that keeps the row with the highest value of column.
-func (s schema) EngineBy(column string) string { return "ReplacingMergeTree(" + column + ")" }
-
-// TTL returns the TTL clause, or nothing.
-func (s schema) TTL() string {
-	if s.ttl == 0 {
+// OnCluster returns the clause that makes a statement one of the whole cluster.
+func (s schema) OnCluster() string {
+	if s.cluster == "" {
 		return ""
 	}
-	return "TTL " + s.ttlExpression()
+	return "ON CLUSTER " + quote(s.cluster)
 }
 
-func (s schema) ttlExpression() string {
-	return "toDateTime(time) + toIntervalSecond(" + strconv.FormatInt(int64(s.ttl/time.Second), 10) + ")"
+// Engine returns the table engine that keeps one of several equal rows.
+func (s schema) Engine() string { return s.engine("ReplacingMergeTree", "{shard}") }
+
+// EngineBy returns the table engine that keeps the row with the highest value of column.
+func (s schema) EngineBy(column string) string {
+	return s.engine("ReplacingMergeTree", "{shard}", column)
 }
 
-// Settings returns the table settings. Whole parts expire, so that TTL never rewrites data.
+// Aggregating returns the table engine of a rollup.
+func (s schema) Aggregating() string { return s.engine("AggregatingMergeTree", "{shard}") }
+
+// engine returns a table engine. On a cluster it is replicated: {replica}, {shard}, {database} and {table} are
+// macros that every server fills in; where says which servers are replicas of each other.
+func (s schema) engine(name, where string, args ...string) string {
+	if s.cluster != "" {
+		name = "Replicated" + name
+		args = append([]string{"'/clickhouse/tables/" + where + "/{database}/{table}'", "'{shard}-{replica}'"}, args...)
+	}
+	if len(args) == 0 {
+		return name
+	}
+	return name + "(" + strings.Join(args, ", ") + ")"
+}
+
+// Rollups are the tables of sums by minute and by hour, with the partitions they have.
+func (schema) Rollups() []struct{ Name, Partition string } {
+	return []struct{ Name, Partition string }{{tableRequestsMinute, "toDate(time)"}, {tableRequestsHour, "toMonday(time)"}}
+}
+
+// Settings returns the table settings.
 func (s schema) Settings() string {
+	if s.cluster != "" {
+		return fmt.Sprintf("ttl_only_drop_parts = 1, replicated_deduplication_window = %d", deduplicationWindow)
+	}
 	return fmt.Sprintf("ttl_only_drop_parts = 1, non_replicated_deduplication_window = %d", deduplicationWindow)
 }
 
@@ -95,7 +154,8 @@ func (s schema) migrations() ([]migration, error) {
 			return nil, err
 		}
 		tmpl, err := template.New(file).Funcs(template.FuncMap{
-			"table": s.table,
+			"table": s.stored,
+			"read":  s.table,
 		}).Parse(string(text))
 		if err != nil {
 			return nil, err
@@ -107,13 +167,30 @@ func (s schema) migrations() ([]migration, error) {
 		m := migration{version: uint32(version), name: name}
 		for statement := range strings.SplitSeq(out.String(), ";\n") {
 			if statement = tidy(statement); statement != "" {
-				m.statements = append(m.statements, statement)
+				m.statements = append(append(m.statements, statement), s.distribute(statement)...)
 			}
 		}
 		all = append(all, m)
 	}
 	slices.SortFunc(all, func(a, b migration) int { return cmp.Compare(a.version, b.version) })
 	return all, nil
+}
+
+// distribute returns what a cluster's Distributed table needs after statement on the table that it spreads.
+func (s schema) distribute(statement string) []string {
+	if s.cluster == "" {
+		return nil
+	}
+	for _, t := range storedTables {
+		switch {
+		case strings.HasPrefix(statement, "CREATE TABLE IF NOT EXISTS "+s.stored(t.name)+" "):
+			return []string{fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s %s AS %s\nENGINE = Distributed('%s', '%s', '%s', %s)",
+				s.table(t.name), s.OnCluster(), s.stored(t.name), escape(s.cluster), escape(s.database), escape(t.name+localSuffix), t.shard)}
+		case strings.HasPrefix(statement, "ALTER TABLE "+s.stored(t.name)+" ") && strings.Contains(statement, " COLUMN "):
+			return []string{strings.Replace(statement, s.stored(t.name), s.table(t.name), 1)}
+		}
+	}
+	return nil
 }
 
 // tidy drops comment lines and empty lines.
@@ -127,27 +204,37 @@ func tidy(statement string) string {
 	return strings.TrimSpace(out.String())
 }
 
-// table returns the qualified, quoted name of a table.
+// localSuffix ends the names of a cluster's tables that hold the rows of one shard.
+const localSuffix = "_local"
+
+// table returns the qualified, quoted name by which a table is read and written.
 func (s schema) table(name string) string { return quote(s.database) + "." + quote(name) }
+
+// stored returns the name of the table that holds the rows.
+func (s schema) stored(name string) string {
+	if s.cluster != "" && slices.ContainsFunc(storedTables, func(t storedTable) bool { return t.name == name }) {
+		name += localSuffix
+	}
+	return s.table(name)
+}
 
 // quote returns name as a ClickHouse identifier.
 func quote(name string) string {
 	return "`" + strings.NewReplacer(`\`, `\\`, "`", "\\`").Replace(name) + "`"
 }
 
+// escape returns text for the inside of a string literal.
+func escape(text string) string { return strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(text) }
+
 // Migrate brings the database to the schema of this binary. Collectors may call it at the same
 // time; a schema that is newer than the binary is left alone, as newer columns have defaults.
 func (s *Store) Migrate(ctx context.Context, opts SchemaOptions) error {
-	schema := schema{database: s.database, ttl: opts.TTL}
+	schema := schema{database: s.database, cluster: opts.Cluster}
 	steps, err := schema.migrations()
 	if err != nil {
 		return err
 	}
-	for _, statement := range []string{
-		"CREATE DATABASE IF NOT EXISTS " + quote(s.database),
-		"CREATE TABLE IF NOT EXISTS " + schema.table(tableMigrations) + ` (version UInt32, name String, applied_at DateTime64(3, 'UTC'))
-ENGINE = ReplacingMergeTree ORDER BY version`,
-	} {
+	for _, statement := range schema.prepare() {
 		if err := s.conn.Exec(ctx, statement); err != nil {
 			return fmt.Errorf("prepare database %q: %w", s.database, err)
 		}
@@ -169,7 +256,16 @@ ENGINE = ReplacingMergeTree ORDER BY version`,
 			return fmt.Errorf("note schema %d (%s): %w", step.version, step.name, err)
 		}
 	}
-	return s.applyTTL(ctx, schema)
+	return s.applyRetention(ctx, schema, opts.Retention)
+}
+
+// prepare returns the statements before the first migration.
+func (s schema) prepare() []string {
+	return []string{
+		strings.TrimSpace("CREATE DATABASE IF NOT EXISTS " + quote(s.database) + " " + s.OnCluster()),
+		"CREATE TABLE IF NOT EXISTS " + s.table(tableMigrations) + " " + s.OnCluster() + ` (version UInt32, name String, applied_at DateTime64(3, 'UTC'))
+ENGINE = ` + s.engine("ReplacingMergeTree", "all") + ` ORDER BY version`,
+	}
 }
 
 func (s *Store) appliedMigrations(ctx context.Context, schema schema) (map[uint32]bool, error) {
@@ -187,32 +283,4 @@ func (s *Store) appliedMigrations(ctx context.Context, schema schema) (map[uint3
 		applied[version] = true
 	}
 	return applied, rows.Err()
-}
-
-// applyTTL changes tables that were made with another TTL.
-func (s *Store) applyTTL(ctx context.Context, schema schema) error {
-	for _, table := range []string{tableRequests, tableConnections, tablePayloadObjects, tableCoverage} {
-		var ddl string
-		if err := s.conn.QueryRow(ctx, "SELECT create_table_query FROM system.tables WHERE database = {database:String} AND name = {table:String}",
-			named("database", schema.database), named("table", table)).Scan(&ddl); err != nil {
-			return fmt.Errorf("read the TTL of %s: %w", table, err)
-		}
-		_, clause, has := strings.Cut(ddl, "\nTTL ")
-		if !has {
-			_, clause, has = strings.Cut(ddl, " TTL ")
-		}
-		var change string
-		switch {
-		case schema.ttl == 0 && has:
-			change = "REMOVE TTL"
-		case schema.ttl > 0 && (!has || !strings.HasPrefix(clause, schema.ttlExpression())):
-			change = "MODIFY TTL " + schema.ttlExpression()
-		default:
-			continue
-		}
-		if err := s.conn.Exec(ctx, "ALTER TABLE "+schema.table(table)+" "+change); err != nil {
-			return fmt.Errorf("change the TTL of %s: %w", table, err)
-		}
-	}
-	return nil
 }

@@ -57,8 +57,18 @@ func openStore(t testing.TB, opts *clickhouse.Options) *pulsestore.Store {
 func newStore(t testing.TB) *pulsestore.Store {
 	t.Helper()
 	s := openStore(t, engine(t))
-	require.NoError(t, s.Migrate(context.Background(), pulsestore.SchemaOptions{TTL: 30 * 24 * time.Hour}))
+	require.NoError(t, s.Migrate(context.Background(), keep(30*24*time.Hour)))
 	return s
+}
+
+func keep(ttl time.Duration) pulsestore.SchemaOptions {
+	return pulsestore.SchemaOptions{Retention: pulsestore.Retention{TTL: ttl}}
+}
+
+// origin has a different value in every field, so that a column that is swapped shows.
+var origin = pulsestore.Origin{
+	Environment: "production", ServiceName: "shop", ServiceNamespace: "sales", HostID: "host-1", HostName: "h1", PID: 4242, Executable: "/usr/bin/curl", User: "www",
+	ContainerID: "c0ffee", PodUID: "pod-1", PodName: "shop-abc", K8sNamespace: "store", K8sNode: "node-7", K8sContainer: "app", K8sDeployment: "shop-d",
 }
 
 // base is a recent time with nanoseconds, as TTL would drop an old one.
@@ -67,13 +77,13 @@ var base = time.Now().Add(-time.Hour).UTC().Truncate(time.Second).Add(123456789)
 // request has a different value in every field, so that a column that is swapped shows.
 func request(n int) pulsestore.Request {
 	r := pulsestore.Request{
-		Time: base.Add(time.Duration(n) * time.Millisecond), Kind: "client", Environment: "production", ServiceName: "shop", HostID: "host-1", HostName: "h1",
-		PID: 4242, Executable: "/usr/bin/curl", User: "www", ContainerID: "c0ffee", PodUID: "pod-1", ConnectionID: 1<<63 + uint64(n%10), ExchangeSequence: 7,
+		Origin: origin, Time: base.Add(time.Duration(n) * time.Millisecond), Kind: "client", ConnectionID: 1<<63 + uint64(n%10), ExchangeSequence: 7,
 		Method: "GET", Scheme: "https", ServerAddress: fmt.Sprintf("api%d.example.com", n%3), ServerPort: 443, ClientAddress: netip.MustParseAddr("10.1.2.3"),
 		ClientPort: 50123, PeerAddress: netip.MustParseAddr("2001:db8::1"), PeerPort: 8443, Path: fmt.Sprintf("/items/{id}/%d", n), Template: "/items/{id}/{n}", Query: "a=&b=",
 		Status: uint16(200 + n%5*100), ErrorType: "e", ProtocolVersion: "1.1", TLSVersion: "1.3", TLSCipher: "TLS_AES_128_GCM_SHA256", Duration: 1111 * time.Microsecond,
 		TimingSend: 11 * time.Microsecond, TimingWait: 22 * time.Microsecond, TimingReceive: 33 * time.Microsecond, RequestBodySize: 5, ResponseBodySize: 1 << 40,
 		PayloadState: "pending", PayloadReason: "r", PayloadObject: "2026/01/01/00/h/01.zip", PayloadVisible: true,
+		RPCSystem: "grpc", RPCMethod: "pkg.Service/Method", RPCStatus: "OK", RequestMessages: 21, ResponseMessages: 22, CloseCode: 1000,
 	}
 	binary.BigEndian.PutUint64(r.TraceID[8:], uint64(n))
 	binary.BigEndian.PutUint64(r.SpanID[:], uint64(n)|1<<60)
@@ -84,16 +94,16 @@ func request(n int) pulsestore.Request {
 func connection(id uint64, sequence uint32) pulsestore.Connection {
 	return pulsestore.Connection{
 		Time: base.Add(time.Duration(sequence) * time.Second), Start: base.Add(time.Duration(id) * time.Millisecond), ConnectionID: id, Sequence: sequence, State: "established",
-		Role: "client", CloseReason: "fin", Environment: "production", ServiceName: "shop", HostID: "host-1", HostName: "h1", PID: 4242, Executable: "/usr/bin/curl",
-		User: "www", ContainerID: "c0ffee", PodUID: "pod-1", LocalAddress: netip.MustParseAddr("10.1.2.3"), LocalPort: 50123, PeerAddress: netip.MustParseAddr("2001:db8::1"),
+		Role: "client", CloseReason: "fin", Origin: origin, LocalAddress: netip.MustParseAddr("10.1.2.3"), LocalPort: 50123, PeerAddress: netip.MustParseAddr("2001:db8::1"),
 		PeerPort: 443, ServerAddress: "api.example.com", Protocol: "http", ProtocolVersion: "1.1", TLSVersion: "1.3", TLSCipher: "c", TLSNextProtocol: "http/1.1",
 		SentBytes: 1, ReceivedBytes: 2, SentPackets: 3, ReceivedPackets: 4, Retransmits: 5, RTT: 6 * time.Millisecond, Duration: 7 * time.Second, Requests: 8,
-		Visibility: "visible", Reason: "why",
+		Visibility: "visible", Reason: "why", Transport: "tcp", NameSource: "dns",
 	}
 }
 
 func object(key, state string, at time.Time) pulsestore.PayloadObject {
-	return pulsestore.PayloadObject{Time: at, Key: key, Environment: "production", HostID: "h", State: state, Reason: "r", Entries: 3, Bytes: 4, Opened: base, Closed: base.Add(time.Second)}
+	return pulsestore.PayloadObject{Time: at, Key: key, Environment: "production", HostID: "h", State: state, Reason: "r", Entries: 3, Bytes: 4, Opened: base, Closed: base.Add(time.Second),
+		Size: 9, SHA256: [32]byte{1, 31: 2}, Expires: base.Truncate(time.Second), RetentionClass: "short"}
 }
 
 func TestRoundTrip(t *testing.T) {
@@ -107,6 +117,17 @@ func TestRoundTrip(t *testing.T) {
 	}
 	bare := pulsestore.Request{Time: base.Add(-time.Minute), TraceID: [16]byte{1}, SpanID: [8]byte{1}}
 	rows.AddRequest(&bare)
+	part := request(1000)
+	part.Part, part.Time = 2, want[3].Time
+	rows.AddRequest(&part)
+	entry := pulsestore.PayloadEntry{Time: base, TraceID: want[3].TraceID, SpanID: want[3].SpanID, Environment: "production", HostID: "h", ConnectionID: 7, Key: "k1", Offset: 11, Length: 12}
+	rows.AddPayloadEntry(&entry)
+	query := pulsestore.DNSQuery{Origin: origin, Time: base, Role: "client", Name: "api.example.com", Type: "AAAA", ResponseCode: "NOERROR", ErrorType: "e", Answers: 3,
+		Duration: 4 * time.Millisecond, Transport: "udp", LocalAddress: netip.MustParseAddr("10.1.2.3"), LocalPort: 5, PeerAddress: netip.MustParseAddr("10.1.2.4"), PeerPort: 53}
+	rows.AddDNSQuery(&query)
+	event := pulsestore.AuditEvent{Time: base, ID: [16]byte{7}, Environment: "production", Actor: "ann", Role: "payload:read", Address: netip.MustParseAddr("10.1.2.9"), Action: "payload.link",
+		Outcome: "allowed", Reason: "r", TraceID: want[3].TraceID, SpanID: want[3].SpanID, Detail: "d", Count: 1}
+	rows.AddAuditEvent(&event)
 	old, newer := connection(1, 0), connection(1, 2)
 	newer.State = "closed"
 	other := connection(2, 0)
@@ -116,28 +137,42 @@ func TestRoundTrip(t *testing.T) {
 	lost, sent := object("k1", "lost", base), object("k1", "sent", base.Add(time.Second))
 	rows.AddPayloadObject(&sent)
 	rows.AddPayloadObject(&lost)
-	seen := pulsestore.Coverage{Time: base, Environment: "production", HostID: "h", HostName: "n", Subject: "process", Name: "curl", State: "seen", Count: 7,
-		ServiceName: "curl", PID: 5, Executable: "/usr/bin/curl", User: "u", ContainerID: "c", PodUID: "p"}
+	seen := pulsestore.Coverage{Origin: origin, Time: base, Subject: "process", Name: "curl", State: "seen", Count: 7}
 	unseen := seen
 	unseen.State, unseen.Reason, unseen.Advice, unseen.Count = "not_seen", "no_secret", "do this", 2
-	lacks := pulsestore.Coverage{Time: base, Environment: "production", HostID: "h", Subject: "feature", Name: "CAP_BPF", State: "missing", Reason: "capability"}
+	lacks := pulsestore.Coverage{Origin: pulsestore.Origin{Environment: "production", HostID: "host-1"}, Time: base, Subject: "feature", Name: "CAP_BPF", State: "missing", Reason: "capability"}
 	has := lacks
 	has.Time, has.State, has.Reason = base.Add(time.Second), "supported", ""
 	for _, c := range []*pulsestore.Coverage{&has, &seen, &unseen, &lacks} {
 		rows.AddCoverage(c)
 	}
 	require.NoError(t, s.Insert(ctx, rows))
-	assert.Equal(t, map[string]int{"requests": 26, "connections": 3, "payload_objects": 2, "coverage": 4}, rows.Counts())
+	assert.Equal(t, map[string]int{"requests": 27, "connections": 3, "payload_objects": 2, "payload_entries": 1, "coverage": 4, "dns": 1, "audit": 1}, rows.Counts())
 
 	covered, err := s.Coverage(ctx, pulsestore.CoverageQuery{Environment: "production", From: base.Add(-time.Hour), To: base.Add(time.Hour), Limit: 10})
 	require.NoError(t, err)
 	assert.Equal(t, []pulsestore.Coverage{has, unseen, seen}, covered, "the newest of each, by subject")
-	covered, err = s.Coverage(ctx, pulsestore.CoverageQuery{From: base.Add(-time.Hour), To: base.Add(time.Hour), Limit: 10, HostID: "h", Subject: "feature"})
+	covered, err = s.Coverage(ctx, pulsestore.CoverageQuery{From: base.Add(-time.Hour), To: base.Add(time.Hour), Limit: 10, HostID: "host-1", Subject: "feature"})
 	require.NoError(t, err)
 	assert.Equal(t, []pulsestore.Coverage{has}, covered)
 	covered, err = s.Coverage(ctx, pulsestore.CoverageQuery{Environment: "staging", Limit: 10})
 	require.NoError(t, err)
 	assert.Empty(t, covered)
+
+	entries, err := s.PayloadEntries(ctx, "production", want[3].TraceID, want[3].SpanID)
+	require.NoError(t, err)
+	assert.Equal(t, []pulsestore.PayloadEntry{entry}, entries)
+	queries, err := s.DNSQueries(ctx, pulsestore.DNSFilter{Environment: "production", Limit: 10, Name: "api.example.com"})
+	require.NoError(t, err)
+	assert.Equal(t, []pulsestore.DNSQuery{query}, queries)
+	events, err := s.AuditEvents(ctx, pulsestore.AuditFilter{Environment: "production", Limit: 10, Actor: "ann", Action: "payload.link"})
+	require.NoError(t, err)
+	assert.Equal(t, []pulsestore.AuditEvent{event}, events)
+	require.Error(t, s.Audit(ctx, pulsestore.AuditEvent{Time: base}), "an event without an id could be replaced")
+	withParts, _, err := s.Requests(ctx, pulsestore.RequestQuery{Limit: 100, Parts: true})
+	require.NoError(t, err)
+	assert.Len(t, withParts, 27)
+	assert.Contains(t, withParts, part)
 
 	one, err := s.Request(ctx, "production", want[3].TraceID, want[3].SpanID)
 	require.NoError(t, err)
@@ -242,7 +277,7 @@ func TestInsertTwice(t *testing.T) {
 	opts := engine(t)
 	s := openStore(t, opts)
 	ctx := context.Background()
-	require.NoError(t, s.Migrate(ctx, pulsestore.SchemaOptions{}))
+	require.NoError(t, s.Migrate(ctx, keep(0)))
 	push := func(from, to int) *pulsestore.Rows {
 		rows := pulsestore.NewRows()
 		for n := from; n < to; n++ {
@@ -250,7 +285,7 @@ func TestInsertTwice(t *testing.T) {
 			rows.AddRequest(&r)
 			rows.AddConnection(&c)
 			rows.AddPayloadObject(&o)
-			rows.AddCoverage(&pulsestore.Coverage{Time: base, HostID: "h", Subject: "process", Name: fmt.Sprint("p", n), State: "seen"})
+			rows.AddCoverage(&pulsestore.Coverage{Origin: pulsestore.Origin{HostID: "h"}, Time: base, Subject: "process", Name: fmt.Sprint("p", n), State: "seen"})
 		}
 		return rows
 	}
@@ -300,12 +335,12 @@ func TestMigrate(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		s := openStore(t, opts)
-		wg.Go(func() { assert.NoError(t, s.Migrate(ctx, pulsestore.SchemaOptions{TTL: time.Hour})) })
+		wg.Go(func() { assert.NoError(t, s.Migrate(ctx, keep(time.Hour))) })
 	}
 	wg.Wait()
 	var versions uint64
 	require.NoError(t, conn.QueryRow(ctx, "SELECT uniqExact(version) FROM qpoint.schema_migrations").Scan(&versions))
-	assert.EqualValues(t, 2, versions)
+	assert.EqualValues(t, 6, versions)
 
 	s := openStore(t, opts)
 	ddl := func() (ddl string) {
@@ -318,11 +353,11 @@ func TestMigrate(t *testing.T) {
 	rows := pulsestore.NewRows()
 	rows.AddRequest(&r)
 	require.NoError(t, s.Insert(ctx, rows))
-	require.NoError(t, s.Migrate(ctx, pulsestore.SchemaOptions{TTL: 2 * time.Hour}))
+	require.NoError(t, s.Migrate(ctx, keep(2*time.Hour)))
 	assert.Contains(t, ddl(), "TTL toDateTime(time) + toIntervalSecond(7200)")
-	require.NoError(t, s.Migrate(ctx, pulsestore.SchemaOptions{}))
+	require.NoError(t, s.Migrate(ctx, keep(0)))
 	assert.NotContains(t, ddl(), " TTL ")
-	require.NoError(t, s.Migrate(ctx, pulsestore.SchemaOptions{TTL: 3 * time.Hour}))
+	require.NoError(t, s.Migrate(ctx, keep(3*time.Hour)))
 	assert.Contains(t, ddl(), "TTL toDateTime(time) + toIntervalSecond(10800)")
 	found, err := s.Request(ctx, "", r.TraceID, r.SpanID)
 	require.NoError(t, err)

@@ -4,6 +4,8 @@
 -- Sorting keys begin with the time, as the questions are "the newest" and "between", and end
 -- with the identity, so that a row that was stored twice is one row. The environment is part
 -- of the identity: one environment cannot replace a row of another.
+--
+-- TTL is not here: it is configuration, see retention.go.
 
 CREATE TABLE IF NOT EXISTS {{table "requests"}} {{.OnCluster}}
 (
@@ -55,7 +57,6 @@ CREATE TABLE IF NOT EXISTS {{table "requests"}} {{.OnCluster}}
 ENGINE = {{.Engine}}
 PARTITION BY toDate(time)
 ORDER BY (time, span_id, trace_id, environment)
-{{.TTL}}
 SETTINGS {{.Settings}};
 
 CREATE TABLE IF NOT EXISTS {{table "connections"}} {{.OnCluster}}
@@ -99,9 +100,9 @@ CREATE TABLE IF NOT EXISTS {{table "connections"}} {{.OnCluster}}
     INDEX connection_id connection_id TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = {{.EngineBy "sequence"}}
-PARTITION BY toDate(start)
+-- By week, not by day: records of long-lived connections are of any day's start, and each day would be a part.
+PARTITION BY toMonday(start)
 ORDER BY (start, host_id, connection_id, environment)
-{{.TTL}}
 SETTINGS {{.Settings}};
 
 CREATE TABLE IF NOT EXISTS {{table "payload_objects"}} {{.OnCluster}}
@@ -120,5 +121,4 @@ CREATE TABLE IF NOT EXISTS {{table "payload_objects"}} {{.OnCluster}}
 ENGINE = {{.EngineBy "time"}}
 PARTITION BY toDate(opened)
 ORDER BY (key, environment)
-{{.TTL}}
 SETTINGS {{.Settings}};

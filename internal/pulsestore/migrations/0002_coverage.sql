@@ -22,5 +22,4 @@ CREATE TABLE IF NOT EXISTS {{table "coverage"}} {{.OnCluster}}
 ENGINE = {{.EngineBy "time"}}
 PARTITION BY toDate(time)
 ORDER BY (host_id, subject, name, executable, container_id, service_name, state, reason, environment)
-{{.TTL}}
 SETTINGS {{.Settings}};

@@ -1,3 +1,6 @@
+CREATE DATABASE IF NOT EXISTS `qpoint`;
+CREATE TABLE IF NOT EXISTS `qpoint`.`schema_migrations`  (version UInt32, name String, applied_at DateTime64(3, 'UTC'))
+ENGINE = ReplacingMergeTree ORDER BY version;
 -- 1 first_tables
 CREATE TABLE IF NOT EXISTS `qpoint`.`requests`
 (
@@ -49,7 +52,6 @@ CREATE TABLE IF NOT EXISTS `qpoint`.`requests`
 ENGINE = ReplacingMergeTree
 PARTITION BY toDate(time)
 ORDER BY (time, span_id, trace_id, environment)
-TTL toDateTime(time) + toIntervalSecond(2592000)
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
 CREATE TABLE IF NOT EXISTS `qpoint`.`connections`
 (
@@ -92,9 +94,8 @@ CREATE TABLE IF NOT EXISTS `qpoint`.`connections`
     INDEX connection_id connection_id TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(sequence)
-PARTITION BY toDate(start)
+PARTITION BY toMonday(start)
 ORDER BY (start, host_id, connection_id, environment)
-TTL toDateTime(time) + toIntervalSecond(2592000)
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
 CREATE TABLE IF NOT EXISTS `qpoint`.`payload_objects`
 (
@@ -112,7 +113,6 @@ CREATE TABLE IF NOT EXISTS `qpoint`.`payload_objects`
 ENGINE = ReplacingMergeTree(time)
 PARTITION BY toDate(opened)
 ORDER BY (key, environment)
-TTL toDateTime(time) + toIntervalSecond(2592000)
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
 -- 2 coverage
 CREATE TABLE IF NOT EXISTS `qpoint`.`coverage`
@@ -137,5 +137,290 @@ CREATE TABLE IF NOT EXISTS `qpoint`.`coverage`
 ENGINE = ReplacingMergeTree(time)
 PARTITION BY toDate(time)
 ORDER BY (host_id, subject, name, executable, container_id, service_name, state, reason, environment)
-TTL toDateTime(time) + toIntervalSecond(2592000)
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
+-- 3 details
+ALTER TABLE `qpoint`.`requests`
+    ADD COLUMN IF NOT EXISTS service_namespace LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS pod_name LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS k8s_namespace LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS k8s_node LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS k8s_container LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS k8s_deployment LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS part UInt32 COMMENT '0: the request itself' CODEC(T64, ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS rpc_system LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS rpc_method LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS rpc_status LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS request_messages UInt32 CODEC(T64, ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS response_messages UInt32 CODEC(T64, ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS close_code UInt16 CODEC(T64, ZSTD(1));
+ALTER TABLE `qpoint`.`requests`
+    MODIFY COLUMN path LowCardinality(String),
+    MODIFY COLUMN query LowCardinality(String);
+ALTER TABLE `qpoint`.`requests`
+    DROP INDEX IF EXISTS trace_id,
+    ADD INDEX IF NOT EXISTS trace lower(hex(trace_id)) TYPE bloom_filter(0.001) GRANULARITY 1,
+    ADD INDEX IF NOT EXISTS server_address server_address TYPE bloom_filter(0.01) GRANULARITY 1,
+    ADD INDEX IF NOT EXISTS service_name service_name TYPE bloom_filter(0.01) GRANULARITY 1,
+    ADD INDEX IF NOT EXISTS host_name host_name TYPE bloom_filter(0.01) GRANULARITY 1,
+    ADD INDEX IF NOT EXISTS executable executable TYPE bloom_filter(0.01) GRANULARITY 1,
+    ADD INDEX IF NOT EXISTS container_id container_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    ADD INDEX IF NOT EXISTS k8s_namespace k8s_namespace TYPE bloom_filter(0.01) GRANULARITY 1,
+    ADD INDEX IF NOT EXISTS template template TYPE bloom_filter(0.01) GRANULARITY 1,
+    ADD INDEX IF NOT EXISTS method method TYPE set(32) GRANULARITY 1,
+    ADD INDEX IF NOT EXISTS status status TYPE set(64) GRANULARITY 1,
+    ADD INDEX IF NOT EXISTS error_type error_type TYPE set(64) GRANULARITY 1,
+    ADD INDEX IF NOT EXISTS peer_address peer_address TYPE bloom_filter(0.01) GRANULARITY 1,
+    ADD INDEX IF NOT EXISTS client_address client_address TYPE bloom_filter(0.01) GRANULARITY 1;
+ALTER TABLE `qpoint`.`connections`
+    ADD COLUMN IF NOT EXISTS service_namespace LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS pod_name LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS k8s_namespace LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS k8s_node LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS k8s_container LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS k8s_deployment LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS transport LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS name_source LowCardinality(String);
+ALTER TABLE `qpoint`.`coverage`
+    ADD COLUMN IF NOT EXISTS service_namespace LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS pod_name LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS k8s_namespace LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS k8s_node LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS k8s_container LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS k8s_deployment LowCardinality(String);
+-- 4 objects_dns_audit
+ALTER TABLE `qpoint`.`payload_objects`
+    ADD COLUMN IF NOT EXISTS size UInt64 COMMENT 'of the object; 0 before its receipt' CODEC(T64, ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS sha256 FixedString(32) CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS expires DateTime('UTC') COMMENT '1970: unknown or never' CODEC(Delta(4), ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS retention_class LowCardinality(String);
+CREATE TABLE IF NOT EXISTS `qpoint`.`payload_entries`
+(
+    time DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    trace_id FixedString(16) CODEC(NONE),
+    span_id FixedString(8) CODEC(NONE),
+    environment LowCardinality(String),
+    host_id LowCardinality(String),
+    connection_id UInt64 CODEC(ZSTD(1)),
+    key LowCardinality(String),
+    offset UInt64 CODEC(T64, ZSTD(1)),
+    length UInt64 CODEC(T64, ZSTD(1)),
+    INDEX trace lower(hex(trace_id)) TYPE bloom_filter(0.001) GRANULARITY 1,
+    INDEX connection_id connection_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX key key TYPE bloom_filter(0.01) GRANULARITY 1
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toDate(time)
+ORDER BY (time, span_id, trace_id, environment, key, offset)
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
+CREATE TABLE IF NOT EXISTS `qpoint`.`dns`
+(
+    time DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    role LowCardinality(String),
+    name LowCardinality(String),
+    type LowCardinality(String),
+    response_code LowCardinality(String),
+    error_type LowCardinality(String),
+    answers UInt32 CODEC(T64, ZSTD(1)),
+    duration UInt64 COMMENT 'ns, 0 when not measured' CODEC(T64, ZSTD(1)),
+    transport LowCardinality(String),
+    local_address IPv6 CODEC(ZSTD(1)),
+    local_port UInt16 CODEC(ZSTD(1)),
+    peer_address IPv6 CODEC(ZSTD(1)),
+    peer_port UInt16 CODEC(ZSTD(1)),
+    environment LowCardinality(String),
+    service_name LowCardinality(String),
+    service_namespace LowCardinality(String),
+    host_id LowCardinality(String),
+    host_name LowCardinality(String),
+    pid UInt32 CODEC(ZSTD(1)),
+    executable LowCardinality(String),
+    user LowCardinality(String),
+    container_id LowCardinality(String),
+    pod_uid LowCardinality(String),
+    pod_name LowCardinality(String),
+    k8s_namespace LowCardinality(String),
+    k8s_node LowCardinality(String),
+    k8s_container LowCardinality(String),
+    k8s_deployment LowCardinality(String),
+    INDEX name name TYPE bloom_filter(0.01) GRANULARITY 1
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toDate(time)
+ORDER BY (time, host_id, local_port, pid, name, type, environment)
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
+CREATE TABLE IF NOT EXISTS `qpoint`.`audit`
+(
+    time DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    id FixedString(16),
+    environment LowCardinality(String),
+    actor LowCardinality(String),
+    role LowCardinality(String),
+    address IPv6 CODEC(ZSTD(1)),
+    action LowCardinality(String),
+    outcome LowCardinality(String),
+    reason LowCardinality(String),
+    trace_id FixedString(16),
+    span_id FixedString(8),
+    detail String CODEC(ZSTD(1)),
+    count UInt64 CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toMonday(time)
+ORDER BY (time, id)
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
+-- 5 rollups
+CREATE TABLE IF NOT EXISTS `qpoint`.`requests_1m`
+(
+    time DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    environment LowCardinality(String),
+    kind LowCardinality(String),
+    server_address LowCardinality(String),
+    server_port UInt16 CODEC(ZSTD(1)),
+    template LowCardinality(String),
+    method LowCardinality(String),
+    tls_version LowCardinality(String),
+    service_name LowCardinality(String),
+    executable LowCardinality(String),
+    user LowCardinality(String),
+    container_id LowCardinality(String),
+    k8s_namespace LowCardinality(String),
+    host_id LowCardinality(String),
+    host_name LowCardinality(String),
+    status_class UInt8 COMMENT '1 to 5; 0: no response' CODEC(ZSTD(1)),
+    requests SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    errors SimpleAggregateFunction(sum, UInt64) COMMENT 'with an error.type' CODEC(T64, ZSTD(1)),
+    request_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    response_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    duration_sum SimpleAggregateFunction(sum, UInt64) COMMENT 'ns' CODEC(T64, ZSTD(1)),
+    duration_max SimpleAggregateFunction(max, UInt64) COMMENT 'ns' CODEC(T64, ZSTD(1)),
+    duration_quantiles AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99), UInt64) CODEC(ZSTD(1)),
+    latency AggregateFunction(sumForEach, Array(UInt8)) CODEC(ZSTD(1)),
+    first_seen SimpleAggregateFunction(min, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1)),
+    last_seen SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toDate(time)
+ORDER BY (time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, user, container_id, k8s_namespace, host_id, host_name, status_class)
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
+CREATE TABLE IF NOT EXISTS `qpoint`.`requests_1h`
+(
+    time DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    environment LowCardinality(String),
+    kind LowCardinality(String),
+    server_address LowCardinality(String),
+    server_port UInt16 CODEC(ZSTD(1)),
+    template LowCardinality(String),
+    method LowCardinality(String),
+    tls_version LowCardinality(String),
+    service_name LowCardinality(String),
+    executable LowCardinality(String),
+    user LowCardinality(String),
+    container_id LowCardinality(String),
+    k8s_namespace LowCardinality(String),
+    host_id LowCardinality(String),
+    host_name LowCardinality(String),
+    status_class UInt8 COMMENT '1 to 5; 0: no response' CODEC(ZSTD(1)),
+    requests SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    errors SimpleAggregateFunction(sum, UInt64) COMMENT 'with an error.type' CODEC(T64, ZSTD(1)),
+    request_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    response_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    duration_sum SimpleAggregateFunction(sum, UInt64) COMMENT 'ns' CODEC(T64, ZSTD(1)),
+    duration_max SimpleAggregateFunction(max, UInt64) COMMENT 'ns' CODEC(T64, ZSTD(1)),
+    duration_quantiles AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99), UInt64) CODEC(ZSTD(1)),
+    latency AggregateFunction(sumForEach, Array(UInt8)) CODEC(ZSTD(1)),
+    first_seen SimpleAggregateFunction(min, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1)),
+    last_seen SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toMonday(time)
+ORDER BY (time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, user, container_id, k8s_namespace, host_id, host_name, status_class)
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
+CREATE MATERIALIZED VIEW IF NOT EXISTS `qpoint`.`requests_1m_view`  TO `qpoint`.`requests_1m` AS
+SELECT toStartOfMinute(toDateTime(r.time, 'UTC')) AS time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, user, container_id, k8s_namespace, host_id, host_name,
+    toUInt8(intDiv(status, 100)) AS status_class, count() AS requests, countIf(error_type != '') AS errors,
+    sum(request_body_size) AS request_bytes, sum(response_body_size) AS response_bytes, sum(r.duration) AS duration_sum, max(r.duration) AS duration_max,
+    quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(r.duration) AS duration_quantiles,
+    sumForEachState(arrayResize([]::Array(UInt8), toUInt8(greatest(least(floor(2 * log2(r.duration)) - 26, 51), 0)), 0::UInt8) || [1::UInt8]) AS latency,
+    min(r.time) AS first_seen, max(r.time) AS last_seen
+FROM `qpoint`.`requests` AS r
+WHERE part = 0
+GROUP BY time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, user, container_id, k8s_namespace, host_id, host_name, status_class;
+CREATE MATERIALIZED VIEW IF NOT EXISTS `qpoint`.`requests_1h_view`  TO `qpoint`.`requests_1h` AS
+SELECT toStartOfHour(m.time) AS time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, user, container_id, k8s_namespace, host_id, host_name, status_class,
+    sum(m.requests) AS requests, sum(m.errors) AS errors, sum(m.request_bytes) AS request_bytes, sum(m.response_bytes) AS response_bytes,
+    sum(m.duration_sum) AS duration_sum, max(m.duration_max) AS duration_max,
+    quantilesDDMergeState(0.01, 0.5, 0.9, 0.95, 0.99)(m.duration_quantiles) AS duration_quantiles,
+    sumForEachMergeState(m.latency) AS latency,
+    min(m.first_seen) AS first_seen, max(m.last_seen) AS last_seen
+FROM `qpoint`.`requests_1m` AS m
+GROUP BY time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, user, container_id, k8s_namespace, host_id, host_name, status_class;
+-- 6 otel_views
+CREATE VIEW IF NOT EXISTS `qpoint`.`otel_traces`  AS
+SELECT
+    time AS Timestamp,
+    lower(hex(trace_id)) AS TraceId,
+    lower(hex(span_id)) AS SpanId,
+    if(parent_span_id = toFixedString('', 8), '', lower(hex(parent_span_id))) AS ParentSpanId,
+    '' AS TraceState,
+    (if(rpc_method != '', rpc_method, concat(method, ' ', template)))::LowCardinality(String) AS SpanName,
+    initcap(kind)::LowCardinality(String) AS SpanKind,
+    service_name AS ServiceName,
+    mapFilter((k, v) -> v NOT IN ('', '0', '::'), map('service.name', toString(service_name), 'service.namespace', toString(service_namespace), 'qpoint.environment', toString(environment), 'deployment.environment.name', toString(environment), 'host.id', toString(host_id), 'host.name', toString(host_name), 'process.pid', toString(pid), 'process.executable.path', toString(executable), 'process.owner', toString(user), 'container.id', toString(container_id), 'k8s.pod.uid', toString(pod_uid), 'k8s.pod.name', toString(pod_name), 'k8s.namespace.name', toString(k8s_namespace), 'k8s.node.name', toString(k8s_node), 'k8s.container.name', toString(k8s_container), 'k8s.deployment.name', toString(k8s_deployment)))::Map(LowCardinality(String), String) AS ResourceAttributes,
+    '' AS ScopeName,
+    '' AS ScopeVersion,
+    mapFilter((k, v) -> v NOT IN ('', '0', '::'), map('http.request.method', toString(method), 'http.response.status_code', toString(status), 'url.scheme', toString(scheme), 'url.path', toString(path), 'url.query', toString(query), 'url.template', toString(template), 'server.address', toString(server_address), 'server.port', toString(server_port), 'client.address', toString(client_address), 'client.port', toString(client_port), 'network.peer.address', toString(peer_address), 'network.peer.port', toString(peer_port), 'network.protocol.version', toString(protocol_version), 'tls.protocol.version', toString(tls_version), 'tls.cipher', toString(tls_cipher), 'error.type', toString(error_type), 'http.request.body.size', toString(request_body_size), 'http.response.body.size', toString(response_body_size), 'rpc.system.name', toString(rpc_system), 'rpc.method', toString(rpc_method), 'rpc.response.status_code', toString(rpc_status), 'qpoint.connection.id', lower(leftPad(hex(connection_id), 16, '0')), 'qpoint.exchange.part', toString(part), 'qpoint.payload.state', toString(payload_state), 'qpoint.payload.reason', toString(payload_reason)))::Map(LowCardinality(String), String) AS SpanAttributes,
+    duration AS Duration,
+    if(error_type != '', 'Error', 'Unset')::LowCardinality(String) AS StatusCode,
+    error_type::String AS StatusMessage,
+    []::Array(DateTime64(9)) AS `Events.Timestamp`,
+    []::Array(LowCardinality(String)) AS `Events.Name`,
+    []::Array(Map(LowCardinality(String), String)) AS `Events.Attributes`,
+    []::Array(String) AS `Links.TraceId`,
+    []::Array(String) AS `Links.SpanId`,
+    []::Array(String) AS `Links.TraceState`,
+    []::Array(Map(LowCardinality(String), String)) AS `Links.Attributes`
+FROM `qpoint`.`requests`;
+CREATE VIEW IF NOT EXISTS `qpoint`.`otel_traces_trace_id_ts`  AS
+SELECT lower(hex(trace_id)) AS TraceId, toDateTime(min(time)) AS Start, toDateTime(max(time)) AS End
+FROM `qpoint`.`requests`
+GROUP BY TraceId;
+CREATE VIEW IF NOT EXISTS `qpoint`.`otel_logs`  AS
+SELECT
+    time AS Timestamp,
+    toDateTime(time) AS TimestampTime,
+    '' AS TraceId,
+    '' AS SpanId,
+    0::UInt8 AS TraceFlags,
+    'INFO'::LowCardinality(String) AS SeverityText,
+    9::UInt8 AS SeverityNumber,
+    service_name AS ServiceName,
+    concat('connection ', state, ' ', role, ' ', if(server_address != '', server_address, toString(peer_address))) AS Body,
+    ''::LowCardinality(String) AS ResourceSchemaUrl,
+    mapFilter((k, v) -> v NOT IN ('', '0', '::'), map('service.name', toString(service_name), 'service.namespace', toString(service_namespace), 'qpoint.environment', toString(environment), 'deployment.environment.name', toString(environment), 'host.id', toString(host_id), 'host.name', toString(host_name), 'process.pid', toString(pid), 'process.executable.path', toString(executable), 'process.owner', toString(user), 'container.id', toString(container_id), 'k8s.pod.uid', toString(pod_uid), 'k8s.pod.name', toString(pod_name), 'k8s.namespace.name', toString(k8s_namespace), 'k8s.node.name', toString(k8s_node), 'k8s.container.name', toString(k8s_container), 'k8s.deployment.name', toString(k8s_deployment)))::Map(LowCardinality(String), String) AS ResourceAttributes,
+    ''::LowCardinality(String) AS ScopeSchemaUrl,
+    '' AS ScopeName,
+    ''::LowCardinality(String) AS ScopeVersion,
+    map()::Map(LowCardinality(String), String) AS ScopeAttributes,
+    mapFilter((k, v) -> v NOT IN ('', '0', '::'), map('qpoint.connection.id', lower(leftPad(hex(connection_id), 16, '0')), 'qpoint.connection.state', toString(state), 'qpoint.connection.role', toString(role), 'qpoint.connection.close_reason', toString(close_reason), 'qpoint.connection.duration', toString(duration), 'qpoint.connection.sent.bytes', toString(sent_bytes), 'qpoint.connection.received.bytes', toString(received_bytes), 'qpoint.connection.retransmits', toString(retransmits), 'qpoint.connection.rtt', toString(rtt), 'qpoint.connection.requests', toString(requests), 'network.transport', toString(transport), 'network.local.address', toString(local_address), 'network.local.port', toString(local_port), 'network.peer.address', toString(peer_address), 'network.peer.port', toString(peer_port), 'server.address', toString(server_address), 'network.protocol.name', toString(protocol), 'network.protocol.version', toString(protocol_version), 'tls.protocol.version', toString(tls_version), 'tls.cipher', toString(tls_cipher), 'tls.next_protocol', toString(tls_next_protocol), 'qpoint.payload.visibility', toString(visibility), 'qpoint.payload.reason', toString(reason)))::Map(LowCardinality(String), String) AS LogAttributes,
+    'qpoint.connection' AS EventName
+FROM `qpoint`.`connections` FINAL
+UNION ALL
+SELECT
+    time,
+    toDateTime(time),
+    '',
+    '',
+    0::UInt8,
+    'INFO'::LowCardinality(String),
+    9::UInt8,
+    service_name,
+    concat('dns ', type, ' ', name, ' ', if(response_code != '', response_code, error_type)),
+    ''::LowCardinality(String),
+    mapFilter((k, v) -> v NOT IN ('', '0', '::'), map('service.name', toString(service_name), 'service.namespace', toString(service_namespace), 'qpoint.environment', toString(environment), 'deployment.environment.name', toString(environment), 'host.id', toString(host_id), 'host.name', toString(host_name), 'process.pid', toString(pid), 'process.executable.path', toString(executable), 'process.owner', toString(user), 'container.id', toString(container_id), 'k8s.pod.uid', toString(pod_uid), 'k8s.pod.name', toString(pod_name), 'k8s.namespace.name', toString(k8s_namespace), 'k8s.node.name', toString(k8s_node), 'k8s.container.name', toString(k8s_container), 'k8s.deployment.name', toString(k8s_deployment)))::Map(LowCardinality(String), String),
+    ''::LowCardinality(String),
+    '',
+    ''::LowCardinality(String),
+    map()::Map(LowCardinality(String), String),
+    mapFilter((k, v) -> v NOT IN ('', '0', '::'), map('dns.question.name', toString(name), 'qpoint.dns.question.type', toString(type), 'qpoint.dns.response_code', toString(response_code), 'error.type', toString(error_type), 'qpoint.dns.answers', toString(answers), 'qpoint.dns.duration', toString(duration), 'qpoint.connection.role', toString(role), 'network.transport', toString(transport), 'network.local.address', toString(local_address), 'network.local.port', toString(local_port), 'network.peer.address', toString(peer_address), 'network.peer.port', toString(peer_port)))::Map(LowCardinality(String), String),
+    'qpoint.dns'
+FROM `qpoint`.`dns`;
