@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package qtapreceiver
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+)
+
+var exchanges = flag.Int("exchanges", 1000, "exchanges of each program in the attribution tests; the full number is 20000 (make test-attribution)")
+
+// truth is what a payload says of itself: every peer of testdata/attribution begins its bodies so.
+// Port is the client's, PID that of the process that wrote it; 0 when the peer does not know.
+type truth struct{ seq, port, pid int }
+
+var marker = regexp.MustCompile(`^seq=(\d+) port=(\d+) pid=(\d+)\n`)
+
+func readTruth(b []byte) (x truth, ok bool) {
+	m := marker.FindSubmatch(b)
+	if m == nil {
+		return x, false
+	}
+	for i, p := range []*int{&x.seq, &x.port, &x.pid} {
+		*p, _ = strconv.Atoi(string(m[i+1]))
+	}
+	return x, true
+}
+
+// witness is one exchange as one end reported it.
+type witness struct {
+	kind              ptrace.SpanKind
+	trace             pcommon.TraceID
+	span, parent      pcommon.SpanID
+	pid, port, status int // port is the client's
+	path              string
+	incomplete        string // reason
+	truncated         bool
+	request, response []byte
+}
+
+// witnesses joins the spans with their payloads. Each span has exactly one payload.
+func (l *lab) witnesses() []*witness {
+	l.t.Helper()
+	byID := map[pcommon.SpanID]*witness{}
+	var all []*witness
+	for _, td := range l.traces.AllTraces() {
+		for _, rs := range td.ResourceSpans().All() {
+			pid, _ := rs.Resource().Attributes().Get(semantic.ProcessPID)
+			for _, s := range rs.ScopeSpans().At(0).Spans().All() {
+				m := s.Attributes()
+				number := func(key string) int { v, _ := m.Get(key); return int(v.Int()) }
+				w := &witness{
+					kind: s.Kind(), trace: s.TraceID(), span: s.SpanID(), parent: s.ParentSpanID(), pid: int(pid.Int()),
+					port: number(semantic.NetworkLocalPort), status: number(semantic.HTTPResponseStatusCode),
+					path: text(m, semantic.URLPath), truncated: text(m, semantic.PayloadState) == semantic.PayloadTruncated,
+				}
+				if s.Kind() == ptrace.SpanKindServer {
+					w.port = number(semantic.NetworkPeerPort)
+				}
+				require.NotContains(l.t, byID, s.SpanID(), "a span id is given once")
+				byID[s.SpanID()] = w
+				all = append(all, w)
+			}
+		}
+	}
+	payloads := 0
+	for _, ld := range l.payloads.AllLogs() {
+		for _, rl := range ld.ResourceLogs().All() {
+			for _, sl := range rl.ScopeLogs().All() {
+				for _, lr := range sl.LogRecords().All() {
+					w := byID[lr.SpanID()]
+					require.NotNil(l.t, w, "a payload has a span")
+					require.Equal(l.t, w.trace, lr.TraceID())
+					payloads++
+					w.incomplete = text(lr.Attributes(), semantic.ErrorType)
+					if v, ok := lr.Attributes().Get(semantic.PayloadRequestBody); ok {
+						w.request = v.Bytes().AsRaw()
+					}
+					if v, ok := lr.Attributes().Get(semantic.PayloadResponseBody); ok {
+						w.response = v.Bytes().AsRaw()
+					}
+				}
+			}
+		}
+	}
+	require.Equal(l.t, len(all), payloads, "a span has a payload")
+	return all
+}
+
+// tally is what came of n exchanges at both ends.
+type tally struct {
+	whole      int // exchanges' ends that were reported with their request and response
+	incomplete int // reported, and said to be so
+	absent     int // not reported at all
+}
+
+// judge holds every report against the truth that its payload carries: the two messages belong
+// together, to this connection and to this process, and nothing is reported twice. pids gives the
+// client's process by port where the payload cannot.
+func judge(t *testing.T, all []*witness, n int, server map[int]bool, client func(port int) int) (sum tally) {
+	t.Helper()
+	wrong := 0
+	fail := func(w *witness, format string, args ...any) {
+		if wrong++; wrong <= 10 {
+			t.Errorf("%s span of %s, port %d, pid %d (%s): %s\n request  %.60q\n response %.60q",
+				w.kind, w.path, w.port, w.pid, w.incomplete, fmt.Sprintf(format, args...), w.request, w.response)
+		}
+	}
+	seen := map[string]int{}
+	for _, w := range all {
+		seq, err := strconv.Atoi(strings.TrimPrefix(w.path, "/"))
+		if err != nil {
+			fail(w, "a path that nobody asked for")
+			continue
+		}
+		seen[w.kind.String()+w.path]++
+		wantPID := client(w.port)
+		req, okReq := readTruth(w.request)
+		resp, okResp := readTruth(w.response)
+		switch {
+		case okReq && req.seq != seq:
+			fail(w, "the request's content is of another")
+		case okReq && req.port != 0 && req.port != w.port:
+			fail(w, "the request is of another connection")
+		case okResp && resp.seq != seq:
+			fail(w, "the response is of another request")
+		case okResp && resp.port != w.port:
+			fail(w, "the response is of another connection")
+		}
+		if wantPID == 0 && okReq {
+			wantPID = req.pid
+		}
+		switch {
+		case w.kind == ptrace.SpanKindServer && okResp && resp.pid != w.pid, w.kind == ptrace.SpanKindServer && !server[w.pid]:
+			fail(w, "the server is another process")
+		case w.kind == ptrace.SpanKindClient && wantPID != 0 && w.pid != wantPID:
+			fail(w, "the client is process %d", wantPID)
+		}
+		switch {
+		case w.incomplete != "" || w.truncated:
+			sum.incomplete++
+		case okReq && okResp && w.status == 200:
+			sum.whole++
+		default:
+			fail(w, "neither whole nor said to be incomplete")
+		}
+	}
+	for key, n := range seen {
+		if n > 1 {
+			t.Errorf("%s is reported %d times", key, n)
+		}
+	}
+	require.Zero(t, wrong, "wrong attributions of %d", len(all))
+	sum.absent = 2*n - len(seen)
+	return sum
+}
+
+// settled waits until nothing new has come for a while.
+func (l *lab) settled(want int) {
+	last, since := -1, time.Now()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if n := l.traces.SpanCount(); n != last {
+			last, since = n, time.Now()
+		} else if n >= want || time.Since(since) > 5*time.Second {
+			return
+		}
+	}
+}
+
+// programs are the peers: each serves on a port, in a folder with a certificate, and asks n times.
+type program struct {
+	name string
+	// secure and plain HTTP are two cases. start returns the server and asks; both end with the test.
+	run func(l *lab, dir string, secure bool, n int) (asked int, servers map[int]bool, client func(port int) int)
+}
+
+// spread divides n exchanges over connections.
+func spread(n, conns int) (each int) { return (n + conns - 1) / conns }
+
+// firstPort is a range of ports of the clients' own choice, below those that the kernel chooses.
+var firstPort = atomic.Int32{}
+
+func init() { firstPort.Store(int32(10000 + os.Getpid()*97%12000)) }
+
+// runCurl asks nginx: in one process for each exchange, in one process for many of them one after the
+// other, and in parallel.
+func runCurl(l *lab, dir string, secure bool, n int) (int, map[int]bool, func(int) int) {
+	port, scheme, tls := freePort(l.t), "http", ""
+	if secure {
+		scheme, tls = "https", fmt.Sprintf("ssl; ssl_certificate %[1]s/cert.pem; ssl_certificate_key %[1]s/key.pem", dir)
+	}
+	l.nginx(port, dir, fmt.Sprintf(`listen 127.0.0.1:%d %s; location ~ ^/(?<seq>.+)$ { return 200 "seq=$seq port=$remote_port pid=$pid\n"; }`, port, tls))
+	var mu sync.Mutex
+	pids := map[int]int{} // of curl, by port
+	var work []func()
+	process := func(first, count, parallel int) {
+		ports := max(1, 2*parallel)
+		local := int(firstPort.Add(int32(ports))) - ports
+		said := local
+		var conf bytes.Buffer
+		for seq := first; seq < first+count; seq++ {
+			if seq > first {
+				conf.WriteString("next\n")
+			}
+			if parallel > 0 {
+				said = 0 // curl takes any of the range
+			}
+			fmt.Fprintf(&conf, "url = \"%s://127.0.0.1:%d/%07d\"\ndata = \"seq=%07d port=%05d pid=%07d\\n%s\"\nlocal-port = %d-%d\nhttp1.1\ninsecure\nsilent\nshow-error\noutput = /dev/null\nfail\n",
+				scheme, port, seq, seq, said, 0, strings.Repeat("x", seq*7919%1999), local, local+ports-1)
+		}
+		args := []string{"-K", "-"}
+		if parallel > 0 {
+			args = append(args, "-Z", "--parallel-max", strconv.Itoa(parallel))
+		}
+		work = append(work, func() {
+			cmd := l.command("curl", args...)
+			var stderr bytes.Buffer
+			cmd.Stdin, cmd.Stderr = &conf, &stderr
+			if err := cmd.Start(); err != nil {
+				l.t.Error(err)
+				return
+			}
+			mu.Lock()
+			for p := range ports {
+				pids[local+p] = cmd.Process.Pid
+			}
+			mu.Unlock()
+			if err := cmd.Wait(); err != nil {
+				l.t.Errorf("curl: %v: %s", err, stderr.String())
+			}
+		})
+	}
+	seq := 0
+	for single := min(n/20, 300); seq < single; seq++ {
+		process(seq, 1, 0)
+	}
+	for parallel := seq + n/5; seq < parallel; seq += min(200, parallel-seq) {
+		process(seq, min(200, parallel-seq), 8)
+	}
+	for ; seq < n; seq += min(100, n-seq) {
+		process(seq, min(100, n-seq), 0)
+	}
+	queue := make(chan func(), len(work))
+	for _, w := range work {
+		queue <- w
+	}
+	close(queue)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for w := range queue {
+				w()
+			}
+		})
+	}
+	wg.Wait()
+	return n, workers(l.t, dir), func(port int) int { return pids[port] }
+}
+
+// workers are the processes of the nginx in dir that answer.
+func workers(t *testing.T, dir string) map[int]bool {
+	b, err := os.ReadFile(filepath.Join(dir, "pid"))
+	require.NoError(t, err)
+	pid := strings.TrimSpace(string(b))
+	b, err = os.ReadFile("/proc/" + pid + "/task/" + pid + "/children")
+	require.NoError(t, err)
+	out := map[int]bool{}
+	for _, f := range strings.Fields(string(b)) {
+		n, _ := strconv.Atoi(f)
+		out[n] = true
+	}
+	require.NotEmpty(t, out)
+	return out
+}
+
+// runPeers starts a server and asks it with a client, both made by their commands.
+func runPeers(l *lab, port int, server, client *exec.Cmd, n int) (int, map[int]bool, func(int) int) {
+	l.background(server, port)
+	time.Sleep(300 * time.Millisecond) // a program of its own has been found by then
+	var stderr bytes.Buffer
+	client.Stderr = &stderr
+	require.NoError(l.t, client.Run(), stderr.String())
+	return n, map[int]bool{server.Process.Pid: true}, func(int) int { return client.Process.Pid }
+}
+
+func runGo(h2 bool, conns, streams int) func(*lab, string, bool, int) (int, map[int]bool, func(int) int) {
+	return func(l *lab, dir string, secure bool, n int) (int, map[int]bool, func(int) int) {
+		exe, port, each := goPeer(l.t), freePort(l.t), spread(n, conns*streams)
+		addr, scheme := fmt.Sprintf("127.0.0.1:%d", port), "http"
+		serve := []string{"-listen", addr}
+		if secure {
+			scheme, serve = "https", append(serve, "-cert", dir+"/cert.pem", "-key", dir+"/key.pem")
+		}
+		proto := fmt.Sprintf("-h2=%t", h2)
+		return runPeers(l, port, l.command(exe, append(serve, proto)...), l.command(exe, proto, "-conns", strconv.Itoa(conns),
+			"-streams", strconv.Itoa(streams), "-requests", strconv.Itoa(each), scheme+"://"+addr), each*conns*streams)
+	}
+}
+
+func runNode(l *lab, dir string, secure bool, n int) (int, map[int]bool, func(int) int) {
+	const conns, script = 300, "testdata/attribution/peer.js"
+	port, each, scheme := freePort(l.t), spread(n, conns), "http"
+	serve := []string{script, "serve", strconv.Itoa(port)}
+	if secure {
+		scheme, serve = "https", append(serve, dir)
+	}
+	return runPeers(l, port, l.command("node", serve...),
+		l.command("node", script, "ask", fmt.Sprintf("%s://127.0.0.1:%d", scheme, port), strconv.Itoa(conns), strconv.Itoa(each)), each*conns)
+}
+
+func runAsyncio(l *lab, dir string, secure bool, n int) (int, map[int]bool, func(int) int) {
+	const conns, script = 100, "testdata/attribution/peer.py"
+	port, each, scheme := freePort(l.t), spread(n, conns), "http"
+	serve := []string{script, "serve", strconv.Itoa(port)}
+	if secure {
+		scheme, serve = "https", append(serve, dir)
+	}
+	return runPeers(l, port, l.command("python3", serve...),
+		l.command("python3", script, "ask", scheme, strconv.Itoa(port), strconv.Itoa(conns), strconv.Itoa(each)), each*conns)
+}
+
+// goPeer builds testdata/attribution/gopeer.
+func goPeer(t *testing.T) string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "gopeer")
+	cmd := exec.Command("go", "build", "-o", out, ".")
+	cmd.Dir, cmd.Env = "testdata/attribution/gopeer", append(os.Environ(), "CGO_ENABLED=0")
+	b, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(b))
+	return out
+}
+
+// TestAttribution counts wrong attributions of real programs: there must be none, and nothing may
+// be missed but what the receiver's own counters say.
+func TestAttribution(t *testing.T) {
+	for _, p := range []program{
+		{"curl", runCurl},
+		{"go-http1", runGo(false, 50, 1)},
+		{"go-http2", runGo(true, 20, 10)},
+		{"node", runNode},
+		{"asyncio", runAsyncio},
+	} {
+		for _, scheme := range []string{"http", "https"} {
+			t.Run(p.name+"-"+scheme, func(t *testing.T) {
+				l := newLab(t, "attribution-"+p.name+scheme)
+				l.start(func(c *Config, _ *PayloadConfig) { c.RingSizeMiB = 64 })
+				dir := t.TempDir()
+				selfSigned(t, dir)
+				began := time.Now()
+				n, servers, client := p.run(l, dir, scheme == "https", *exchanges)
+				took := time.Since(began)
+				l.settled(2 * n)
+				l.stop()
+				sum := judge(t, l.witnesses(), n, servers, client)
+				stages := map[string]uint64{}
+				for _, s := range l.slot.tap.books() {
+					for reason, n := range s.Dropped {
+						if n > 0 {
+							stages[s.Name+"/"+reason] = n
+						}
+					}
+				}
+				t.Logf("%d exchanges in %.1f s (%.0f/s), two ends each: %d whole, %d incomplete, %d absent; dropped %v", n, took.Seconds(), float64(n)/took.Seconds(), sum.whole, sum.incomplete, sum.absent, stages)
+				// stop has required that the ring lost nothing.
+				require.Equal(t, tally{whole: 2 * n}, sum)
+			})
+		}
+	}
+}
