@@ -58,8 +58,6 @@ func validID(key, s string) bool {
 		return detect.IsUUID(s) || len(s) == 32 && isLowerHex(s)
 	case semantic.SegmentKey:
 		return validObjectKey(s)
-	case semantic.ObjectSHA256:
-		return len(s) == 64 && isLowerHex(s)
 	}
 	return made(s, idMarks, maxID) && !secret(s)
 }
