@@ -34,14 +34,13 @@ const (
 
 // application is what a connection carries: its protocols, found by content.
 type application struct {
-	c     *conn
-	stack layer
-	tls   []*tls.Conn // outermost first: a tunnel through TLS may carry TLS
-	http1 *http1.Parser
-	http2 *http2.Parser
-	// websocket reads on after its handshake; ongoing are the exchanges that are emitted in parts.
-	websocket *webSocket
-	ongoing   []*ongoing
+	c       *conn
+	stack   layer
+	tls     []*tls.Conn // outermost first: a tunnel through TLS may carry TLS
+	http1   *http1.Parser
+	http2   *http2.Parser
+	ongoing []*ongoing // the exchanges that are emitted in parts
+	inner   []*inner   // what tunnels in streams of HTTP/2 carry
 
 	encrypted bool
 	open      bool // a tunnel carries what is not encrypted, whatever the tunnel is in
@@ -99,8 +98,8 @@ func (a *application) data(dir event.Direction, t int64, pos uint64, b []byte) {
 // held is what unfinished exchanges hold.
 func (a *application) held() int {
 	n := a.partsHeld()
-	if a.websocket != nil {
-		n += a.websocket.Held()
+	for _, i := range a.inner {
+		n += i.held()
 	}
 	if a.http1 != nil {
 		n += a.http1.Held()
@@ -114,6 +113,9 @@ func (a *application) held() int {
 // keep tells the parser whether bodies are wanted: the payload path may come and go while a
 // connection stays.
 func (a *application) keep() {
+	for _, i := range a.inner {
+		i.keep()
+	}
 	p := a.c.e.payloads.Load()
 	if p == a.payloads || a.http1 == nil && a.http2 == nil {
 		return
@@ -197,6 +199,9 @@ func (a *application) gap(dir event.Direction, t int64, pos, n uint64) {
 }
 
 func (a *application) tick(now int64) {
+	for _, i := range a.inner {
+		i.tick(now)
+	}
 	for _, c := range a.tls {
 		c.Tick(now)
 	}
@@ -208,7 +213,7 @@ func (a *application) tick(now int64) {
 
 // waiting says that closing now would give up what a secret may yet open.
 func (a *application) waiting() bool {
-	return slices.ContainsFunc(a.tls, (*tls.Conn).Waiting)
+	return slices.ContainsFunc(a.tls, (*tls.Conn).Waiting) || slices.ContainsFunc(a.inner, func(i *inner) bool { return i.waiting() })
 }
 
 func (a *application) close(t int64, reset bool) {
@@ -281,7 +286,7 @@ func (a *application) newHTTP1(joined bool) l7.Stream {
 
 // newHTTP2 returns a parser that emits the exchanges of the connection's streams.
 func (a *application) newHTTP2(opt http2.Options) l7.Stream {
-	opt.OnContent = a.watch
+	opt.OnContent, opt.OnTunnel = a.watch, a.streamTunnel
 	emit := a.numbered()
 	if opt.Upgraded != nil {
 		emit, a.first = a.exchange, 0 // it goes on counting by itself
@@ -302,7 +307,9 @@ func (a *application) exchange(x *l7.Exchange) {
 		x.Incomplete = l7.IncompleteCapture
 	}
 	a.nextSequence = max(a.nextSequence, x.Sequence+1)
-	a.c.exchange(x, part{record: a.endParts(x)})
+	record := a.endParts(x)
+	a.c.requests++
+	a.c.e.exchange(a, x, part{record: record})
 	a.fed = 0
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/coverage"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
-	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/process"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/stream"
 )
@@ -230,9 +229,3 @@ func (c *conn) data(dir event.Direction, t int64, pos uint64, b []byte) {
 }
 
 func (c *conn) gap(dir event.Direction, t int64, pos, n uint64) { c.app.gap(dir, t, pos, n) }
-
-// exchange takes what the protocol parser found.
-func (c *conn) exchange(x *l7.Exchange, p part) {
-	c.requests++
-	c.e.exchange(c, x, p)
-}

@@ -17,13 +17,14 @@ import (
 )
 
 // exchange emits the span of one exchange and, when payloads are kept, its payload.
-func (e *Engine) exchange(c *conn, x *l7.Exchange, p part) {
+func (e *Engine) exchange(a *application, x *l7.Exchange, p part) {
+	c := a.c
 	if c.excluded || c.ignored {
 		e.counts.exchangesDropped[dropFiltered]++
 		return
 	}
-	target := c.target(x)
-	verdict := e.judge(c, x, &target)
+	target := a.target(x)
+	verdict := e.judge(a, x, &target)
 	if verdict.drop() {
 		e.counts.exchangesDropped[dropRule]++
 		return
@@ -38,11 +39,12 @@ func (e *Engine) exchange(c *conn, x *l7.Exchange, p part) {
 			parent = id.client
 		}
 	}
-	e.emit(c, x, id.trace, spanID, parent, &p, target, verdict)
+	e.emit(a, x, id.trace, spanID, parent, &p, target, verdict)
 }
 
 // emit emits the span of an exchange or of a part of one and, when payloads are kept, its payload.
-func (e *Engine) emit(c *conn, x *l7.Exchange, trace pcommon.TraceID, spanID, parent pcommon.SpanID, p *part, target target, v verdict) {
+func (e *Engine) emit(a *application, x *l7.Exchange, trace pcommon.TraceID, spanID, parent pcommon.SpanID, p *part, target target, v verdict) {
+	c := a.c
 	server := c.role == event.RoleServer
 	state, reason, key := e.payload(c, x, trace, spanID, target, p, v)
 
@@ -86,7 +88,7 @@ func (e *Engine) emit(c *conn, x *l7.Exchange, trace pcommon.TraceID, spanID, pa
 	c.putNetwork(m)
 	putStr(m, semantic.NetworkProtocolName, "http")
 	putStr(m, semantic.NetworkProtocolVersion, x.Request.Version)
-	c.app.putTLS(m)
+	a.putTLS(m)
 	putTiming(m, x)
 	m.PutStr(semantic.ConnectionID, c.id)
 	m.PutInt(semantic.ExchangeSequence, int64(x.Sequence))
@@ -218,9 +220,10 @@ type target struct {
 	raw          string // a target that is no URL: "*", or an authority
 }
 
-func (c *conn) target(x *l7.Exchange) target {
+func (a *application) target(x *l7.Exchange) target {
+	c := a.c
 	t := target{scheme: "http", authority: x.Request.Get("Host")}
-	if c.app.encrypted && !c.app.open {
+	if a.encrypted && !a.open {
 		t.scheme = "https"
 	}
 	if s := x.Request.Scheme; s == "http" || s == "https" {
@@ -253,7 +256,7 @@ func (c *conn) target(x *l7.Exchange) target {
 
 	t.host, t.port = splitAuthority(t.authority)
 	if t.host == "" {
-		t.host = c.app.sni()
+		t.host = a.sni()
 	}
 	if t.host == "" {
 		t.host = c.serverText()

@@ -53,7 +53,7 @@ func FuzzTarget(f *testing.F) {
 	c := b.dial(1).open().b.e.byCookie[1001]
 	f.Fuzz(func(t *testing.T, method, rawTarget, host, tp string) {
 		x := &l7.Exchange{Request: l7.Message{Method: method, Target: rawTarget, Headers: []l7.Header{{Name: "host", Value: host}}}}
-		tg := c.target(x)
+		tg := c.app.target(x)
 		if strings.Contains(tg.path, "?") || strings.Contains(tg.path+tg.query, "#") {
 			t.Fatalf("%+v", tg)
 		}
@@ -76,7 +76,7 @@ func TestTarget(t *testing.T) {
 		{"CONNECT", "h:443", "h:443", "http://h:443", "h", "", ""},
 		{"OPTIONS", "*", "h", "http://h", "h", "", ""},
 	} {
-		got := c.target(&l7.Exchange{Request: l7.Message{Method: tc.method, Target: tc.target, Headers: []l7.Header{{Name: "Host", Value: tc.host}}}})
+		got := c.app.target(&l7.Exchange{Request: l7.Message{Method: tc.method, Target: tc.target, Headers: []l7.Header{{Name: "Host", Value: tc.host}}}})
 		require.Equal(t, tc.full, got.full())
 		require.Equal(t, tc.address, got.host)
 		require.Equal(t, tc.path, got.path)

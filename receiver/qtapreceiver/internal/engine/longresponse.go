@@ -32,7 +32,7 @@ func (a *application) watch(x *l7.Exchange) l7.Watcher {
 
 // begun prepares parts of an exchange that its parser has not emitted yet.
 func (a *application) begun(x *l7.Exchange, content responseContent) l7.Watcher {
-	o := a.c.newOngoing(x, content)
+	o := a.newOngoing(x, content)
 	o.exchange = x
 	o.head.Sequence += a.first
 	content.partsAre(o)
@@ -165,7 +165,7 @@ func (s *streamed) Missing(n uint64) {
 	} else {
 		s.spoil()
 	}
-	s.o.grew(s.o.c.e.now)
+	s.o.grew(s.o.a.c.e.now)
 	s.o.flush(true)
 }
 

@@ -20,7 +20,7 @@ import (
 
 // ongoing is an exchange that is emitted in parts.
 type ongoing struct {
-	c        *conn
+	a        *application
 	exchange *l7.Exchange // the parser's own, to know it by; nil once it was emitted
 	head     l7.Exchange  // its messages without content
 	trace    pcommon.TraceID
@@ -48,10 +48,10 @@ type partContent interface {
 }
 
 // newOngoing prepares parts of x, whose ids are those of its own span.
-func (c *conn) newOngoing(x *l7.Exchange, content partContent) *ongoing {
-	id := c.name(x)
-	o := &ongoing{c: c, head: *x, trace: id.trace, span: id.client, content: content}
-	if c.role == event.RoleServer {
+func (a *application) newOngoing(x *l7.Exchange, content partContent) *ongoing {
+	id := a.c.name(x)
+	o := &ongoing{a: a, head: *x, trace: id.trace, span: id.client, content: content}
+	if a.c.role == event.RoleServer {
 		o.span = id.server
 	}
 	o.head.Request.Body, o.head.Request.Trailers = nil, nil
@@ -82,7 +82,7 @@ func (o *ongoing) flush(last bool) {
 	if o.since == 0 {
 		return
 	}
-	c := o.c
+	c := o.a.c
 	x := o.head
 	x.Request.BodySize, x.Request.Missing, x.Request.Truncated = 0, 0, false
 	x.Request.Start, x.Request.End = o.since, 0
@@ -105,8 +105,8 @@ func (o *ongoing) flush(last bool) {
 	if c.excluded || c.ignored {
 		return
 	}
-	target := c.target(&x)
-	verdict := c.e.judge(c, &x, &target)
+	target := o.a.target(&x)
+	verdict := c.e.judge(o.a, &x, &target)
 	if verdict.drop() {
 		return
 	}
@@ -115,7 +115,7 @@ func (o *ongoing) flush(last bool) {
 	if s, ok := o.content.(*longBody); ok {
 		p.before = s.sent - len(x.Response.Body)
 	}
-	c.e.emit(c, &x, o.trace, partID(o.span, o.index), o.span, &p, target, verdict)
+	c.e.emit(o.a, &x, o.trace, partID(o.span, o.index), o.span, &p, target, verdict)
 }
 
 // part is what a span and a record say beside what they say of every exchange.
@@ -156,6 +156,12 @@ func (e *Engine) maxBody() int {
 	return 0
 }
 
+// noMoreParts forgets o, whose last part was emitted.
+func (a *application) noMoreParts(o *ongoing) {
+	a.ongoing = slices.DeleteFunc(a.ongoing, func(p *ongoing) bool { return p == o })
+	o.content.close()
+}
+
 // tickParts emits the parts that waited long enough, and begins those of responses that go on.
 func (a *application) tickParts(now int64) {
 	age := a.c.e.partAge()
@@ -169,7 +175,8 @@ func (a *application) tickParts(now int64) {
 
 // partsPending says that a part waits for its time.
 func (a *application) partsPending() bool {
-	return slices.ContainsFunc(a.ongoing, func(o *ongoing) bool { return o.since != 0 }) || a.mayBeLong()
+	return slices.ContainsFunc(a.ongoing, func(o *ongoing) bool { return o.since != 0 }) || a.mayBeLong() ||
+		slices.ContainsFunc(a.inner, func(i *inner) bool { return i.partsPending() })
 }
 
 // partsOf returns the parts of an exchange in progress, or nil.
@@ -196,8 +203,7 @@ func (a *application) endParts(x *l7.Exchange) (record func(pcommon.Map)) {
 	if o == nil {
 		return nil
 	}
-	a.ongoing = slices.DeleteFunc(a.ongoing, func(p *ongoing) bool { return p == o })
-	defer o.content.close()
+	defer a.noMoreParts(o)
 	s, ok := o.content.(*streamed)
 	if !ok {
 		return nil // the exchange's own record has all of the body that was kept

@@ -36,13 +36,13 @@ func (v verdict) drop() bool {
 }
 
 // judge finds the rule of an exchange.
-func (e *Engine) judge(c *conn, x *l7.Exchange, t *target) verdict {
+func (e *Engine) judge(a *application, x *l7.Exchange, t *target) verdict {
 	set := e.rules.Load()
 	if set.Len() == 0 {
 		return verdict{}
 	}
 	env := &e.ruleEnv
-	c.fillEnv(env)
+	a.fillEnv(env)
 	env.Server = rules.End{Address: t.host, Port: int(t.port)}
 	env.Network.Protocol.Version = x.Request.Version
 	env.HTTP.Request.Method = x.Request.Method
@@ -66,13 +66,14 @@ func (e *Engine) unrecorded(c *conn) bool {
 		return false
 	}
 	env := &e.ruleEnv
-	c.fillEnv(env)
+	c.app.fillEnv(env)
 	rule := set.MatchConnection(env)
 	return rule != nil && rule.Level == rules.LevelNone
 }
 
 // fillEnv writes what is known of the connection, and clears the rest.
-func (c *conn) fillEnv(env *rules.Env) {
+func (a *application) fillEnv(env *rules.Env) {
+	c := a.c
 	*env = rules.Env{}
 	switch c.role {
 	case event.RoleClient:
@@ -84,15 +85,15 @@ func (c *conn) fillEnv(env *rules.Env) {
 	env.Process.Executable.Name, env.Process.Executable.Path = p.ExecutableName, p.ExecutablePath
 	env.Process.Owner, env.Process.PID = p.Owner, int(p.TGID)
 	env.Service.Name, env.Container.ID, env.K8s.Pod.UID = p.ServiceName, p.ContainerID, p.PodUID
-	env.Server = rules.End{Address: c.app.serverName(), Port: int(c.serverEnd().Port())}
+	env.Server = rules.End{Address: a.serverName(), Port: int(c.serverEnd().Port())}
 	if env.Server.Address == "" {
 		env.Server.Address = c.serverText()
 	}
 	env.Client = rules.End{Address: c.clientText(), Port: int(c.clientEnd().Port())}
 	env.Network.Local = rules.End{Address: c.localText, Port: int(c.tuple.local.Port())}
 	env.Network.Peer = rules.End{Address: c.remoteText, Port: int(c.tuple.remote.Port())}
-	env.Network.Protocol.Version = c.app.version
-	env.TLS.Established = c.app.info.Version != ""
+	env.Network.Protocol.Version = a.version
+	env.TLS.Established = a.info.Version != ""
 }
 
 // allow says whether the verdict lets the payload of an exchange be kept; if not, the span's state and reason.

@@ -166,10 +166,10 @@ func BenchmarkJudge(b *testing.B) {
 	w.send(true, getRequest)
 	c := bench.e.byCookie[w.client]
 	x := &l7.Exchange{Request: l7.Message{Method: "GET", Target: "/users/42", Version: "1.1", Headers: []l7.Header{{Name: "Host", Value: "api.example"}}}}
-	t := c.target(x)
+	t := c.app.target(x)
 	b.ReportAllocs()
 	for b.Loop() {
-		bench.e.judge(c, x, &t)
+		bench.e.judge(&c.app, x, &t)
 	}
 	w.hangup(event.CloseFIN)
 }

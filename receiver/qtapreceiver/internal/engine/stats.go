@@ -191,12 +191,20 @@ func (c *counters) dropDatagram(reason string) { c.datagramsDropped[reason]++ }
 // pending counts the requests that wait for their response.
 func (e *Engine) pending() (n int64) {
 	for _, c := range e.byCookie {
-		if c.app.http1 != nil {
-			n += int64(c.app.http1.Pending())
-		}
-		if c.app.http2 != nil {
-			n += int64(c.app.http2.Pending())
-		}
+		n += c.app.pending()
+	}
+	return n
+}
+
+func (a *application) pending() (n int64) {
+	if a.http1 != nil {
+		n += int64(a.http1.Pending())
+	}
+	if a.http2 != nil {
+		n += int64(a.http2.Pending())
+	}
+	for _, i := range a.inner {
+		n += i.pending()
 	}
 	return n
 }

@@ -23,14 +23,12 @@ const (
 
 // newWebSocket reads the messages after handshake x; they are emitted in parts.
 func (a *application) newWebSocket(x *l7.Exchange) l7.Stream {
-	a.protocol, a.version = "websocket", "13"
 	w := &webSocket{a: a}
 	w.Parser = websocket.New(websocket.Options{
 		MaxData: a.c.e.maxBody(), Deflate: websocket.ParseExtensions(x.Response.Get("Sec-WebSocket-Extensions")),
 	}, w.message, &a.c.e.counts.websocket)
-	w.parts = a.c.newOngoing(x, w)
+	w.parts = a.newOngoing(x, w)
 	a.ongoing = append(a.ongoing, w.parts)
-	a.websocket = w
 	return w
 }
 
@@ -79,11 +77,12 @@ func (w *webSocket) Data(client bool, t int64, pos uint64, b []byte) {
 func (w *webSocket) Close(t int64, reset bool) {
 	w.Parser.Close(t, reset)
 	w.parts.flush(true)
+	w.a.noMoreParts(w.parts)
 }
 
 func (w *webSocket) full() bool { return len(w.waiting) >= maxPartMessages || w.size >= maxPartBytes }
 
-func (w *webSocket) held() int { return w.size }
+func (w *webSocket) held() int { return w.size + w.Held() }
 
 func (w *webSocket) left() bool { return w.size > 0 }
 

@@ -43,8 +43,10 @@ type Message struct {
 	// Version is the protocol version: "1.0", "1.1", "2".
 	Version string
 	// Scheme is what a request says of itself (HTTP/2 `:scheme`), "" where the protocol does not.
-	Scheme  string
-	Headers []Header
+	Scheme string
+	// Protocol is what an extended CONNECT asks for (RFC 8441 `:protocol`): "websocket".
+	Protocol string
+	Headers  []Header
 	// UnknownFields is the number of field lines, of Headers and Trailers together, that were sent and
 	// cannot be known: HTTP/2 may refer to what was said before the connection was joined, or in a gap.
 	UnknownFields int

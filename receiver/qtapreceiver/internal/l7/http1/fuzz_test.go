@@ -16,18 +16,18 @@ func FuzzParser(f *testing.F) {
 	paths, _ := filepath.Glob("testdata/*.http")
 	for _, path := range paths {
 		var prog []byte
-		for i, e := range readScript(f, path).events {
+		for i, e := range readScript(f, path).Events {
 			op := byte(0)
-			if e.client {
+			if e.Client {
 				op |= 1
 			}
-			n := len(e.data)
-			if e.data == nil {
+			n := len(e.Data)
+			if e.Data == nil {
 				op |= 2
-				n = int(e.gap)
+				n = int(e.Gap)
 			}
 			prog = append(prog, op|byte(i)<<2, byte(n>>8), byte(n))
-			prog = append(prog, e.data...)
+			prog = append(prog, e.Data...)
 		}
 		f.Add(prog)
 	}

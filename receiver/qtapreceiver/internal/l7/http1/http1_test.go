@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -85,7 +86,7 @@ func collect(t *testing.T, opt Options, n int, data ...[]byte) []*l7.Exchange {
 	p := New(opt, func(x *l7.Exchange) { out = append(out, x) }, &stats)
 	var pos [2]uint64
 	for i, b := range data { // client, server, client, …
-		for _, b := range pieces(n)(b) {
+		for _, b := range slices.Collect(slices.Chunk(b, n)) {
 			p.Data(i%2 == 0, int64(i+1), pos[i%2], b)
 			pos[i%2] += uint64(len(b))
 		}

@@ -24,18 +24,18 @@ func FuzzParser(f *testing.F) {
 		if s.opt.Joined {
 			prog[0] = 1
 		}
-		for i, e := range s.events {
+		for i, e := range s.Events {
 			op := byte(0)
-			if e.client {
+			if e.Client {
 				op |= 1
 			}
-			n := len(e.data)
-			if e.data == nil {
+			n := len(e.Data)
+			if e.Data == nil {
 				op |= 2
-				n = int(e.gap)
+				n = int(e.Gap)
 			}
 			prog = append(prog, op|byte(i)<<2, byte(n>>8), byte(n))
-			prog = append(prog, e.data...)
+			prog = append(prog, e.Data...)
 		}
 		f.Add(prog)
 	}
@@ -46,7 +46,9 @@ func FuzzParser(f *testing.F) {
 			prog = prog[1:]
 		}
 		run := func(cut bool) (out []byte, stats *Stats) {
+			tunnels := map[uint32][]byte{}
 			stats = new(Stats)
+			opt.OnTunnel = func(x *l7.Exchange) l7.Stream { return carried{x.Sequence, tunnels} }
 			p := New(opt, func(x *l7.Exchange) {
 				out = append(out, x.Request.Method...)
 				out = append(out, x.Request.Target...)
@@ -103,6 +105,12 @@ func FuzzParser(f *testing.F) {
 			}
 			p.Close(1<<40, len(prog)%2 == 0)
 			checkBooks(t, p, stats)
+			if len(p.tunnelled) > 0 {
+				t.Fatal("tunnels are open still")
+			}
+			for i := range uint32(64) {
+				out = append(out, tunnels[i]...)
+			}
 			return out, stats
 		}
 		a, sa := run(false)
@@ -112,6 +120,22 @@ func FuzzParser(f *testing.F) {
 		}
 	})
 }
+
+// carried collects what tunnels carry.
+type carried struct {
+	of uint32
+	to map[uint32][]byte
+}
+
+func (c carried) Data(client bool, _ int64, pos uint64, b []byte) {
+	for i := range b { // in pieces or not
+		c.to[c.of] = append(binary.AppendUvarint(c.to[c.of], pos+uint64(i)), b[i])
+	}
+}
+func (c carried) Gap(_ bool, _ int64, _ uint64, n uint64) {
+	c.to[c.of] = binary.AppendUvarint(append(c.to[c.of], 'G'), n)
+}
+func (c carried) Close(int64, bool) { c.to[c.of] = append(c.to[c.of], 'X') }
 
 // FuzzHPACK compares with the library's decoder, and a table that lost its beginning with one that did not.
 func FuzzHPACK(f *testing.F) {

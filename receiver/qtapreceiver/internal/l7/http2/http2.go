@@ -37,6 +37,9 @@ type Options struct {
 	// OnContent is asked, at the first content of a response whose status is known, who watches it as it
 	// comes; see http1.Options.
 	OnContent func(*l7.Exchange) l7.Watcher
+	// OnTunnel is asked, after the exchange of a stream that became a tunnel (2xx to CONNECT) was emitted, who reads
+	// the tunnel. Nobody does when it is nil or returns nil.
+	OnTunnel func(*l7.Exchange) l7.Stream
 }
 
 const (
@@ -68,7 +71,8 @@ const (
 type half struct {
 	client bool
 	state  state
-	now    int64 // of the last Data
+	now    int64  // of the last Data
+	pos    uint64 // behind the bytes that were looked at
 
 	have     int // bytes of the preface or of header
 	header   [headerLen]byte
@@ -83,6 +87,7 @@ type half struct {
 
 	// In DATA frames.
 	stream   *stream
+	tunnel   *tunnel
 	padKnown bool
 	content  int // bytes of content to come
 
@@ -121,6 +126,7 @@ type Parser struct {
 
 	client, server half
 	streams        map[uint32]*stream
+	tunnelled      map[uint32]*tunnel
 	lastID         uint32 // highest stream that the client opened
 	sequence       uint32
 	held           held
@@ -197,6 +203,7 @@ func (p *Parser) Data(fromClient bool, t int64, pos uint64, b []byte) {
 		h.finder.turn()
 	}
 	for len(b) > 0 {
+		h.pos = pos
 		n := p.step(h, pos, b)
 		b, pos = b[n:], pos+uint64(n)
 	}
@@ -225,7 +232,7 @@ func (p *Parser) step(h *half, pos uint64, b []byte) int {
 		}
 		h.remain -= n
 		p.account(h, n)
-		if !p.payload(h, b[:n]) {
+		if !p.payload(h, pos, b[:n]) {
 			p.lose(h, l7.IncompleteParse)
 		} else if h.remain == 0 {
 			p.end(h, b[:n], h.now)
@@ -287,6 +294,12 @@ func (p *Parser) begin(h *half) {
 		}
 		h.padKnown, h.content = !f.has(flagPadded), f.length
 		h.bin = p.binOf(f.stream, h.stream)
+		if h.tunnel = p.tunnelled[f.stream]; h.tunnel != nil {
+			h.bin = &p.stats.Skipped[SkipTunnel]
+			if h.tunnel.done(h.client) {
+				h.tunnel = nil
+			}
+		}
 	case frameHeaders, framePushPromise:
 		h.bin = nil
 		h.block = fieldBlock{

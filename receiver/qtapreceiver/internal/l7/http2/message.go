@@ -12,8 +12,9 @@ import (
 type section struct {
 	method, path, scheme, authority string
 	status                          int
-	pseudo                          bool // a pseudo-header is known
-	malformed                       bool // RFC 9113 §8.3
+	protocol                        string // RFC 8441
+	pseudo                          bool   // a pseudo-header is known
+	malformed                       bool   // RFC 9113 §8.3
 	unknown                         int
 	headers                         []l7.Header
 	size                            int
@@ -36,11 +37,14 @@ func (p *Parser) sort(fields []field) (s section) {
 		s.size += f.size()
 	}
 	p.stats.UnknownFields.Add(uint64(s.unknown))
-	if regular == 0 && s.authority == "" {
+	if regular == 0 && s.authority == "" && s.protocol == "" {
 		return s
 	}
 	// `:authority` stands for Host, and goes before one that differs (RFC 9113 §8.3.1).
-	s.headers = make([]l7.Header, 0, regular+1)
+	s.headers = make([]l7.Header, 0, regular+2)
+	if s.protocol != "" {
+		s.headers = append(s.headers, l7.Header{Name: ":protocol", Value: s.protocol}) // no field says the same
+	}
 	if s.authority != "" {
 		s.headers = append(s.headers, l7.Header{Name: "host", Value: s.authority})
 	}
@@ -69,8 +73,8 @@ func (s *section) take(f *field) {
 		to = &s.scheme
 	case ":authority":
 		to = &s.authority
-	case ":protocol": // RFC 8441: has no place of its own
-		return
+	case ":protocol":
+		to = &s.protocol
 	case ":status":
 		n, err := strconv.ParseUint(f.value, 10, 16)
 		if err != nil || len(f.value) != 3 || n < 100 || s.status != 0 {
@@ -109,7 +113,7 @@ func (p *Parser) request(h *half, block fieldBlock, fields []field, t int64) boo
 	m := &st.Request
 	m.Start, m.Version = block.at, "2"
 	m.Method, m.Target, m.Scheme, m.Headers = s.method, s.path, s.scheme, s.headers
-	m.UnknownFields = s.unknown
+	m.UnknownFields, m.Protocol = s.unknown, s.protocol
 	if s.method == "CONNECT" && (s.path == "" || s.authority != "" && s.scheme == "") {
 		m.Target = s.authority
 	}
@@ -179,8 +183,11 @@ func (p *Parser) response(h *half, block fieldBlock, fields []field, t int64) bo
 			st.RPC, st.hole[0] = &st.rpc, true
 		}
 		p.holdFields(st, s.size)
-		if block.endStream {
+		switch {
+		case block.endStream:
 			p.endMessage(h, st, t)
+		case p.tunnels(st, block):
+			p.openTunnel(st, t)
 		}
 	case st.unsure && s.unknown > 0 && st.Response.BodySize == 0:
 		// A final response, or the trailers of one: where its field lines belong is not known.

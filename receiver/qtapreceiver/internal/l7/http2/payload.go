@@ -10,9 +10,9 @@ import (
 
 // payload takes bytes of the frame's payload, of which remain are still to come after them. It returns
 // false when they are not HTTP/2.
-func (p *Parser) payload(h *half, b []byte) bool {
+func (p *Parser) payload(h *half, pos uint64, b []byte) bool {
 	if h.frame.kind == frameData {
-		return p.data(h, b)
+		return p.data(h, pos, b)
 	}
 	if h.torn || len(b) == h.frame.length { // the latter: end sees it whole
 		return true
@@ -23,19 +23,22 @@ func (p *Parser) payload(h *half, b []byte) bool {
 	return true
 }
 
-func (p *Parser) data(h *half, b []byte) bool {
+func (p *Parser) data(h *half, pos uint64, b []byte) bool {
 	if !h.padKnown {
 		pad := int(b[0])
 		if pad >= h.frame.length {
 			return false
 		}
 		h.padKnown, h.content = true, h.frame.length-1-pad
-		b = b[1:]
+		b, pos = b[1:], pos+1
 	}
 	n := min(len(b), h.content)
 	h.content -= n
-	if h.stream != nil {
+	switch {
+	case h.stream != nil:
 		p.content(h, h.stream, b[:n])
+	case h.tunnel != nil && h.tunnel.over != nil && n > 0:
+		h.tunnel.over.Data(h.client, h.now, pos, b[:n])
 	}
 	return true
 }
@@ -51,12 +54,15 @@ func (p *Parser) end(h *half, last []byte, t int64) {
 	}
 	switch f.kind {
 	case frameData:
-		st := h.stream
-		h.stream = nil
-		if st == nil || !f.has(flagEndStream) {
-			break
+		st, tn := h.stream, h.tunnel
+		h.stream, h.tunnel = nil, nil
+		switch {
+		case !f.has(flagEndStream):
+		case st != nil:
+			p.endMessage(h, st, t)
+		case tn != nil:
+			p.endTunnel(h, tn)
 		}
-		p.endMessage(h, st, t)
 	case frameHeaders, framePushPromise, frameContinuation:
 		p.endFragment(h, b, t)
 	case frameRSTStream:
@@ -161,6 +167,7 @@ func (p *Parser) lose(h *half, reason string) {
 		p.stats.Desyncs.Add(1)
 	}
 	h.have, h.stream, h.buf = 0, nil, h.buf[:0]
+	p.tearTunnels(h)
 	h.state, h.everLost, h.why = searching, true, reason
 	h.finder.reset()
 	if h.block.open {
@@ -217,7 +224,22 @@ func (p *Parser) Gap(fromClient bool, t int64, pos uint64, n uint64) {
 // missing takes n bytes of the frame's payload that were not seen.
 func (p *Parser) missing(h *half, n int) {
 	h.torn = true
-	if h.frame.kind != frameData || h.stream == nil {
+	if h.frame.kind != frameData || h.stream == nil && h.tunnel == nil {
+		return
+	}
+	if tn := h.tunnel; tn != nil {
+		if !h.padKnown {
+			h.padKnown, h.content, n = true, 0, 0 // their number is not known
+		} else {
+			n = min(n, h.content)
+			h.content -= n
+			if n == 0 {
+				return // padding
+			}
+		}
+		if tn.over != nil {
+			tn.over.Gap(h.client, h.now, h.pos, uint64(n))
+		}
 		return
 	}
 	if !h.padKnown { // how much of the frame is content is lost with its first byte
@@ -248,6 +270,7 @@ func (p *Parser) Close(t int64, reset bool) {
 		}
 	}
 	p.closed = true
+	p.closeTunnels(0, t, reset)
 	for _, st := range p.inOrder() {
 		st.fail(reason)
 		st.requestDone, st.responseDone = true, true

@@ -4,13 +4,9 @@ package http2
 
 import (
 	"bytes"
-	"encoding/json"
-	"flag"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,9 +15,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/l7test"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // A script in testdata is a list of lines; C is the client and S the server:
 //
@@ -40,16 +35,8 @@ var update = flag.Bool("update", false, "write the golden files")
 //
 // The time of a line is its number among these. Its exchanges are in the .json beside it.
 type script struct {
-	opt    Options
-	events []scriptEvent
-	reset  bool
-}
-
-type scriptEvent struct {
-	client bool
-	data   []byte // nil: gap
-	gap    uint64
-	at     int64
+	l7test.Conversation
+	opt Options
 }
 
 // writer makes the frames of one direction.
@@ -268,12 +255,12 @@ func parseScript(t testing.TB, text string) script {
 				if _, err := fmt.Sscanf(after, "%d %d", &from, &n); err != nil {
 					t.Fatalf("%d: %v", i+1, err)
 				}
-				last := s.events[len(s.events)-1]
-				s.events = s.events[:len(s.events)-1]
-				for _, part := range []scriptEvent{{data: last.data[:from]}, {gap: uint64(n)}, {data: last.data[from+n:]}} {
-					if part.gap > 0 || len(part.data) > 0 {
-						part.client, part.at = last.client, last.at
-						s.events = append(s.events, part)
+				last := s.Events[len(s.Events)-1]
+				s.Events = s.Events[:len(s.Events)-1]
+				for _, part := range []l7test.Event{{Data: last.Data[:from]}, {Gap: uint64(n)}, {Data: last.Data[from+n:]}} {
+					if part.Gap > 0 || len(part.Data) > 0 {
+						part.Client, part.At = last.Client, last.At
+						s.Events = append(s.Events, part)
 					}
 				}
 				continue
@@ -283,16 +270,16 @@ func parseScript(t testing.TB, text string) script {
 				t.Fatalf("%d: %v", i+1, err)
 			}
 			if b := w.take(); len(b) > 0 {
-				s.events = append(s.events, scriptEvent{client: key == "C", data: b, at: at})
+				s.Events = append(s.Events, l7test.Event{Client: key == "C", Data: b, At: at})
 			}
 		case "GC", "GS":
 			n, err := strconv.ParseUint(arg, 10, 64)
 			if err != nil {
 				t.Fatalf("%d: %v", i+1, err)
 			}
-			s.events = append(s.events, scriptEvent{client: key == "GC", gap: n, at: at})
+			s.Events = append(s.Events, l7test.Event{Client: key == "GC", Gap: n, At: at})
 		case "RESET":
-			s.reset = true
+			s.Reset = true
 		default:
 			t.Fatalf("%d: unknown line", i+1)
 		}
@@ -300,38 +287,14 @@ func parseScript(t testing.TB, text string) script {
 	return s
 }
 
-// play feeds the script, its data cut into pieces by split, and returns the exchanges as JSON.
-func (s script) play(t testing.TB, split func([]byte) [][]byte) string {
-	t.Helper()
-	var out bytes.Buffer
-	var stats Stats
-	enc := json.NewEncoder(&out)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	p := New(s.opt, func(x *l7.Exchange) {
-		if err := enc.Encode(golden(x)); err != nil {
-			t.Fatal(err)
-		}
-	}, &stats)
-	var pos [2]uint64
-	side := map[bool]int{false: 0, true: 1}
-	last := int64(0)
-	for _, e := range s.events {
-		last = e.at
-		at := &pos[side[e.client]]
-		if e.data == nil {
-			p.Gap(e.client, e.at, *at, e.gap)
-			*at += e.gap
-			continue
-		}
-		for _, b := range split(e.data) {
-			p.Data(e.client, e.at, *at, bytes.Clone(b))
-			*at += uint64(len(b))
-		}
+// parser starts a parser for a conversation.
+func parser(t testing.TB, opt Options) l7test.Parser {
+	return func(emit func(*l7.Exchange), tunnel func(*l7.Exchange) l7.Stream) (l7.Stream, func()) {
+		var stats Stats
+		opt.OnTunnel = tunnel
+		p := New(opt, emit, &stats)
+		return p, func() { checkBooks(t, p, &stats) }
 	}
-	p.Close(last+1, s.reset)
-	checkBooks(t, p, &stats)
-	return out.String()
 }
 
 // checkBooks asserts the identities of Stats for closed parsers.
@@ -351,66 +314,6 @@ func checkBooks(t testing.TB, p *Parser, s *Stats) {
 	}
 }
 
-// golden is an exchange in the form of the golden files.
-func golden(x *l7.Exchange) map[string]any {
-	msg := func(m *l7.Message) map[string]any {
-		g := map[string]any{"complete": m.Complete, "time": [2]int64{m.Start, m.End}, "version": m.Version}
-		if m.Status == 0 {
-			g["line"] = m.Method + " " + m.Scheme + " " + m.Target
-		} else {
-			g["line"] = m.Status
-		}
-		list := func(name string, hs []l7.Header) {
-			var out []string
-			for _, h := range hs {
-				v := h.Value
-				if len(v) > 40 {
-					v = fmt.Sprintf("%s… (%d)", v[:20], len(v))
-				}
-				out = append(out, h.Name+": "+v)
-			}
-			if out != nil {
-				g[name] = out
-			}
-		}
-		list("headers", m.Headers)
-		list("trailers", m.Trailers)
-		if m.UnknownFields > 0 {
-			g["unknown_fields"] = m.UnknownFields
-		}
-		if m.BodySize > 0 {
-			g["body"], g["size"] = string(m.Body), m.BodySize
-		}
-		if m.Truncated {
-			g["truncated"] = true
-		}
-		if m.Missing > 0 {
-			g["missing"] = m.Missing
-		}
-		return g
-	}
-	g := map[string]any{"request": msg(&x.Request), "position": x.Position, "sequence": x.Sequence}
-	if x.Response != nil {
-		g["response"] = msg(x.Response)
-	}
-	if x.Incomplete != "" {
-		g["incomplete"] = x.Incomplete
-	}
-	if x.Interim > 0 {
-		g["interim"] = x.Interim
-	}
-	if x.RPC != nil {
-		g["messages"] = [2]int{x.RPC.RequestMessages, x.RPC.ResponseMessages}
-	}
-	return g
-}
-
-func whole(b []byte) [][]byte { return [][]byte{b} }
-
-func pieces(n int) func([]byte) [][]byte {
-	return func(b []byte) [][]byte { return slices.Collect(slices.Chunk(b, n)) }
-}
-
 func TestScripts(t *testing.T) {
 	paths, _ := filepath.Glob("testdata/*.h2")
 	if len(paths) < 20 {
@@ -420,53 +323,7 @@ func TestScripts(t *testing.T) {
 		name := strings.TrimSuffix(filepath.Base(path), ".h2")
 		t.Run(name, func(t *testing.T) {
 			s := readScript(t, path)
-			goldenPath := strings.TrimSuffix(path, ".h2") + ".json"
-			got := s.play(t, whole)
-			if *update {
-				if err := os.WriteFile(goldenPath, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(goldenPath)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Fatalf("whole: got\n%s\nwant\n%s", got, want)
-			}
-			longest := 0
-			for _, e := range s.events {
-				longest = max(longest, len(e.data))
-			}
-			for n := 1; n <= 16; n++ {
-				if got := s.play(t, pieces(n)); got != string(want) {
-					t.Fatalf("pieces of %d: got\n%s\nwant\n%s", n, got, want)
-				}
-			}
-			for at := 1; at < min(longest, 1000); at++ { // one cut, at every point
-				cut := func(b []byte) [][]byte {
-					if at >= len(b) {
-						return whole(b)
-					}
-					return [][]byte{b[:at], b[at:]}
-				}
-				if got := s.play(t, cut); got != string(want) {
-					t.Fatalf("cut at %d: got\n%s\nwant\n%s", at, got, want)
-				}
-			}
-			for seed := uint64(0); seed < 30; seed++ {
-				r := rand.New(rand.NewPCG(seed, 1))
-				cut := func(b []byte) (out [][]byte) {
-					for len(b) > 0 {
-						n := min(1+r.IntN(1<<r.IntN(10)), len(b))
-						out, b = append(out, b[:n]), b[n:]
-					}
-					return out
-				}
-				if got := s.play(t, cut); got != string(want) {
-					t.Fatalf("seed %d: got\n%s\nwant\n%s", seed, got, want)
-				}
-			}
+			s.Golden(t, parser(t, s.opt), strings.TrimSuffix(path, ".h2")+".json")
 		})
 	}
 }

@@ -19,13 +19,15 @@ const (
 	SkipUnmatched
 	// SkipPush are pushed promises and responses.
 	SkipPush
+	// SkipTunnel is what CONNECT tunnels carry, frame headers included: their own reader counts it.
+	SkipTunnel
 
 	numSkip
 )
 
 // String is the metric label of s.
 func (s Skip) String() string {
-	return [numSkip]string{"control", "join", "resync", "unmatched_stream", "push"}[s]
+	return [numSkip]string{"control", "join", "resync", "unmatched_stream", "push", "tunnel"}[s]
 }
 
 // Stats counts what parsers did and what they gave up. Two identities hold for the sum of all
@@ -42,6 +44,8 @@ type Stats struct {
 	UnknownFields atomic.Uint64
 	// Pushes is the number of promised responses.
 	Pushes atomic.Uint64
+	// Tunnels is the number of streams that became a tunnel.
+	Tunnels atomic.Uint64
 	// Desyncs is how often a direction's frames were lost, Resyncs how often they were found again.
 	Desyncs, Resyncs atomic.Uint64
 	// Gaps and the bytes in them whose number was known.

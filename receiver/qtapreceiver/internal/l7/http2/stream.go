@@ -141,6 +141,9 @@ func (p *Parser) endMessage(h *half, st *stream, t int64) {
 		st.requestDone = true
 	} else {
 		st.responseDone = true
+		if st.Request.Method == "CONNECT" && !st.requestDone { // refused: there is nothing to send
+			st.requestDone, st.Request.Complete, st.Request.End = true, true, t
+		}
 	}
 	p.settle(st)
 }
@@ -177,6 +180,9 @@ func (p *Parser) settle(st *stream) {
 func (p *Parser) reset(id uint32, code uint32) {
 	st := p.streams[id]
 	if st == nil {
+		if tn := p.tunnelled[id]; tn != nil {
+			p.closeTunnel(tn, max(p.client.now, p.server.now), code != codeNo)
+		}
 		return
 	}
 	if !st.responseDone { // else the server only does not want the rest of the request (RFC 9113 §8.1)
@@ -202,6 +208,7 @@ func (p *Parser) goAway(last uint32) {
 			p.settle(st)
 		}
 	}
+	p.closeTunnels(last, p.server.now, true)
 }
 
 // inOrder are the streams in flight, oldest first.

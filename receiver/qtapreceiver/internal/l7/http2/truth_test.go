@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/l7test"
 )
 
 // truth is an exchange as it was made. Its id is in every message and every byte of content.
@@ -26,7 +27,7 @@ type truth struct {
 
 // talk is a conversation with what it means. Events are runs of whole frames.
 type talk struct {
-	events []scriptEvent
+	Events []l7test.Event
 	byPos  map[uint64]*truth
 	all    []*truth
 }
@@ -41,7 +42,7 @@ func converse(seed uint64, n, width int, nested bool) *talk {
 	flush := func() {
 		for i, w := range []*writer{c, s} {
 			if b := w.take(); len(b) > 0 {
-				k.events = append(k.events, scriptEvent{client: i == 0, data: b, at: int64(len(k.events) + 1)})
+				k.Events = append(k.Events, l7test.Event{Client: i == 0, Data: b, At: int64(len(k.Events) + 1)})
 				pos[i] += uint64(len(b))
 			}
 		}
@@ -62,9 +63,9 @@ func converse(seed uint64, n, width int, nested bool) *talk {
 		}
 		if nested && r.IntN(2) == 0 {
 			var b bytes.Buffer
-			for _, e := range converse(seed*31+uint64(id), 2+r.IntN(12), 2, false).events {
-				if e.client == (label == "request") {
-					b.Write(bytes.ReplaceAll(e.data, []byte("real"), []byte("fake")))
+			for _, e := range converse(seed*31+uint64(id), 2+r.IntN(12), 2, false).Events {
+				if e.Client == (label == "request") {
+					b.Write(bytes.ReplaceAll(e.Data, []byte("real"), []byte("fake")))
 				}
 			}
 			return b.Bytes()
@@ -207,7 +208,7 @@ func (k *talk) check(t *testing.T, x *l7.Exchange) {
 }
 
 // feed plays events and returns how many exchanges were emitted, complete, and complete with every field line known.
-func (k *talk) feed(t *testing.T, opt Options, events []scriptEvent, pos [2]uint64) (emitted, complete, whole int) {
+func (k *talk) feed(t *testing.T, opt Options, events []l7test.Event, pos [2]uint64) (emitted, complete, whole int) {
 	t.Helper()
 	opt.KeepPayload, opt.MaxBody = true, 1<<20
 	var stats Stats
@@ -223,16 +224,16 @@ func (k *talk) feed(t *testing.T, opt Options, events []scriptEvent, pos [2]uint
 	}, &stats)
 	for _, e := range events {
 		d := 1
-		if e.client {
+		if e.Client {
 			d = 0
 		}
-		if e.data == nil {
-			p.Gap(e.client, e.at, pos[d], e.gap)
-			pos[d] += e.gap
+		if e.Data == nil {
+			p.Gap(e.Client, e.At, pos[d], e.Gap)
+			pos[d] += e.Gap
 			continue
 		}
-		p.Data(e.client, e.at, pos[d], e.data)
-		pos[d] += uint64(len(e.data))
+		p.Data(e.Client, e.At, pos[d], e.Data)
+		pos[d] += uint64(len(e.Data))
 	}
 	p.Close(1<<40, false)
 	checkBooks(t, p, &stats)
@@ -242,7 +243,7 @@ func (k *talk) feed(t *testing.T, opt Options, events []scriptEvent, pos [2]uint
 func TestTruth(t *testing.T) {
 	for seed := range uint64(40) {
 		k := converse(seed, 60, 1+int(seed%5), seed%2 == 1)
-		if emitted, _, whole := k.feed(t, Options{}, k.events, [2]uint64{}); emitted != 60 || whole != 60 {
+		if emitted, _, whole := k.feed(t, Options{}, k.Events, [2]uint64{}); emitted != 60 || whole != 60 {
 			t.Fatalf("seed %d: %d exchanges, %d whole", seed, emitted, whole)
 		}
 	}
@@ -254,25 +255,25 @@ func TestJoin(t *testing.T) {
 	for seed := range uint64(8) {
 		k := converse(seed, 80, 1+int(seed%4), seed%3 == 2)
 		var pos [2]uint64
-		for i, e := range k.events {
+		for i, e := range k.Events {
 			d := 1
-			if e.client {
+			if e.Client {
 				d = 0
 			}
 			var cuts []int
-			for off := 0; off < len(e.data) && i > 0; { // every frame of the run, and a place within it
-				n := headerLen + parseFrame(e.data[off:]).length
+			for off := 0; off < len(e.Data) && i > 0; { // every frame of the run, and a place within it
+				n := headerLen + parseFrame(e.Data[off:]).length
 				cuts = append(cuts, off, off+n/2)
 				off += n
 			}
 			for _, cut := range cuts {
-				events := append([]scriptEvent{{client: e.client, data: e.data[cut:], at: e.at}}, k.events[i+1:]...)
+				events := append([]l7test.Event{{Client: e.Client, Data: e.Data[cut:], At: e.At}}, k.Events[i+1:]...)
 				at := pos
 				at[d] += uint64(cut)
 				n, c, _ := k.feed(t, Options{Joined: true}, events, at)
 				seen, complete = seen+n, complete+c
 			}
-			pos[d] += uint64(len(e.data))
+			pos[d] += uint64(len(e.Data))
 		}
 	}
 	t.Logf("%d exchanges seen, %d of them complete but for field lines", seen, complete)
@@ -287,17 +288,17 @@ func TestGaps(t *testing.T) {
 	for seed := range uint64(500) {
 		k := converse(seed%25, 80, 1+int(seed%5), seed%3 == 2)
 		r := rand.New(rand.NewPCG(seed, 9))
-		var events []scriptEvent
-		for _, e := range k.events {
+		var events []l7test.Event
+		for _, e := range k.Events {
 			if len(events) < 2 || r.IntN(40) > 0 {
 				events = append(events, e)
 				continue
 			}
-			from := r.IntN(len(e.data))
-			n := 1 + r.IntN(len(e.data)-from)
-			for _, part := range []scriptEvent{{data: e.data[:from]}, {gap: uint64(n)}, {data: e.data[from+n:]}} {
-				if part.gap > 0 || len(part.data) > 0 {
-					part.client, part.at = e.client, e.at
+			from := r.IntN(len(e.Data))
+			n := 1 + r.IntN(len(e.Data)-from)
+			for _, part := range []l7test.Event{{Data: e.Data[:from]}, {Gap: uint64(n)}, {Data: e.Data[from+n:]}} {
+				if part.Gap > 0 || len(part.Data) > 0 {
+					part.Client, part.At = e.Client, e.At
 					events = append(events, part)
 				}
 			}
@@ -309,16 +310,16 @@ func TestGaps(t *testing.T) {
 			p := New(opt, func(x *l7.Exchange) { seen++; k.check(t, x) }, &stats)
 			for _, e := range events {
 				d := 1
-				if e.client {
+				if e.Client {
 					d = 0
 				}
-				if e.data == nil {
-					p.Gap(e.client, e.at, pos[d], 0)
-					pos[d] += e.gap
+				if e.Data == nil {
+					p.Gap(e.Client, e.At, pos[d], 0)
+					pos[d] += e.Gap
 					continue
 				}
-				p.Data(e.client, e.at, pos[d], e.data)
-				pos[d] += uint64(len(e.data))
+				p.Data(e.Client, e.At, pos[d], e.Data)
+				pos[d] += uint64(len(e.Data))
 			}
 			p.Close(1<<40, false)
 			checkBooks(t, p, &stats)
