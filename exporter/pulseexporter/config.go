@@ -3,19 +3,15 @@
 package pulseexporter
 
 import (
+	"context"
 	"errors"
-	"fmt"
-	"net"
-	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/configopaque"
 	"go.opentelemetry.io/collector/config/configoptional"
 	"go.opentelemetry.io/collector/config/configretry"
+	"go.opentelemetry.io/collector/config/configtls"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
@@ -28,6 +24,13 @@ type Config struct {
 	// Endpoint is the URL of a ClickHouse server: clickhouse://host:9000 (native protocol,
 	// ?secure=true for TLS), http://host:8123 or https://host:8443; several hosts with commas.
 	Endpoint string `mapstructure:"endpoint"`
+	// TLS is used with https:// and, when it is set, with clickhouse://.
+	TLS configoptional.Optional[configtls.ClientConfig] `mapstructure:"tls"`
+	// Compression of what is sent to Endpoint: lz4, zstd or none.
+	Compression string `mapstructure:"compression"`
+	// Cluster is the name of the cluster that the servers at Endpoint are of, as their configuration has it. The tables
+	// are then made on all of it: replicated, and Distributed over its shards.
+	Cluster string `mapstructure:"cluster"`
 	// Database holds the tables.
 	Database string `mapstructure:"database"`
 	// Username and Password of the server at Endpoint.
@@ -71,7 +74,7 @@ func newDefaultConfig() *Config {
 	timeout := exporterhelper.NewDefaultTimeoutConfig()
 	timeout.Timeout = 30 * time.Second
 	return &Config{
-		Database: pulsestore.DefaultDatabase, TTL: 30 * 24 * time.Hour, CreateSchema: true,
+		Compression: compressionLZ4, Database: pulsestore.DefaultDatabase, TTL: 30 * 24 * time.Hour, CreateSchema: true,
 		Timeout: timeout, Queue: configoptional.Some(queue), Retry: configretry.NewDefaultBackOffConfig(),
 	}
 }
@@ -87,9 +90,12 @@ func (c *Config) Validate() error {
 	case c.ClickHouse == nil && c.Endpoint == "":
 		errs = append(errs, errors.New("set `clickhouse` to the id of a `local_clickhouse` extension, or `endpoint` to the URL of a ClickHouse server"))
 	case c.Endpoint != "":
-		if _, err := c.endpointOptions(); err != nil {
+		if _, err := c.endpointOptions(context.Background()); err != nil {
 			errs = append(errs, err)
 		}
+	}
+	if c.ClickHouse != nil && (c.Cluster != "" || c.TLS.HasValue()) {
+		errs = append(errs, errors.New("`cluster` and `tls` belong to `endpoint`; the engine of `clickhouse` is on this host alone"))
 	}
 	if c.Database == "" {
 		errs = append(errs, errors.New("`database` must not be empty"))
@@ -99,38 +105,4 @@ func (c *Config) Validate() error {
 
 func (c *Config) retention() pulsestore.Retention {
 	return pulsestore.Retention{TTL: c.TTL, Environments: c.EnvironmentTTL, Tables: c.TableTTL}
-}
-
-// endpointOptions reads Endpoint. Errors do not repeat it: it may hold a password by mistake.
-func (c *Config) endpointOptions() (*clickhouse.Options, error) {
-	scheme, rest, ok := strings.Cut(c.Endpoint, "://")
-	switch {
-	case !ok || scheme != "clickhouse" && scheme != "http" && scheme != "https":
-		return nil, errors.New("`endpoint` must be a URL such as clickhouse://host:9000, http://host:8123 or https://host:8443")
-	case strings.Contains(strings.SplitN(rest, "/", 2)[0], "@"):
-		return nil, errors.New("`endpoint` must not contain credentials: use `username` and `password`")
-	}
-	opts, err := clickhouse.ParseDSN(c.Endpoint)
-	if err != nil {
-		var urlErr *url.Error
-		if errors.As(err, &urlErr) {
-			err = urlErr.Err
-		}
-		return nil, fmt.Errorf("`endpoint`: %w", err)
-	}
-	if opts.Auth.Database != "" {
-		return nil, errors.New("`endpoint` must not have a path: use `database`")
-	}
-	for _, addr := range opts.Addr {
-		if _, port, err := net.SplitHostPort(addr); err == nil {
-			if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-				return nil, fmt.Errorf("`endpoint`: %q is not a port", port)
-			}
-		}
-	}
-	opts.Auth.Username, opts.Auth.Password = c.Username, string(c.Password)
-	if opts.Protocol == clickhouse.Native && opts.Compression == nil {
-		opts.Compression = &clickhouse.Compression{Method: clickhouse.CompressionLZ4}
-	}
-	return opts, nil
 }

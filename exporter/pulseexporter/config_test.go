@@ -3,6 +3,7 @@
 package pulseexporter
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -44,11 +45,35 @@ func TestConfig(t *testing.T) {
 	assert.Equal(t, 500*time.Millisecond, cfg.Queue.Get().Batch.Get().FlushTimeout)
 	assert.EqualValues(t, 10_000, cfg.Queue.Get().Batch.Get().MinSize, "the other defaults stay")
 	assert.False(t, cfg.CreateSchema)
-	opts, err := cfg.endpointOptions()
+	opts, err := cfg.endpointOptions(context.Background())
 	require.NoError(t, err)
 	assert.Equal(t, []string{"ch1:9000", "ch2:9000"}, opts.Addr)
 	assert.Equal(t, clickhouse.Auth{Username: "writer", Password: "secret"}, opts.Auth)
 	assert.Equal(t, clickhouse.Native, opts.Protocol)
+	assert.Nil(t, opts.TLS)
+	assert.Equal(t, clickhouse.CompressionLZ4, opts.Compression.Method)
+
+	cfg, err = load(t, "cluster")
+	require.NoError(t, err)
+	opts, err = cfg.endpointOptions(context.Background())
+	require.NoError(t, err)
+	assert.Equal(t, clickhouse.Native, opts.Protocol)
+	assert.Equal(t, "clickhouse.internal", opts.TLS.ServerName)
+	assert.Equal(t, clickhouse.CompressionZSTD, opts.Compression.Method)
+	assert.Equal(t, "main", cfg.Cluster)
+	keep := cfg.retention()
+	assert.Equal(t, 168*time.Hour, keep.Of("requests", "production"))
+	assert.Equal(t, 24*time.Hour, keep.Of("requests", "staging"))
+	assert.Zero(t, keep.Of("audit", "staging"), "what is said of a table goes first")
+
+	cfg, err = load(t, "https")
+	require.NoError(t, err)
+	opts, err = cfg.endpointOptions(context.Background())
+	require.NoError(t, err)
+	assert.Equal(t, clickhouse.HTTP, opts.Protocol)
+	assert.NotNil(t, opts.TLS)
+	assert.Equal(t, 3*time.Second, opts.DialTimeout)
+	assert.Equal(t, clickhouse.CompressionNone, opts.Compression.Method)
 }
 
 func TestBadConfig(t *testing.T) {
@@ -62,6 +87,14 @@ func TestBadConfig(t *testing.T) {
 		"port":                         "`endpoint`: \"99999\" is not a port",
 		"ttl":                          "`ttl`",
 		"database":                     "`database`",
+		"compression":                  "`compression` must be lz4, zstd or none",
+		"tls_over_http":                "use https://",
+		"tls_off":                      "leave `tls` out",
+		"tls_ca":                       "`tls`: ",
+		"tls_of_engine":                "belong to `endpoint`",
+		"cluster_of_engine":            "belong to `endpoint`",
+		"environment_ttl":              "`environment_ttl`: \"Not a name\"",
+		"table_ttl":                    "there is no table \"request\"",
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load(t, name)

@@ -50,7 +50,7 @@ func newPulse(set exporter.Settings, cfg *Config) (*pulse, error) {
 
 func (p *pulse) start(ctx context.Context, host component.Host) error {
 	p.host = host
-	opts, err := p.options(host)
+	opts, err := p.options(ctx, host)
 	if err != nil {
 		return err
 	}
@@ -69,9 +69,9 @@ func (p *pulse) start(ctx context.Context, host component.Host) error {
 }
 
 // options says how to reach ClickHouse.
-func (p *pulse) options(host component.Host) (*clickhouse.Options, error) {
+func (p *pulse) options(ctx context.Context, host component.Host) (*clickhouse.Options, error) {
 	if p.cfg.ClickHouse == nil {
-		return p.cfg.endpointOptions()
+		return p.cfg.endpointOptions(ctx)
 	}
 	extension, ok := host.GetExtensions()[*p.cfg.ClickHouse]
 	if !ok {
@@ -95,7 +95,7 @@ func (p *pulse) ensureSchema(ctx context.Context) error {
 		if err := p.store.Ping(ctx); err != nil {
 			return err
 		}
-	} else if err := p.store.Migrate(ctx, pulsestore.SchemaOptions{Retention: p.cfg.retention()}); err != nil {
+	} else if err := p.store.Migrate(ctx, pulsestore.SchemaOptions{Retention: p.cfg.retention(), Cluster: p.cfg.Cluster}); err != nil {
 		return err
 	}
 	p.schemaReady = true
@@ -125,18 +125,31 @@ func (p *pulse) pushLogs(ctx context.Context, ld plog.Logs) error {
 
 // push stores the rows and then answers for what was refused. The same push again stores nothing twice.
 func (p *pulse) push(ctx context.Context, c *converter) error {
-	if err := p.ensureSchema(ctx); err != nil {
-		p.trouble(err)
+	err := p.ensureSchema(ctx)
+	if err == nil && c.rows.Len() > 0 {
+		err = p.store.Insert(ctx, c.rows)
+	}
+	if err != nil {
+		p.failed(err, c.rows.Len())
 		return forHelper(err)
 	}
-	if c.rows.Len() > 0 {
-		if err := p.store.Insert(ctx, c.rows); err != nil {
-			p.trouble(err)
-			return forHelper(err)
-		}
-		p.telemetry.stored(ctx, c.rows.Counts())
-	}
+	p.telemetry.stored(ctx, c.rows.Counts())
 	return p.answer(ctx, c.refused)
+}
+
+// failed makes visible that ClickHouse did not take rows. exporterhelper alone would say so, for what is tried
+// again, at a level that is not shown.
+func (p *pulse) failed(err error, rows int) {
+	p.trouble(err)
+	fields := []zap.Field{zap.Int("rows", rows), zap.Error(err)}
+	switch classify(err) {
+	case permanent:
+		p.logger.Error("ClickHouse refuses rows, and would again: they are dropped", fields...)
+	case throttle:
+		p.logger.Warn("ClickHouse has too much to do or no room: rows wait", append(fields, zap.Duration("for", throttleDelay))...)
+	default:
+		p.logger.Warn("ClickHouse did not take rows: they are sent again as `retry_on_failure` says", fields...)
+	}
 }
 
 // answer counts and reports refused records. Their error is permanent: sent again, they would be refused again.
@@ -154,6 +167,7 @@ func (p *pulse) answer(ctx context.Context, refused refusals) error {
 	}
 	err := fmt.Errorf("refused records that are not anonymized records of the schema: %s", strings.Join(parts, ", "))
 	p.trouble(err)
+	p.logger.Error("records were refused and dropped", zap.Error(err))
 	return consumererror.NewPermanent(err)
 }
 

@@ -8,12 +8,8 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"net"
-	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
 	"net/netip"
-	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -406,17 +402,9 @@ func cpuPerRow(b *testing.B, run func() (rows int)) {
 // TestEndpoint stores through an HTTP URL; a loopback proxy to the embedded engine stands in for a server.
 func TestEndpoint(t *testing.T) {
 	h := newHost(t)
-	opts := h.extensions[engineID].(pulsestore.Engine).ClickHouseOptions()
-	server := httptest.NewServer(&httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: "local_clickhouse"}) },
-		Transport: &http.Transport{
-			DialContext:       func(ctx context.Context, _, addr string) (net.Conn, error) { return opts.DialContext(ctx, addr) },
-			DisableKeepAlives: true,
-		},
-	})
+	server := httptest.NewServer(h.handler())
 	defer server.Close()
-	cfg := direct()
-	cfg.ClickHouse, cfg.Endpoint = nil, server.URL
+	cfg := at(server.URL)
 	require.NoError(t, cfg.Validate())
 	ctx := context.Background()
 	te, err := newTraces(ctx, exportertest.NewNopSettings(metadata.Type), cfg)
