@@ -101,12 +101,6 @@ type keyProbes struct {
 	pids map[int]bool // seen by the last scan; used by Open and then by run alone
 }
 
-// fileID names a file's content: an inode number alone would outlive it.
-type fileID struct {
-	dev, ino    uint64
-	size, mtime int64
-}
-
 type keyProbe struct {
 	links    []link.Link // none when the file has nothing to probe
 	unread   string      // the TLS implementation inside that has no key source
@@ -330,11 +324,10 @@ func (k *keyProbes) probeFile(open, path string, anywhere bool) (fileID, bool) {
 	}
 	f := os.NewFile(uintptr(fd), path)
 	defer f.Close()
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+	id, err := identify(fd)
+	if err != nil {
 		return fileID{}, false
 	}
-	id := fileID{dev: st.Dev, ino: st.Ino, size: st.Size, mtime: st.Mtim.Nano()}
 
 	k.mu.Lock()
 	defer k.mu.Unlock()
