@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -139,4 +140,26 @@ func TestE2EOpenSSLPrograms(t *testing.T) {
 		}
 		l.stop()
 	})
+}
+
+// TestE2EOpenSSLInside reads a program that has OpenSSL and musl linked into it: it exports nothing, but is not stripped.
+func TestE2EOpenSSLInside(t *testing.T) {
+	sentry := npmProgram(t, "@sentry/cli-linux-x64/bin/sentry-cli")
+	l := newLab(t, "inside")
+	l.start(func(c *Config, _ *PayloadConfig) { c.TLS.DenyProcesses = []string{"nginx"} })
+	dir, home, port := t.TempDir(), t.TempDir(), freePort(t)
+	body := []byte(`{"version": "0", "user": null, "auth": null}`)
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "api/0"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "api/0/index.html"), body, 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(home, ".sentryclirc"), []byte("[http]\nverify_ssl=false\n"), 0o644))
+	l.nginxTLS(port, dir, "TLSv1.2 TLSv1.3")
+	// The first time, there is no server, but the program has been found by then.
+	for _, to := range []int{freePort(t), port} {
+		cmd := l.command(sentry, "--url", fmt.Sprintf("https://127.0.0.1:%d/", to), "--auth-token", "none", "info")
+		cmd.Dir, cmd.Env = home, append(os.Environ(), "HOME="+home, "SENTRY_DISABLE_UPDATE_CHECK=1")
+		_, _ = cmd.CombinedOutput() // it says that nobody is logged in
+		time.Sleep(300 * time.Millisecond)
+	}
+	l.verify("/api/0/", body, "sentry-cli", "nginx", "https", fmt.Sprintf("https://127.0.0.1:%d/api/0/", port))
+	l.stop()
 }

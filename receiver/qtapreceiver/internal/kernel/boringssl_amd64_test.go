@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -31,6 +32,40 @@ func textOf(t *testing.T, path string) (*elf.File, *tlsText, error) {
 }
 
 const npm = "../../../../tests/node_modules/"
+
+// TestFindLocal compares with the exported symbols of a program that has both, and looks into one that has local ones only.
+func TestFindLocal(t *testing.T) {
+	f, text, err := textOf(t, npm+"@sentry/cli-linux-x64/bin/sentry-cli")
+	require.NoError(t, err)
+	name, err := text.implementation()
+	require.NoError(t, err)
+	require.Equal(t, unreadOpenSSL, name)
+	fn, err := findLocal(f, "EVP_KDF_derive")
+	require.NoError(t, err)
+	syms, err := f.Symbols()
+	require.NoError(t, err)
+	i := slices.IndexFunc(syms, func(s elf.Symbol) bool { return s.Name == "EVP_KDF_derive" })
+	require.Equal(t, syms[i].Value, fileAddr(t, f, fn))
+	require.Len(t, fn.code, int(syms[i].Size))
+	for _, missing := range []string{"EVP_KDF_deriv", "VP_KDF_derive", "", "no_such_symbol"} {
+		_, err = findLocal(f, missing)
+		require.ErrorIs(t, err, errNoSymbol, missing)
+	}
+	many := map[string]int{}
+	for _, s := range syms {
+		if elf.ST_TYPE(s.Info) == elf.STT_FUNC && s.Section != elf.SHN_UNDEF {
+			many[s.Name]++
+		}
+	}
+	for name, n := range many {
+		if n > 1 && name != "" {
+			_, err = findLocal(f, name)
+			require.ErrorIs(t, err, errNoSymbol, "%s is there %d times", name, n)
+			return
+		}
+	}
+	t.Fatal("no name is there twice")
+}
 
 // TestFindBoringSSL looks into real programs of every kind. That the places are right is what decrypting by them
 // shows (TestE2EBoringSSL).

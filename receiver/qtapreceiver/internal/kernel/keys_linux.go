@@ -47,6 +47,8 @@ type keySource struct {
 	programs []string
 	// wellKnown are file names in the folders of libraries, or absolute patterns.
 	wellKnown []string
+	// symbol is what a program with the implementation inside may have among its unexported symbols; "": not looked for.
+	symbol string
 	// find returns where the programs belong in a file, or errNoSymbol when the file is not of
 	// this implementation.
 	find func(*elf.File) ([]keyPoint, error)
@@ -383,11 +385,11 @@ func (k *keyProbes) findPoints(r io.ReaderAt) (names []string, points []keyPoint
 	}
 	if len(points) == 0 {
 		if unread = unreadExport(f); unread == "" {
-			points, unread, err = k.findByText(f)
+			var name string
+			if name, points, unread, err = k.findByText(f); len(points) > 0 {
+				names = []string{name}
+			}
 			errs = append(errs, err)
-		}
-		if len(points) > 0 {
-			names = []string{boringssl.name}
 		}
 	}
 	return names, points, unread, errors.Join(errs...)
