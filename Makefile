@@ -51,7 +51,7 @@ ui: ## build the page into extension/pulseapiextension/dist
 packages-build: ## install the Debian packages that generate needs
 	@scripts/packages.sh clang-19:clang-19 llvm-strip-19:llvm-19
 packages-test: ## install the Debian packages that the tests drive
-	@scripts/packages.sh curl:curl openssl:openssl nginx:nginx-light wrk:wrk chromium:chromium python3:python3 ip:iproute2 wget:wget gnutls-cli:gnutls-bin git:git /usr/lib/git-core/git-http-backend:git node:nodejs
+	@scripts/packages.sh curl:curl openssl:openssl nginx:nginx-light wrk:wrk chromium:chromium python3:python3 ip:iproute2 wget:wget gnutls-cli:gnutls-bin git:git /usr/lib/git-core/git-http-backend:git node:nodejs javac:openjdk-17-jdk-headless tstclnt:libnss3-tools
 	@scripts/openssl-1.1.sh
 
 .PHONY: test
@@ -68,7 +68,7 @@ test-unit: packages-test chdb npm ## run the tests of the packages, under the ra
 	go test -race -p 2 $$(go list ./... | grep -vxF "$$(go list $(KERNEL_TESTS) ./tests/e2e)")
 
 .PHONY: test-kernel
-test-kernel: packages-test ## run the tests that load eBPF programs (root)
+test-kernel: packages-test npm ## run the tests that load eBPF programs (root)
 	go test -count=1 -p 1 $(KERNEL_TESTS)
 
 .PHONY: test-e2e

@@ -26,6 +26,8 @@ const (
 	CaptureMapRing           = "ring"
 	CaptureMapSockStates     = "sock_states"
 	CaptureMapSockTable      = "sock_table"
+	CaptureProgBoringsslLog  = "boringssl_log"
+	CaptureProgGnutlsPrf     = "gnutls_prf"
 	CaptureProgGoKeylog      = "go_keylog"
 	CaptureProgNettleExpand  = "nettle_expand"
 	CaptureProgNettleSetKey  = "nettle_set_key"
@@ -103,6 +105,8 @@ type CaptureSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type CaptureProgramSpecs struct {
+	BoringsslLog  *ebpf.ProgramSpec `ebpf:"boringssl_log"`
+	GnutlsPrf     *ebpf.ProgramSpec `ebpf:"gnutls_prf"`
 	GoKeylog      *ebpf.ProgramSpec `ebpf:"go_keylog"`
 	NettleExpand  *ebpf.ProgramSpec `ebpf:"nettle_expand"`
 	NettleSetKey  *ebpf.ProgramSpec `ebpf:"nettle_set_key"`
@@ -233,6 +237,8 @@ type CaptureVariables struct {
 //
 // It can be passed to LoadCaptureObjects or ebpf.CollectionSpec.LoadAndAssign.
 type CapturePrograms struct {
+	BoringsslLog  *ebpf.Program `ebpf:"boringssl_log"`
+	GnutlsPrf     *ebpf.Program `ebpf:"gnutls_prf"`
 	GoKeylog      *ebpf.Program `ebpf:"go_keylog"`
 	NettleExpand  *ebpf.Program `ebpf:"nettle_expand"`
 	NettleSetKey  *ebpf.Program `ebpf:"nettle_set_key"`
@@ -254,6 +260,8 @@ type CapturePrograms struct {
 
 func (p *CapturePrograms) Close() error {
 	return _CaptureClose(
+		p.BoringsslLog,
+		p.GnutlsPrf,
 		p.GoKeylog,
 		p.NettleExpand,
 		p.NettleSetKey,

@@ -65,7 +65,9 @@ static void *(*const bpf_ringbuf_reserve)(void *ring, __u64 size, __u64 flags) =
 static void (*const bpf_ringbuf_submit)(void *data, __u64 flags) = (void *)132;
 static __u64 (*const bpf_ringbuf_query)(void *ring, __u64 flags) = (void *)134;
 static struct tcp_sock *(*const bpf_skc_to_tcp_sock)(void *sk) = (void *)137;
+static long (*const bpf_probe_read_user_str)(void *dst, __u32 size, const void *src) = (void *)114;
 static struct socket *(*const bpf_sock_from_file)(struct file *file) = (void *)162;
+static __u64 (*const bpf_get_attach_cookie)(void *ctx) = (void *)174;
 
 // core_read copies a kernel field whose place the loader has looked up in this kernel's BTF.
 #define core_read(dst, field) bpf_probe_read_kernel(dst, sizeof(*(dst)), __builtin_preserve_access_index(&(field)))
@@ -120,6 +122,8 @@ struct pt_regs {
 #define regs_parm4(r) ((r)->cx)
 #define regs_parm5(r) ((r)->r8)
 #define regs_parm6(r) ((r)->r9)
+// The seventh is on the stack, behind the return address. 0 when it could be read.
+#define regs_parm7(r, to) bpf_probe_read_user(to, 8, (void *)((r)->sp + 8))
 // Go's own calling convention (ABIInternal): integer registers in their order.
 #define regs_go2(r) ((r)->bx)
 #define regs_go3(r) ((r)->cx)
@@ -137,6 +141,7 @@ struct pt_regs {
 #define regs_parm4(r) ((r)->regs[3])
 #define regs_parm5(r) ((r)->regs[4])
 #define regs_parm6(r) ((r)->regs[5])
+#define regs_parm7(r, to) (*(to) = (r)->regs[6], 0)
 #define regs_go2(r) ((r)->regs[1])
 #define regs_go3(r) ((r)->regs[2])
 #define regs_go4(r) ((r)->regs[3])

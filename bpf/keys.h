@@ -114,3 +114,11 @@ inline_always bool hkdf_label(__u8 *text, __u64 addr, __u64 hash, __u32 n)
 		return false;
 	return !bpf_probe_read_user(text, n == 12 ? 12 : 11, (void *)(addr + 9)) && tls13_client_label(text, n);
 }
+
+// key_log_label says whether a label of RFC 9850 names a secret that decrypts: the exporter's does not.
+inline_always bool key_log_label(const __u8 *text, __u32 n)
+{
+	return (n == 13 && equal(text, "CLIENT_RANDOM", 13)) || (n == 23 && equal(text + 6, "_TRAFFIC_SECRET_0", 17)) ||
+	       (n == 27 && equal(text, "CLIENT_EARLY_TRAFFIC_SECRET", 27)) ||
+	       (n == 31 && equal(text + 6, "_HANDSHAKE_TRAFFIC_SECRET", 25));
+}

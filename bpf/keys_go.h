@@ -18,17 +18,11 @@ int go_keylog(struct pt_regs *regs)
 
 	if (random.size != 32 || unwanted())
 		return 0;
-	// Traffic secrets only: the exporter's decrypts nothing.
 	if (n != 13 && n != 23 && n != 27 && n != 31)
 		return 0;
 	barrier_var(n);
 	n &= 31;
-	if (bpf_probe_read_user(text, n, (void *)label.addr))
-		return 0;
-	if (!(n == 13 && equal(text, "CLIENT_RANDOM", 13)) &&
-	    !(n == 23 && equal(text + 6, "_TRAFFIC_SECRET_0", 17)) &&
-	    !(n == 27 && equal(text, "CLIENT_EARLY_TRAFFIC_SECRET", 27)) &&
-	    !(n == 31 && equal(text + 6, "_HANDSHAKE_TRAFFIC_SECRET", 25)))
+	if (bpf_probe_read_user(text, n, (void *)label.addr) || !key_log_label(text, n))
 		return 0;
 	return emit_secret(SECRET_KEY_LOG, text, n, secret, random);
 }

@@ -48,3 +48,11 @@ func featureRows(features kernel.Features) []coverage.Row {
 	}
 	return rows
 }
+
+// unreadTLS is how the engine asks a source for the TLS implementation behind a connection that cannot be read.
+func unreadTLS(src event.Source) func(uint32) string {
+	if s, ok := src.(interface{ UnreadTLS(tgid uint32) string }); ok {
+		return s.UnreadTLS
+	}
+	return nil
+}

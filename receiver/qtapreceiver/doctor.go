@@ -176,7 +176,7 @@ func (d *doctor) attach(watch time.Duration) error {
 		Include: d.cfg.Ports.Include, Exclude: d.cfg.Ports.Exclude, Egress: true, Ingress: true, Interval: d.cfg.ConnectionInterval, HeadersOnly: true,
 		Emitter: emitter, Processes: process.NewResolver("/", process.ReadHost("/")),
 		// Only the report at the end is wanted, and a long interval does not give one before.
-		Coverage: engine.CoverageSettings{Interval: time.Hour, Books: func() []engine.Stage { return e.Stats().Stages }},
+		UnreadTLS: unreadTLS(src), Coverage: engine.CoverageSettings{Interval: time.Hour, Books: func() []engine.Stage { return e.Stats().Stages }},
 	})
 	ctx, cancel := context.WithTimeout(context.Background(), watch)
 	defer cancel()

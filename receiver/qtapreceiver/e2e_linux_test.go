@@ -41,7 +41,7 @@ func selfSigned(t *testing.T, dir string) {
 	openssl, err := exec.LookPath("openssl")
 	need(t, err == nil, "openssl")
 	out, err := exec.Command(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
-		"-subj", "/CN=lab.test", "-keyout", filepath.Join(dir, "key.pem"), "-out", filepath.Join(dir, "cert.pem")).CombinedOutput()
+		"-subj", "/CN=lab.test", "-addext", "subjectAltName=DNS:lab.test,IP:127.0.0.1", "-keyout", filepath.Join(dir, "key.pem"), "-out", filepath.Join(dir, "cert.pem")).CombinedOutput()
 	require.NoError(t, err, string(out))
 }
 

@@ -126,6 +126,7 @@ func (t *tap) start(_ context.Context, host component.Host) (err error) {
 		Emitter:     t.emitter,
 		Processes:   process.NewResolver("/", process.ReadHost("/")),
 		Coverage:    engine.CoverageSettings{Interval: t.cfg.CoverageInterval, Host: hostCoverage(src), Books: t.books},
+		UnreadTLS:   unreadTLS(src),
 	})
 	watch, err := t.startRules()
 	if err == nil {

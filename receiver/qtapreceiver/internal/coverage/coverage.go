@@ -52,6 +52,11 @@ type Row struct {
 var advice = map[string]string{
 	"attached_late":        "the connection was open before the capture. New connections are read. Restart the program to have all of them",
 	"no_secret":            "the TLS library of the program has no key source here, or the program was new and its handshake came before the attach. See What it cannot see in the README of qtap",
+	"no_secret_boringssl":  "BoringSSL is inside the program, but not in a form that is known here. Let it write a key log and name that in keylog_files. Report the program and its version",
+	"no_secret_java":       "Java compiles its TLS when it runs, so no function can be probed. Let an agent of your own write a key log and name that in keylog_files",
+	"no_secret_nss":        "NSS keeps its secrets behind handles. If its build heeds SSLKEYLOGFILE, start the program with it and name that file in keylog_files",
+	"no_secret_openssl":    "OpenSSL is linked into the program without exported symbols. Let it write a key log and name that in keylog_files",
+	"no_secret_rustls":     "rustls is compiled into the program without a function that can be told. If the program heeds SSLKEYLOGFILE, set it and name that file in keylog_files",
 	"unsupported_cipher":   "only AES-GCM and ChaCha20-Poly1305 are read. Enable one of them in the program or its peer",
 	"unsupported_version":  "only TLS 1.2 and 1.3 are read. Enable one of them in the program or its peer",
 	"gap_in_handshake":     "packets of the handshake were not captured. Raise ring_size_mib if events are lost",

@@ -25,6 +25,7 @@ func TestAdvicePasses(t *testing.T) {
 	for _, reason := range []string{
 		tls.ReasonAttachedLate, tls.ReasonNoSecret, tls.ReasonUnsupportedCipher, tls.ReasonUnsupportedVersion, tls.ReasonGapInHandshake,
 		tls.ReasonHandshake, tls.ReasonDecrypt, tls.ReasonRenegotiation, tls.ReasonResync, tls.ReasonBuffer,
+		"no_secret_boringssl", "no_secret_java", "no_secret_nss", "no_secret_openssl", "no_secret_rustls",
 	} {
 		require.NotEmpty(t, Advice(reason), "no advice for %q", reason)
 	}

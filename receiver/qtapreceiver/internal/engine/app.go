@@ -336,8 +336,14 @@ func (p *plaintext) TLS(i tls.Info) { p.a.info = i }
 
 // NotVisible implements tls.Sink.
 func (p *plaintext) NotVisible(reason string) {
-	if p.a.reason == "" {
-		p.a.reason = reason
+	if p.a.reason != "" {
+		return
+	}
+	p.a.reason = reason
+	if c := p.a.c; reason == tls.ReasonNoSecret && c.proc != nil && c.e.set.UnreadTLS != nil {
+		if name := c.e.set.UnreadTLS(c.proc.TGID); name != "" {
+			p.a.reason += "_" + name
+		}
 	}
 }
 

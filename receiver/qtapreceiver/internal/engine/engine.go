@@ -63,6 +63,8 @@ type Settings struct {
 	Emitter   *emit.Emitter[*process.Info]
 	Processes *process.Resolver
 	Coverage  CoverageSettings
+	// UnreadTLS names the TLS implementation of a process when it has no key source, else "". nil knows none.
+	UnreadTLS func(tgid uint32) string
 }
 
 // Payloads is where payloads go while a `qtap_payload` receiver is attached.

@@ -3,6 +3,7 @@
 package kernel
 
 import (
+	"cmp"
 	"debug/elf"
 	"encoding/binary"
 	"errors"
@@ -21,8 +22,12 @@ type function struct {
 	code   []byte // at most maxCode bytes
 }
 
-// maxCode bounds how much of a function is looked at.
-const maxCode = 4096
+const (
+	// maxCode bounds how much of a function is looked at.
+	maxCode = 4096
+	// maxSymbols bounds the tables of symbols that are for debuggers.
+	maxSymbols = 256 << 20
+)
 
 // openELF reads the headers of a file that this machine can run.
 func openELF(r io.ReaderAt, machine elf.Machine) (*elf.File, error) {
@@ -156,6 +161,42 @@ func lookupSlow(f *elf.File, name string) (elf.Sym64, error) {
 		}
 	}
 	return elf.Sym64{}, errNoSymbol
+}
+
+// findLocal looks a function up among the symbols that are there for debuggers, in a program that exports none. There
+// may be several of a name: then none is found.
+func findLocal(f *elf.File, name string) (function, error) {
+	syms := f.SectionByType(elf.SHT_SYMTAB)
+	if syms == nil || int(syms.Link) >= len(f.Sections) || syms.Size > maxSymbols || f.Sections[syms.Link].Size > maxSymbols {
+		return function{}, errNoSymbol
+	}
+	names := f.Sections[syms.Link]
+	at := map[uint32]bool{} // in names
+	err := pieces(names, names.Size, func(off uint64, b []byte) bool {
+		for _, i := range indexAll(b, []byte("\x00"+name+"\x00")) {
+			at[uint32(off)+uint32(i)+1] = true
+		}
+		return true
+	})
+	if err != nil || len(at) == 0 {
+		return function{}, cmp.Or(err, errNoSymbol)
+	}
+	var found []elf.Sym64
+	table := window{r: syms}
+	for i := range syms.Size / elf.Sym64Size {
+		head := table.u64(i * elf.Sym64Size)
+		if !at[uint32(head)] || elf.ST_TYPE(byte(head>>32)) != elf.STT_FUNC || uint16(head>>48) == uint16(elf.SHN_UNDEF) {
+			continue
+		}
+		found = append(found, elf.Sym64{Value: table.u64(i*elf.Sym64Size + 8), Size: table.u64(i*elf.Sym64Size + 16)})
+	}
+	if table.err != nil {
+		return function{}, table.err
+	}
+	if len(found) != 1 {
+		return function{}, errNoSymbol
+	}
+	return functionAt(f, name, found[0].Value, found[0].Size)
 }
 
 // words reads little-endian numbers and keeps the first error.

@@ -25,3 +25,11 @@ var gnutls = keySource{
 		return append(points, keys...), err
 	},
 }
+
+// gnutls12 is TLS 1.2 of GnuTLS, which derives by itself, in a function that it exports for its own tests.
+var gnutls12 = keySource{
+	name:      "GnuTLS TLS 1.2",
+	programs:  []string{bpf.CaptureProgGnutlsPrf},
+	wellKnown: []string{"libgnutls.so.30"},
+	find:      exported(bpf.CaptureProgGnutlsPrf, "_gnutls_prf_raw"),
+}

@@ -43,6 +43,17 @@ func requireDerived(t *testing.T, got []event.Secret, log string) {
 	}
 }
 
+// requireMaster checks the secret of a TLS 1.2 handshake against its key log.
+func requireMaster(t *testing.T, got []event.Secret, log string) {
+	t.Helper()
+	secret, random := keyLog(t, log)
+	require.Len(t, got, 1)
+	require.Equal(t, event.SecretKeyLog, got[0].Kind)
+	require.Equal(t, "CLIENT_RANDOM", got[0].Label)
+	require.Equal(t, secret["CLIENT_RANDOM"], got[0].Secret)
+	require.Equal(t, random["CLIENT_RANDOM"], got[0].Context)
+}
+
 // TestGnuTLSSecrets compares what is captured with GnuTLS's own key log, as client and server.
 func TestGnuTLSSecrets(t *testing.T) {
 	h := openHost(t)
@@ -78,13 +89,27 @@ func TestGnuTLSSecrets(t *testing.T) {
 		curlIn(t, h.cgroup, []string{"SSLKEYLOGFILE=" + log}, fmt.Sprintf("https://127.0.0.1:%d/", port))
 		requireDerived(t, h.secretsOf(uint32(server.Process.Pid)), log)
 	})
-	t.Run("TLS 1.2 is not captured", func(t *testing.T) {
-		needProgram(t, "gnutls-cli")
-		cmd := h.command("gnutls-cli", "--insecure", "--logfile", os.DevNull, "--priority", "NORMAL:-VERS-ALL:+VERS-TLS1.2", "-p", fmt.Sprint(n.https), "127.0.0.1")
-		cmd.Stdin = bytes.NewBufferString("GET /file HTTP/1.0\r\n\r\n")
-		out, err := cmd.CombinedOutput()
-		require.NoError(t, err, string(out))
-		require.Empty(t, h.secretsOf(uint32(cmd.Process.Pid)))
+	for _, cipher := range []string{"AES-128-GCM", "AES-256-GCM", "AES-128-CBC"} {
+		t.Run("gnutls-cli TLS 1.2 "+cipher, func(t *testing.T) {
+			needProgram(t, "gnutls-cli")
+			log := filepath.Join(t.TempDir(), "keys")
+			cmd := h.command("gnutls-cli", "--insecure", "--logfile", os.DevNull, "--priority", "NORMAL:-VERS-ALL:+VERS-TLS1.2:-CIPHER-ALL:+"+cipher, "-p", fmt.Sprint(n.https), "127.0.0.1")
+			cmd.Env = append(os.Environ(), "SSLKEYLOGFILE="+log)
+			cmd.Stdin = bytes.NewBufferString("GET /file HTTP/1.0\r\n\r\n")
+			out, err := cmd.CombinedOutput()
+			require.NoError(t, err, string(out))
+			requireMaster(t, h.secretsOf(uint32(cmd.Process.Pid)), log)
+		})
+	}
+	t.Run("gnutls-serv TLS 1.2", func(t *testing.T) {
+		needProgram(t, "gnutls-serv")
+		cert, key := selfSigned(t)
+		port := freePort(t)
+		server := startIn(t, h.cgroup, "gnutls-serv", "--quiet", "--http", "-p", fmt.Sprint(port), "--x509certfile", cert, "--x509keyfile", key)
+		waitListening(t, port)
+		log := filepath.Join(t.TempDir(), "keys")
+		curlIn(t, h.cgroup, []string{"SSLKEYLOGFILE=" + log}, "--tls-max", "1.2", fmt.Sprintf("https://127.0.0.1:%d/", port))
+		requireMaster(t, h.secretsOf(uint32(server.Process.Pid)), log)
 	})
 	t.Run("not TLS", func(t *testing.T) {
 		needProgram(t, "certtool")

@@ -16,6 +16,6 @@ var goTLS = keySource{
 	programs: []string{bpf.CaptureProgGoKeylog},
 	find: func(f *elf.File) ([]keyPoint, error) {
 		fn, err := findGoKeyLog(f)
-		return []keyPoint{{bpf.CaptureProgGoKeylog, fn}}, err
+		return []keyPoint{{program: bpf.CaptureProgGoKeylog, fn: fn}}, err
 	},
 }

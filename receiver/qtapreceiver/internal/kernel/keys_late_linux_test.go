@@ -143,3 +143,27 @@ func FuzzMappings(f *testing.F) {
 		}
 	})
 }
+
+// TestLibraryOnOverlay has one library in the lower layer of two overlay file systems, as containers of one image do.
+// Each process is read, and once: both files are one inode to the kernel.
+func TestLibraryOnOverlay(t *testing.T) {
+	cgroup, dir := newCgroup(t), t.TempDir()
+	lower := filepath.Join(dir, "lower")
+	require.NoError(t, os.Mkdir(lower, 0o755))
+	copyOpenSSL(t, lower)
+	// In a mount namespace of its own, as a container.
+	start := func(name string) (*exec.Cmd, string) {
+		for _, d := range []string{"upper", "work", "merged"} {
+			require.NoError(t, os.MkdirAll(filepath.Join(dir, name, d), 0o755))
+		}
+		merged := filepath.Join(dir, name, "merged")
+		return serverOf(t, cgroup, fmt.Sprintf(`exec unshare -m sh -c 'mount -t tmpfs tmpfs %[3]s && mkdir %[3]s/upper %[3]s/work && mount -t overlay overlay -o lowerdir=%[1]s,upperdir=%[3]s/upper,workdir=%[3]s/work %[2]s && LD_LIBRARY_PATH=%[2]s exec $serve'`,
+			lower, merged, filepath.Join(dir, name, "upper")))
+	}
+	first, firstURL := start("first")
+	h := openHostIn(t, cgroup, nil)
+	second, secondURL := start("second")
+	h.requireServed(first, firstURL)
+	h.requireServed(second, secondURL)
+	h.requireServed(first, firstURL)
+}

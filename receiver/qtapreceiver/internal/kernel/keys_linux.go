@@ -47,6 +47,8 @@ type keySource struct {
 	programs []string
 	// wellKnown are file names in the folders of libraries, or absolute patterns.
 	wellKnown []string
+	// symbol is what a program with the implementation inside may have among its unexported symbols; "": not looked for.
+	symbol string
 	// find returns where the programs belong in a file, or errNoSymbol when the file is not of
 	// this implementation.
 	find func(*elf.File) ([]keyPoint, error)
@@ -56,10 +58,11 @@ type keySource struct {
 type keyPoint struct {
 	program string
 	fn      function
+	cookie  uint64 // what the program is to know of this file
 }
 
-// keySources are all of them.
-var keySources = []keySource{openssl3, openssl1, gnutls, goTLS}
+// keySources are all of them, but for the one that is found by constants (boringssl).
+var keySources = []keySource{openssl3, openssl1, gnutls, gnutls12, goTLS}
 
 // exported makes a find of exported functions, all of which must be there.
 func exported(program string, names ...string) func(*elf.File) ([]keyPoint, error) {
@@ -70,7 +73,7 @@ func exported(program string, names ...string) func(*elf.File) ([]keyPoint, erro
 			if err != nil {
 				return nil, err
 			}
-			points = append(points, keyPoint{program, fn})
+			points = append(points, keyPoint{program: program, fn: fn})
 		}
 		return points, nil
 	}
@@ -94,19 +97,15 @@ type keyProbes struct {
 	// mapped are files as /proc/*/maps names them, already looked at; forgotten every rescanAll,
 	// because an inode number is used again.
 	mapped map[string]fileID
+	unread map[int]unread // by process
 	closed bool
 
 	pids map[int]bool // seen by the last scan; used by Open and then by run alone
 }
 
-// fileID names a file's content: an inode number alone would outlive it.
-type fileID struct {
-	dev, ino    uint64
-	size, mtime int64
-}
-
 type keyProbe struct {
 	links    []link.Link // none when the file has nothing to probe
+	unread   string      // the TLS implementation inside that has no key source
 	path     string
 	used     time.Time // when a process was last seen to map it
 	anywhere bool      // at a well-known path: kept without users
@@ -116,7 +115,7 @@ func newKeyProbes(progs map[string]*ebpf.Program, multi bool, logger *zap.Logger
 	return &keyProbes{
 		progs: progs, multi: multi, logger: logger,
 		execs:  make(chan uint32, maxPending),
-		probes: map[fileID]*keyProbe{}, mapped: map[string]fileID{}, pids: map[int]bool{},
+		probes: map[fileID]*keyProbe{}, mapped: map[string]fileID{}, unread: map[int]unread{}, pids: map[int]bool{},
 	}
 }
 
@@ -243,6 +242,7 @@ func (k *keyProbes) scanNew() {
 		}
 	}
 	k.pids = now
+	k.forgetUnread(now)
 }
 
 // scanProcess probes the files that a process has mapped for execution. It reports false when
@@ -254,6 +254,8 @@ func (k *keyProbes) scanProcess(pid int) bool {
 		return false
 	}
 	defer f.Close()
+	var use implementations
+	defer func() { k.noteUnread(pid, use) }()
 	s := bufio.NewScanner(f)
 	for s.Scan() {
 		m, ok := parseMapping(s.Text())
@@ -264,6 +266,7 @@ func (k *keyProbes) scanProcess(pid int) bool {
 		id, known := k.mapped[m.file]
 		if p := k.probes[id]; known && p != nil {
 			p.used = time.Now()
+			use.add(p)
 		}
 		k.mu.Unlock()
 		if known {
@@ -277,6 +280,7 @@ func (k *keyProbes) scanProcess(pid int) bool {
 		}
 		if ok {
 			k.mu.Lock()
+			use.add(k.probes[id])
 			if len(k.mapped) < maxKnown {
 				k.mapped[m.file] = id
 			}
@@ -322,11 +326,10 @@ func (k *keyProbes) probeFile(open, path string, anywhere bool) (fileID, bool) {
 	}
 	f := os.NewFile(uintptr(fd), path)
 	defer f.Close()
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+	id, err := identify(fd)
+	if err != nil {
 		return fileID{}, false
 	}
-	id := fileID{dev: st.Dev, ino: st.Ino, size: st.Size, mtime: st.Mtim.Nano()}
 
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -343,7 +346,8 @@ func (k *keyProbes) probeFile(open, path string, anywhere bool) (fileID, bool) {
 	}
 	p := &keyProbe{path: path, used: time.Now(), anywhere: anywhere}
 	k.probes[id] = p
-	names, points, err := findPoints(f)
+	names, points, none, err := k.findPoints(f)
+	p.unread = none
 	if err != nil && !errors.Is(err, errNoSymbol) {
 		k.logger.Debug("cannot look for TLS functions", zap.String("path", path), zap.Error(err))
 	}
@@ -363,11 +367,12 @@ func (k *keyProbes) probeFile(open, path string, anywhere bool) (fileID, bool) {
 	return id, true
 }
 
-// findPoints asks every source. A program may have more than one inside.
-func findPoints(r io.ReaderAt) (names []string, points []keyPoint, err error) {
+// findPoints asks every source. A program may have more than one inside. When it has none, unread names the TLS
+// implementation inside that cannot be read.
+func (k *keyProbes) findPoints(r io.ReaderAt) (names []string, points []keyPoint, unread string, err error) {
 	f, err := openELF(r, nativeMachine)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, "", err
 	}
 	var errs []error
 	for _, src := range keySources {
@@ -378,7 +383,16 @@ func findPoints(r io.ReaderAt) (names []string, points []keyPoint, err error) {
 			errs = append(errs, fmt.Errorf("%s: %w", src.name, err))
 		}
 	}
-	return names, points, errors.Join(errs...)
+	if len(points) == 0 {
+		if unread = unreadExport(f); unread == "" {
+			var name string
+			if name, points, unread, err = k.findByText(f); len(points) > 0 {
+				names = []string{name}
+			}
+			errs = append(errs, err)
+		}
+	}
+	return names, points, unread, errors.Join(errs...)
 }
 
 // attach puts probes on all points, or on none.
@@ -407,9 +421,9 @@ func (k *keyProbes) attach(fd int, points []keyPoint) (_ []link.Link, err error)
 		at := pt.fn.offset + probePoint(pt.fn.code)
 		var l link.Link
 		if k.multi {
-			l, err = ex.UprobeMulti(nil, k.progs[pt.program], &link.UprobeMultiOptions{Addresses: []uint64{at}})
+			l, err = ex.UprobeMulti(nil, k.progs[pt.program], &link.UprobeMultiOptions{Addresses: []uint64{at}, Cookies: []uint64{pt.cookie}})
 		} else {
-			l, err = ex.Uprobe(pt.fn.name, k.progs[pt.program], &link.UprobeOptions{Address: at})
+			l, err = ex.Uprobe(pt.fn.name, k.progs[pt.program], &link.UprobeOptions{Address: at, Cookie: pt.cookie})
 		}
 		if err != nil {
 			return nil, fmt.Errorf("probe %s: %w", pt.fn.name, err)

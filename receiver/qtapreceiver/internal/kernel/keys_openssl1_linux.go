@@ -16,6 +16,7 @@ var openssl1 = keySource{
 	name:      "OpenSSL 1.1",
 	programs:  []string{bpf.CaptureProgOpensslCtrl},
 	wellKnown: []string{"libcrypto.so.1.1"},
+	symbol:    "EVP_PKEY_CTX_ctrl",
 	find: func(f *elf.File) ([]keyPoint, error) {
 		if _, err := openssl3.find(f); err == nil {
 			return nil, errNoSymbol

@@ -12,5 +12,6 @@ var openssl3 = keySource{
 	name:      "OpenSSL 3",
 	programs:  []string{bpf.CaptureProgOpensslKdf},
 	wellKnown: []string{"libcrypto.so.3", "/usr/bin/node", "/usr/local/bin/node"},
+	symbol:    "EVP_KDF_derive",
 	find:      exported(bpf.CaptureProgOpensslKdf, "EVP_KDF_derive"),
 }

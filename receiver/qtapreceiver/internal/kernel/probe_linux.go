@@ -27,6 +27,7 @@ const (
 	featureSockHelpers = "socket helpers in tracing programs"
 	featureScan        = "iterator task_file"
 	featureUprobeMulti = "uprobe_multi"
+	featureCookies     = "cookies of uprobes"
 	featureMapFiles    = "CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE"
 )
 
@@ -110,6 +111,7 @@ func Probe(cfg Config) Features {
 		if multi != nil {
 			add("perf uprobes", true, perfAllowed(sysAdmin))
 		}
+		add(featureCookies, false, orSince(features.HaveProgramHelper(ebpf.Kprobe, asm.FnGetAttachCookie), "5.15; the secrets of BoringSSL are not captured"))
 	}
 	return f
 }

@@ -124,6 +124,11 @@ func FuzzFindFunction(f *testing.F) {
 		if fn, err := findFunction(e, "main"); err == nil {
 			probePoint(fn.code)
 		}
+		_, _ = findLocal(e, "main")
+		if text, err := readTLSText(e); err == nil {
+			_, _ = text.implementation()
+			_, _, _ = findBoringSSL(e, text)
+		}
 	})
 }
 

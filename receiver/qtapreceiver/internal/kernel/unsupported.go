@@ -36,5 +36,8 @@ func (*Capture) Run(context.Context, event.Handler) error {
 // Summary is empty.
 func (*Capture) Summary() Summary { return Summary{} }
 
+// UnreadTLS knows nothing.
+func (*Capture) UnreadTLS(uint32) string { return "" }
+
 // Close does nothing.
 func (*Capture) Close() error { return nil }
