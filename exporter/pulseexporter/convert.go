@@ -243,6 +243,15 @@ func timeOf(v pcommon.Value) time.Time {
 	return time.Time{}
 }
 
+// validity reads a certificate's time; the zero time for anything else.
+func validity(v pcommon.Value) time.Time {
+	t, err := time.Parse(time.RFC3339, v.Str())
+	if err != nil {
+		return time.Time{}
+	}
+	return t.UTC().Truncate(time.Second)
+}
+
 func addr(v pcommon.Value) netip.Addr {
 	a, err := netip.ParseAddr(v.Str())
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"time"
 
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
@@ -45,6 +46,22 @@ func (c *converter) connectionRecord(record plog.LogRecord) reason {
 			r.Requests = small(v)
 		case semantic.TLSNextProtocol:
 			r.TLSNextProtocol = v.Str()
+		case semantic.TLSResumed:
+			if v.Type() == pcommon.ValueTypeBool {
+				r.TLSResumed = new(v.Bool())
+			}
+		case semantic.TLSClientJA3:
+			r.TLSClientJA3 = v.Str()
+		case semantic.TLSClientJA4:
+			r.TLSClientJA4 = v.Str()
+		case semantic.TLSServerSubject:
+			r.TLSServerSubject = v.Str()
+		case semantic.TLSServerIssuer:
+			r.TLSServerIssuer = v.Str()
+		case semantic.TLSServerNotBefore:
+			r.TLSServerNotBefore = validity(v)
+		case semantic.TLSServerNotAfter:
+			r.TLSServerNotAfter = validity(v)
 		case semantic.ServerNameSource:
 			r.NameSource = v.Str()
 		default:

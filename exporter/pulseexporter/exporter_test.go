@@ -170,6 +170,8 @@ func logs(stamp string) plog.Logs {
 			semantic.ConnectionID: "ffffffff00000001", semantic.ConnectionState: state, semantic.ConnectionRole: "client", semantic.ConnectionCloseReason: "fin",
 			semantic.NetworkLocalAddress: "10.1.2.3", semantic.NetworkPeerAddress: "::ffff:10.9.9.9", semantic.ServerAddress: "api.example.com",
 			semantic.NetworkProtocolName: "http", semantic.NetworkProtocolVersion: "1.1", semantic.TLSProtocolVersion: "1.3", semantic.TLSCipher: "c",
+			semantic.TLSClientJA3: "ada70206e40642a3e4461f35503241d5", semantic.TLSClientJA4: "t13d1516h2_8daaf6152771_e5627efa2ab1",
+			semantic.TLSServerSubject: "CN=a", semantic.TLSServerIssuer: "CN=b", semantic.TLSServerNotBefore: "2026-01-31T23:59:59.000Z", semantic.TLSServerNotAfter: "9999-12-31T23:59:59.000Z",
 			semantic.TLSNextProtocol: "http/1.1", semantic.PayloadVisibility: "visible", semantic.PayloadReason: "why",
 		} {
 			m.PutStr(k, v)
@@ -181,6 +183,7 @@ func logs(stamp string) plog.Logs {
 		} {
 			m.PutInt(k, v)
 		}
+		m.PutBool(semantic.TLSResumed, false)
 	}
 	r := records.AppendEmpty()
 	r.SetEventName(semantic.EventSegment)
@@ -242,6 +245,10 @@ func TestStore(t *testing.T) {
 		Origin: wantOrigin, LocalAddress: netip.MustParseAddr("10.1.2.3"), LocalPort: 50123, PeerAddress: netip.MustParseAddr("10.9.9.9"), PeerPort: 443,
 		ServerAddress: "api.example.com", Protocol: "http", ProtocolVersion: "1.1", TLSVersion: "1.3", TLSCipher: "c", TLSNextProtocol: "http/1.1", SentBytes: 2,
 		ReceivedBytes: 3, SentPackets: 4, ReceivedPackets: 5, Retransmits: 6, RTT: 7, Duration: 1, Requests: 8, Visibility: "visible", Reason: "why",
+		Handshake: pulsestore.Handshake{
+			TLSResumed: new(false), TLSClientJA3: "ada70206e40642a3e4461f35503241d5", TLSClientJA4: "t13d1516h2_8daaf6152771_e5627efa2ab1", TLSServerSubject: "CN=a", TLSServerIssuer: "CN=b",
+			TLSServerNotBefore: time.Date(2026, 1, 31, 23, 59, 59, 0, time.UTC), TLSServerNotAfter: time.Date(2262, 4, 11, 23, 47, 16, 0, time.UTC),
+		},
 	}}, connections)
 	objects, err := store.PayloadObjects(ctx, []string{testKey})
 	require.NoError(t, err)

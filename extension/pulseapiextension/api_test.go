@@ -235,6 +235,8 @@ func TestConnections(t *testing.T) {
 		{Time: now, Start: now.Add(-time.Minute), ConnectionID: 5, Sequence: 2, State: "established", Role: "client", Origin: testOrigin,
 			LocalAddress: netip.MustParseAddr("::ffff:10.0.0.1"), LocalPort: 1, PeerAddress: netip.MustParseAddr("10.0.0.2"), PeerPort: 2,
 			ServerAddress: "x.example", Protocol: "http", ProtocolVersion: "1.1", TLSVersion: "1.3", TLSCipher: "C", TLSNextProtocol: "h2",
+			Handshake: pulsestore.Handshake{TLSResumed: new(true), TLSClientJA3: "ada70206e40642a3e4461f35503241d5", TLSClientJA4: "t13d1516h2_8daaf6152771_e5627efa2ab1",
+				TLSServerSubject: "CN=x.example", TLSServerIssuer: "CN=CA", TLSServerNotBefore: now, TLSServerNotAfter: now},
 			SentBytes: 1, ReceivedBytes: 2, SentPackets: 3, ReceivedPackets: 4, Retransmits: 5, RTT: 6, Duration: 7, Requests: 8, Visibility: "not_visible", Reason: "attached_late"},
 		{Time: now, Start: now, ConnectionID: 6},
 	}})

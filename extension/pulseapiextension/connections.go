@@ -10,6 +10,7 @@ import (
 )
 
 type connectionJSON struct {
+	handshakeJSON
 	Time            string `json:"time"`
 	Start           string `json:"start"`
 	ConnectionID    string `json:"connection_id"`
@@ -85,7 +86,8 @@ func (a *api) getConnections(r *http.Request) (any, error) {
 
 func connectionView(row *pulsestore.Connection) connectionJSON {
 	return connectionJSON{
-		Time: timeText(row.Time), Start: timeText(row.Start), ConnectionID: connectionText(row.ConnectionID), Sequence: row.Sequence,
+		handshakeJSON: handshakeView(&row.Handshake),
+		Time:          timeText(row.Time), Start: timeText(row.Start), ConnectionID: connectionText(row.ConnectionID), Sequence: row.Sequence,
 		State: row.State, Role: row.Role, CloseReason: row.CloseReason, Environment: row.Environment, ServiceName: row.ServiceName,
 		HostID: row.HostID, HostName: row.HostName, PID: row.PID, Executable: row.Executable, User: row.User,
 		ContainerID: row.ContainerID, PodUID: row.PodUID,

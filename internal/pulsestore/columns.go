@@ -192,6 +192,7 @@ type connectionColumns struct {
 	rtt, duration                                          []uint64
 	requests                                               []uint32
 	visibility, reason, transport, nameSource              []string
+	tls                                                    handshakeColumns
 }
 
 func (c *connectionColumns) add(r *Connection) {
@@ -225,10 +226,11 @@ func (c *connectionColumns) add(r *Connection) {
 	c.reason = append(c.reason, r.Reason)
 	c.transport = append(c.transport, r.Transport)
 	c.nameSource = append(c.nameSource, r.NameSource)
+	c.tls.add(&r.Handshake)
 }
 
 func (c *connectionColumns) columns() []column {
-	return append(c.origin.columns(), []column{
+	return append(append(c.origin.columns(), c.tls.columns()...), []column{
 		{"time", timeType, c.time},
 		{"start", timeType, c.start},
 		{"connection_id", "UInt64", c.connectionID},

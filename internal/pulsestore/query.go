@@ -194,7 +194,7 @@ func (s *Store) Request(ctx context.Context, environment string, trace [16]byte,
 	return found, nil
 }
 
-const connectionSelect = "SELECT " + originSelect + `time, start, connection_id, sequence, state, role, close_reason, local_address, local_port, ` +
+const connectionSelect = "SELECT " + originSelect + handshakeSelect + `time, start, connection_id, sequence, state, role, close_reason, local_address, local_port, ` +
 	`peer_address, peer_port, server_address, protocol, protocol_version, tls_version, tls_cipher, tls_next_protocol, sent_bytes, received_bytes, ` +
 	`sent_packets, received_packets, retransmits, rtt, duration, requests, visibility, reason, transport, name_source FROM `
 
@@ -217,11 +217,12 @@ func (s *Store) Connections(ctx context.Context, q ConnectionQuery) ([]Connectio
 	if err := s.query(ctx, sql, w, func(rows driver.Rows) error {
 		var r Connection
 		var rtt, duration uint64
-		err := rows.Scan(append(r.Origin.scan(), &r.Time, &r.Start, &r.ConnectionID, &r.Sequence, &r.State, &r.Role, &r.CloseReason, &r.LocalAddress, &r.LocalPort,
+		err := rows.Scan(append(append(r.Origin.scan(), r.Handshake.scan()...), &r.Time, &r.Start, &r.ConnectionID, &r.Sequence, &r.State, &r.Role, &r.CloseReason, &r.LocalAddress, &r.LocalPort,
 			&r.PeerAddress, &r.PeerPort, &r.ServerAddress, &r.Protocol, &r.ProtocolVersion, &r.TLSVersion, &r.TLSCipher, &r.TLSNextProtocol, &r.SentBytes,
 			&r.ReceivedBytes, &r.SentPackets, &r.ReceivedPackets, &r.Retransmits, &rtt, &duration, &r.Requests, &r.Visibility, &r.Reason, &r.Transport, &r.NameSource)...)
 		r.RTT, r.Duration = time.Duration(rtt), time.Duration(duration)
 		r.LocalAddress, r.PeerAddress = fromColumn(r.LocalAddress), fromColumn(r.PeerAddress)
+		r.TLSServerNotBefore, r.TLSServerNotAfter = fromValidity(r.TLSServerNotBefore), fromValidity(r.TLSServerNotAfter)
 		out = append(out, r)
 		return err
 	}); err != nil {

@@ -70,6 +70,7 @@ type Request struct {
 // Connection is one row of `connections`: the newest record of one connection end.
 type Connection struct {
 	Origin
+	Handshake
 	Time            time.Time // of the record
 	Start           time.Time
 	ConnectionID    uint64

@@ -28,6 +28,10 @@ const (
 	Query
 	// URL values are absolute URLs; userinfo goes, path and query are cleaned.
 	URL
+	// DistinguishedName values are names of certificates (RFC 4514); what may name a person or an object is removed.
+	DistinguishedName
+	// Time values are times of the form 2006-01-02T15:04:05.000Z.
+	Time
 	// Method values are HTTP methods; unknown ones become _OTHER.
 	Method
 )
@@ -47,6 +51,8 @@ var classes = map[string]Class{
 	NetworkTransport: Token, NetworkType: Token, NetworkLocalAddress: Host, NetworkLocalPort: Number,
 	NetworkPeerAddress: Host, NetworkPeerPort: Number, NetworkProtocolName: Token, NetworkProtocolVersion: Token,
 	TLSEstablished: Number, TLSProtocolVersion: Token, TLSCipher: Token, TLSNextProtocol: Token, TLSResumed: Number,
+	TLSClientJA3: ID, TLSClientJA4: ID, TLSServerSubject: DistinguishedName, TLSServerIssuer: DistinguishedName,
+	TLSServerNotBefore: Time, TLSServerNotAfter: Time,
 
 	ConnectionID: ID, ConnectionSequence: Number, ConnectionState: Token, ConnectionRole: Token,
 	ConnectionStart: Number, ConnectionDuration: Number, ConnectionCloseReason: Token,

@@ -98,6 +98,18 @@ const (
 	TLSResumed             = "tls.resumed"
 )
 
+// What a TLS handshake says of its two ends, on connection logs; TLSClientJA4 on spans, too. A client's certificate
+// is never told: its subject may be a person.
+const (
+	TLSClientJA3 = "tls.client.ja3"
+	// TLSClientJA4 is the JA4 fingerprint, for which the conventions have no name yet.
+	TLSClientJA4       = "qpoint.tls.ja4"
+	TLSServerSubject   = "tls.server.subject"    // of CN, O, OU, C, ST and L, as RFC 4514 writes them
+	TLSServerIssuer    = "tls.server.issuer"     // likewise
+	TLSServerNotBefore = "tls.server.not_before" // "2026-01-31T23:59:59.000Z"
+	TLSServerNotAfter  = "tls.server.not_after"  // likewise
+)
+
 // Connection attributes. Counters are cumulative since the connection opened, from the kernel's own books.
 const (
 	ConnectionID            = "qpoint.connection.id"             // 16 hex digits, unique per host and observed end

@@ -174,6 +174,10 @@ func (c *canaries) hostile(key string) []string {
 		return append(all, n(), n()+"/"+n(), "http/"+n(), n()+"-"+n(), "alice."+n()+"@example.com")
 	case semantic.Name:
 		return append(all, "eyJ"+n()+"."+n()+"."+n(), "eyJ"+n()+"."+n()+".")
+	case semantic.DistinguishedName:
+		return append(all, n(), "CN="+n()+"@example.com", "O="+n(), "OU=a "+n()+" b", "emailAddress="+n(), "CN=a+UID="+n(), `O=a\,`+n(), `O=a\\,OU=`+n(), "2.5.4.5=#"+n())
+	case semantic.Time:
+		return append(all, n(), "2026-01-31T23:59:59.000Z"+n())
 	case semantic.Host:
 		return append(all, "user:"+n()+"@example.com", n()+"@example.com", "example.com/"+n(), "fe80::1%"+n(), "https://"+n(), n()+":80")
 	case semantic.Path, semantic.Procedure:

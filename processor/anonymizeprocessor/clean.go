@@ -156,6 +156,11 @@ func (c *cleaner) attribute(key string, v pcommon.Value) bool {
 		ok = validName(was)
 	case semantic.Host:
 		ok = validHost(was)
+	case semantic.DistinguishedName:
+		now = cleanDistinguishedName(was)
+		ok = now != ""
+	case semantic.Time:
+		ok = validTime(was)
 	case semantic.Method:
 		now, ok = cleanMethod(was), true
 		first(&c.method, now)

@@ -19,7 +19,8 @@ import (
 // randomTraces makes data of every class, type and degree of cleanness, keys repeated.
 func randomTraces(rnd *rand.Rand) (ptrace.Traces, plog.Logs) {
 	words := []string{"", "a", "GET", "get", "/", "/users/42", "/users/{id}", "/a;b/c", "users", "?", "a=1&b", "a=&b=", "{key}=", "https://u:p@example.com/x?y=z#f", "https://example.com", "example.com", "10.0.0.1", "::1",
-		"1.1", "http", "TLS_AES_128_GCM_SHA256", object, "0123456789abcdef", "\xff", "caf\u00e9", "secret secret", strings.Repeat("a", 300), scopeName, semantic.SchemaURL, jwt, "*", "//", "/a/", "{id}"}
+		"1.1", "http", "TLS_AES_128_GCM_SHA256", object, "0123456789abcdef", "\xff", "caf\u00e9", "secret secret", strings.Repeat("a", 300), scopeName, semantic.SchemaURL, jwt, "*", "//", "/a/", "{id}",
+		`CN=a,O=Example\, Inc.,emailAddress=a@example.com`, "2026-01-31T23:59:59.000Z"}
 	keys := append(semantic.Keys(), semantic.Anonymized, semantic.Environment, "unknown", semantic.URLPath, semantic.URLFull, semantic.URLTemplate, semantic.HTTPRequestMethod)
 	word := func() string { return words[rnd.IntN(len(words))] }
 	var value func(pcommon.Value, int)

@@ -58,6 +58,10 @@ func validID(key, s string) bool {
 		return detect.IsUUID(s) || len(s) == 32 && isLowerHex(s)
 	case semantic.SegmentKey:
 		return validObjectKey(s)
+	case semantic.TLSClientJA3:
+		return len(s) == 32 && isLowerHex(s)
+	case semantic.TLSClientJA4:
+		return validJA4(s)
 	}
 	return made(s, idMarks, maxID) && !secret(s)
 }

@@ -424,3 +424,12 @@ SELECT
     mapFilter((k, v) -> v NOT IN ('', '0', '::'), map('dns.question.name', toString(name), 'qpoint.dns.question.type', toString(type), 'qpoint.dns.response_code', toString(response_code), 'error.type', toString(error_type), 'qpoint.dns.answers', toString(answers), 'qpoint.dns.duration', toString(duration), 'qpoint.connection.role', toString(role), 'network.transport', toString(transport), 'network.local.address', toString(local_address), 'network.local.port', toString(local_port), 'network.peer.address', toString(peer_address), 'network.peer.port', toString(peer_port)))::Map(LowCardinality(String), String),
     'qpoint.dns'
 FROM `a\`b\\c`.`dns`;
+-- 7 handshake
+ALTER TABLE `a\`b\\c`.`connections`
+    ADD COLUMN IF NOT EXISTS tls_resumed Nullable(Bool) COMMENT 'NULL when not known',
+    ADD COLUMN IF NOT EXISTS tls_client_ja3 LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS tls_client_ja4 LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS tls_server_subject LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS tls_server_issuer LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS tls_server_not_before DateTime64(0, 'UTC') COMMENT '1970 when not known' CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS tls_server_not_after DateTime64(0, 'UTC') COMMENT '1970 when not known' CODEC(ZSTD(1));

@@ -5,8 +5,6 @@ package engine
 import (
 	"slices"
 
-	"go.opentelemetry.io/collector/pdata/pcommon"
-
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
@@ -261,19 +259,6 @@ func (a *application) visibility() (string, string) {
 		return "visible", ""
 	}
 	return "", ""
-}
-
-func (a *application) putTLS(m pcommon.Map) {
-	if !a.encrypted {
-		return
-	}
-	m.PutBool(semantic.TLSEstablished, a.info.Version != "")
-	putStr(m, semantic.TLSProtocolVersion, a.info.Version)
-	putStr(m, semantic.TLSCipher, a.info.Cipher)
-	putStr(m, semantic.TLSNextProtocol, a.info.ALPN)
-	if a.info.Version != "" {
-		m.PutBool(semantic.TLSResumed, a.info.Resumed)
-	}
 }
 
 // newHTTP1 returns a parser that emits the connection's exchanges.

@@ -120,6 +120,8 @@ func (e *Engine) quicRecord(d *event.Datagram, h *quic.Hello) {
 		version = "2" // RFC 9369, whatever its number
 	}
 	m.PutStr(semantic.NetworkProtocolVersion, version)
+	putStr(m, semantic.TLSClientJA3, h.JA3)
+	putStr(m, semantic.TLSClientJA4, h.JA4)
 	m.PutStr(semantic.PayloadVisibility, semantic.PayloadNotVisible)
 	m.PutStr(semantic.PayloadReason, reasonQUIC)
 }

@@ -33,7 +33,7 @@ func (e *Engine) record(c *conn, state string, t int64) {
 	lr.SetSeverityNumber(plog.SeverityNumberInfo)
 
 	m := lr.Attributes()
-	m.EnsureCapacity(32)
+	m.EnsureCapacity(40)
 	m.PutStr(semantic.ConnectionID, c.id)
 	m.PutInt(semantic.ConnectionSequence, c.sequence)
 	c.sequence++
@@ -69,6 +69,7 @@ func (e *Engine) record(c *conn, state string, t int64) {
 	putStr(m, semantic.NetworkProtocolName, c.app.protocol)
 	putStr(m, semantic.NetworkProtocolVersion, c.app.version)
 	c.app.putTLS(m)
+	c.app.putHandshake(m)
 	if visibility, reason := c.app.visibility(); visibility != "" {
 		m.PutStr(semantic.PayloadVisibility, visibility)
 		putStr(m, semantic.PayloadReason, reason)

@@ -21,6 +21,8 @@ type Hello struct {
 	Version uint32   // of QUIC
 	Random  [32]byte // names the connection, whatever ids it goes by later
 	SNI     string   // "" when the client named no server
+	// JA3 and JA4 are fingerprints of the client, see tls.Fingerprint.
+	JA3, JA4 string
 }
 
 const (
@@ -165,6 +167,7 @@ func (a *Assembler) Add(p Initial) (h Hello, proven, done bool) {
 	}
 	h.Version = p.Version
 	h.Random, h.SNI, done = tls.ParseClientHello(hello)
+	h.JA3, h.JA4 = tls.Fingerprint(hello, tls.TransportQUIC)
 	return h, true, done
 }
 
