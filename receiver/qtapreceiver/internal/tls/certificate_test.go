@@ -74,21 +74,67 @@ func TestCertificate(t *testing.T) {
 	})), version12)
 	require.Equal(t, "O="+strings.Repeat("a", 200), long.Subject, "bounded")
 
+	plain := certificateMessage(version13, der)
+	z := compressed(t, plain)
+	message := compressedMessage
+	require.Equal(t, plain, decompressCertificates(message(compressionZlib, len(plain), z)))
+	require.Nil(t, decompressCertificates(message(2, len(plain), z)), "brotli")
+	require.Nil(t, decompressCertificates(message(compressionZlib, len(plain)+1, z)))
+	require.Nil(t, decompressCertificates(message(compressionZlib, 1<<24-1, z)))
+	require.Nil(t, decompressCertificates(message(compressionZlib, len(plain), z[:20])))
+	require.Nil(t, decompressCertificates(nil))
+}
+
+func compressed(t testing.TB, plain []byte) []byte {
 	var z bytes.Buffer
 	w := zlib.NewWriter(&z)
-	plain := certificateMessage(version13, der)
 	_, err := w.Write(plain)
 	require.NoError(t, err)
 	require.NoError(t, w.Close())
-	message := func(algorithm byte, size int, b []byte) []byte {
-		return append([]byte{0, algorithm, byte(size >> 16), byte(size >> 8), byte(size)}, vector24(b)...)
+	return z.Bytes()
+}
+
+// compressedMessage makes the body of a CompressedCertificate message.
+func compressedMessage(algorithm byte, size int, b []byte) []byte {
+	return append([]byte{0, algorithm, byte(size >> 16), byte(size >> 8), byte(size)}, vector24(b)...)
+}
+
+// A compressed certificate is one message among others. No program that makes them is at hand, so the
+// flight is sealed here.
+func TestCompressedCertificate(t *testing.T) {
+	hello := unhex(t, rfcClientHello)
+	plain := certificateMessage(version13, certificateOf(t, pkix.Name{CommonName: "small.test"}))
+	for algorithm, want := range map[byte]string{1: "CN=small.test", 2: "", 3: ""} {
+		var hs, app secret
+		hs.set(bytes.Repeat([]byte{7}, 32)) // as keyLog has
+		app.set(bytes.Repeat([]byte{7}, 32))
+		flight := &synthetic{}
+		p, err := newProtection(suites[0x1301], &hs)
+		require.NoError(t, err)
+		for _, m := range []struct {
+			typ  byte
+			body []byte
+		}{
+			{msgEncryptedExts, []byte{0, 0}}, {msgCompressedCert, compressedMessage(algorithm, len(plain), compressed(t, plain))}, {15, make([]byte, 70)}, {msgFinished, make([]byte, 32)},
+		} {
+			flight.seal(p, typeHandshake, append([]byte{m.typ}, vector24(m.body)...))
+		}
+		p, err = newProtection(suites[0x1301], &app)
+		require.NoError(t, err)
+		flight.seal(p, typeApplication, []byte("hello"))
+
+		r := newRig(t, Limits{})
+		for _, label := range []string{"SERVER_HANDSHAKE_TRAFFIC_SECRET", "SERVER_TRAFFIC_SECRET_0"} {
+			r.add(keyLog(label, string(hello[11:43]), 32))
+		}
+		r.feed(true, hello)
+		r.feed(false, unhex(t, rfcServerHello))
+		r.feed(false, flight.b)
+		r.end()
+		require.Empty(t, r.notVisible)
+		require.Equal(t, "hello", r.got.String())
+		require.Equal(t, want, r.last().Certificate.Subject)
 	}
-	require.Equal(t, plain, decompressCertificates(message(compressionZlib, len(plain), z.Bytes())))
-	require.Nil(t, decompressCertificates(message(2, len(plain), z.Bytes())), "brotli")
-	require.Nil(t, decompressCertificates(message(compressionZlib, len(plain)+1, z.Bytes())))
-	require.Nil(t, decompressCertificates(message(compressionZlib, 1<<24-1, z.Bytes())))
-	require.Nil(t, decompressCertificates(message(compressionZlib, len(plain), z.Bytes()[:20])))
-	require.Nil(t, decompressCertificates(nil))
 }
 
 func FuzzCertificates(f *testing.F) {

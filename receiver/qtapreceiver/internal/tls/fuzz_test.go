@@ -26,9 +26,16 @@ func FuzzConn(f *testing.F) {
 	f.Add(uint8(2), append([]byte{1, 255}, y.b...))
 	f.Add(uint8(3), append([]byte{1, 99}, unhex(f, rfcServerFlight)...))
 	f.Add(uint8(4), append([]byte{0, 255}, y.b...))
+	for i, macOut := range []bool{false, true} {
+		p := cbc12(f, 0xc024, macOut)
+		for _, b := range [][]byte{sealCBC(p, typeHandshake, []byte{msgHelloRequest, 0, 0, 0}, 0), sealCBC(p, typeCCS, []byte{1}, 0), sealCBC(p, typeAlert, []byte{1, 0}, 0)} {
+			f.Add(uint8(5+i), append([]byte{1, 255}, b...))
+		}
+		f.Add(uint8(5+i), append([]byte{1, 255}, sealCBC(cbc12(f, 0xc024, macOut), typeHandshake, append([]byte{msgServerHello}, vector24(server[9:])...), 1)...))
+	}
 	f.Fuzz(func(t *testing.T, start uint8, in []byte) {
 		r := newRig(t, Limits{MaxWaiting: 4096, MaxTrialBytes: 1 << 16})
-		switch start % 5 {
+		switch start % 7 {
 		case 1:
 			r.feed(true, hello)
 		case 2:
@@ -45,6 +52,8 @@ func FuzzConn(f *testing.F) {
 			r.feed(false, server)
 		case 4:
 			*r = *established(t, suites[0x1303], traffic)
+		case 5, 6:
+			*r = *established12(t, 0xc024, start%7 == 6)
 		}
 		for len(in) > 2 {
 			op, n := in[0], min(int(in[1])+int(in[0]>>4)<<8, len(in)-2)
@@ -91,7 +100,7 @@ func FuzzHandshake(f *testing.F) {
 }
 
 func BenchmarkConn(b *testing.B) {
-	for _, id := range []uint16{0x1301, 0x1302, 0x1303} {
+	for _, id := range []uint16{0x1301, 0x1302, 0x1303, 0x1304} {
 		for _, size := range []int{100, 1024, 16384} {
 			for _, piece := range []string{"whole", "1448"} {
 				b.Run(fmt.Sprintf("%s/%d/%s", suites[id].name, size, piece), func(b *testing.B) {

@@ -29,7 +29,8 @@ type openSSL struct {
 	server string    // address
 	in     io.Writer // the server's input
 	shim   string
-	ends   bool // s_client ends by itself
+	ends   bool   // s_client ends by itself
+	cert   string // of gnutls-serv
 }
 
 // need finds a program; without it the test fails in CI and is skipped elsewhere.
