@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/features"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
@@ -80,6 +82,17 @@ func socket(t *testing.T) (net.Conn, event.Cookie) {
 	require.NoError(t, raw.Control(func(fd uintptr) { cookie, err = unix.GetsockoptUint64(int(fd), unix.SOL_SOCKET, unix.SO_COOKIE) }))
 	require.NoError(t, err)
 	return c, event.Cookie(cookie)
+}
+
+// TestOnThisKernel runs in virtual machines with other kernels.
+func TestOnThisKernel(t *testing.T) {
+	if features.HaveProgramHelper(ebpf.RawTracepoint, asm.FnForEachMapElem) == nil {
+		t.Run("kept", TestSessionsOutliveTheProcess)
+		t.Run("forgotten", TestTTL)
+		return
+	}
+	_, err := Open(filepath.Join(bpffs(t), "qpoint"), time.Minute, zap.NewNop())
+	require.ErrorContains(t, err, "`tls::restart_state` needs Linux 5.13")
 }
 
 func TestSessionsOutliveTheProcess(t *testing.T) {
