@@ -12,7 +12,7 @@ TOOL    := go tool -modfile=tools/go.mod
 # What the binary is made of: it is rebuilt when one of these is newer.
 SOURCES := $(shell git ls-files -co --exclude-standard 'bpf/*' 'exporter/*' 'extension/*' 'internal/*' 'processor/*' 'receiver/*' 2>/dev/null | grep -v '_test\.go$$' | grep -v '/testdata/' | grep -v '/web/')
 # Tests that drive the kernel are bound to its timing and run without the race detector.
-KERNEL_TESTS := ./bpf/... ./receiver/qtapreceiver ./receiver/qtapreceiver/internal/kernel/...
+KERNEL_TESTS := ./bpf/... ./receiver/qtapreceiver ./receiver/qtapreceiver/internal/kernel/... ./receiver/qtapreceiver/internal/restart
 
 .PHONY: help
 help: ## list the targets

@@ -6,3 +6,4 @@ package bpf
 
 //go:generate go tool -modfile=../tools/go.mod bpf2go -cc clang-19 -strip llvm-strip-19 -cflags "-O2 -g -Wall -Werror -mcpu=v3 -nostdinc -std=gnu11" -target amd64,arm64 -tags linux -no-global-types Capture capture.bpf.c
 //go:generate go tool -modfile=../tools/go.mod bpf2go -cc clang-19 -strip llvm-strip-19 -cflags "-O2 -g -Wall -Werror -mcpu=v3 -nostdinc -std=gnu11" -target amd64,arm64 -tags linux -no-global-types Datagram datagram.bpf.c
+//go:generate go tool -modfile=../tools/go.mod bpf2go -cc clang-19 -strip llvm-strip-19 -cflags "-O2 -g -Wall -Werror -mcpu=v3 -nostdinc -std=gnu11" -target amd64,arm64 -tags linux -no-global-types Restart restart.bpf.c

@@ -79,6 +79,20 @@ type TLSConfig struct {
 	// SSLKEYLOGFILE) that programs write themselves: files or FIFOs. They are followed whether
 	// Enabled is set or not.
 	KeyLogFiles []string `mapstructure:"keylog_files"`
+	// RestartState keeps what is needed to go on reading open connections when the collector is started again.
+	RestartState RestartStateConfig `mapstructure:"restart_state"`
+
+	_ struct{}
+}
+
+// RestartStateConfig is about reading encrypted connections across a restart of the collector. Their session
+// secrets then stay in the kernel's memory while no collector runs.
+type RestartStateConfig struct {
+	// Directory is the absolute path of a folder in a BPF file system, of the collector's user alone; it is made
+	// when its parent is there. Empty keeps nothing.
+	Directory string `mapstructure:"directory"`
+	// TTL is how long after the last sign of life of the collector the kernel forgets everything.
+	TTL time.Duration `mapstructure:"ttl"`
 
 	_ struct{}
 }
@@ -93,6 +107,7 @@ func createDefaultConfig() *Config {
 		TLS: TLSConfig{
 			Enabled:       true,
 			DenyProcesses: kernel.DefaultDenyProcesses(),
+			RestartState:  RestartStateConfig{TTL: 5 * time.Minute},
 		},
 	}
 }
@@ -154,6 +169,17 @@ func (c *Config) Validate() error {
 	for _, p := range c.TLS.KeyLogFiles {
 		if _, err := filepath.Match(p, ""); err != nil || !filepath.IsAbs(p) {
 			bad("`tls::keylog_files` has %q: must be an absolute path or pattern, such as /run/keylogs/*.log", p)
+		}
+	}
+	if r := c.TLS.RestartState; r.Directory != "" {
+		if !filepath.IsAbs(r.Directory) {
+			bad("`tls::restart_state::directory` %q must be an absolute path in a BPF file system, such as /sys/fs/bpf/otelcol-qpoint", r.Directory)
+		}
+		if c.Level == LevelConnections || !c.TLS.Enabled && len(c.TLS.KeyLogFiles) == 0 {
+			bad("`tls::restart_state::directory` is set, but no encrypted connection is read: see `level` and `tls::enabled`")
+		}
+		if r.TTL < time.Second || r.TTL > 24*time.Hour {
+			bad("`tls::restart_state::ttl` %s must be from 1s to 24h", r.TTL)
 		}
 	}
 	return errors.Join(errs...)

@@ -42,7 +42,7 @@ func TestConfig(t *testing.T) {
 		CGroup: "/sys/fs/cgroup/system.slice", Level: LevelHeaders,
 		Ports:      PortsConfig{Include: []uint16{80, 443}, Exclude: []uint16{9200}},
 		Directions: []string{DirectionEgress}, ConnectionInterval: 10 * time.Second, CoverageInterval: time.Minute, RingSizeMiB: 16,
-		TLS: TLSConfig{DenyProcesses: []string{}, KeyLogFiles: []string{"/run/keylogs/*.log"}},
+		TLS: TLSConfig{DenyProcesses: []string{}, KeyLogFiles: []string{"/run/keylogs/*.log"}, RestartState: RestartStateConfig{Directory: "/sys/fs/bpf/qpoint", TTL: time.Minute}},
 		Rules: []rules.Config{
 			{Match: `like(server.address, "*.internal.example.com")`, Level: rules.LevelNone},
 			{Match: "http.response.status_code >= 500", SampleRate: &rate, MaxBodySize: &size, MaxPerSecond: 10},
@@ -63,6 +63,7 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 	for _, key := range []string{
 		"`level` \"deep\"", "`cgroup` \"relative\"", "`ports::include` has 0", "port 80 is in both", "`directions` has \"sideways\"",
 		"`connection_interval` 1ms", "`coverage_interval` 1s", "`ring_size_mib` 3", "`tls::deny_processes` has \"/usr/sbin/sshd\"",
+		"`tls::restart_state::directory` \"bpf\" must be an absolute path", "`tls::restart_state::ttl` 1ms",
 		"`tls::keylog_files` has \"keys.log\"", "`tls::keylog_files` has \"/run/[\"",
 	} {
 		require.ErrorContains(t, err, key)

@@ -24,6 +24,7 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/metadata"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/process"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/restart"
 )
 
 // openFunc opens the source of events. fields describe what it can and cannot see, for one
@@ -68,6 +69,7 @@ type tap struct {
 	over    bool
 
 	source    event.Source
+	sessions  *restart.Store // nil without `tls::restart_state`
 	engine    *engine.Engine
 	emitter   *emit.Emitter[*process.Info]
 	telemetry *telemetry
@@ -112,11 +114,16 @@ func (t *tap) start(_ context.Context, host component.Host) (err error) {
 	if err != nil {
 		return fmt.Errorf("%s: %w", t.set.ID, err)
 	}
-	t.source = src
+	t.source, t.sessions = src, nil
+	if r := t.cfg.TLS.RestartState; r.Directory != "" {
+		if t.sessions, err = restart.Open(r.Directory, r.TTL, t.set.Logger); err != nil {
+			return errors.Join(fmt.Errorf("%s: %w", t.set.ID, err), src.Close())
+		}
+	}
 
 	scope := emit.Scope{Name: metadata.ScopeName, Version: t.set.BuildInfo.Version}
 	t.emitter = emit.New[*process.Info](scope, t.consumers())
-	t.engine = engine.New(engine.Settings{
+	settings := engine.Settings{
 		Include:     t.cfg.Ports.Include,
 		Exclude:     t.cfg.Ports.Exclude,
 		Egress:      slices.Contains(t.cfg.Directions, DirectionEgress),
@@ -127,7 +134,11 @@ func (t *tap) start(_ context.Context, host component.Host) (err error) {
 		Processes:   process.NewResolver("/", process.ReadHost("/")),
 		Coverage:    engine.CoverageSettings{Interval: t.cfg.CoverageInterval, Host: hostCoverage(src), Books: t.books},
 		UnreadTLS:   unreadTLS(src),
-	})
+	}
+	if t.sessions != nil {
+		settings.Sessions = t.sessions
+	}
+	t.engine = engine.New(settings)
 	watch, err := t.startRules()
 	if err == nil {
 		t.telemetry, err = newTelemetry(t.set.TelemetrySettings, t.engine, t.books)
@@ -138,7 +149,7 @@ func (t *tap) start(_ context.Context, host component.Host) (err error) {
 	if err != nil {
 		t.emitter.Close(context.Background())
 		t.telemetry.close()
-		return errors.Join(fmt.Errorf("%s: %w", t.set.ID, err), src.Close())
+		return errors.Join(fmt.Errorf("%s: %w", t.set.ID, err), t.sessions.Close(), src.Close())
 	}
 
 	var ctx context.Context
@@ -174,6 +185,7 @@ func (t *tap) stop(ctx context.Context) error {
 	err := t.source.Close()
 	now := time.Now().UnixNano()
 	t.engine.Close(now)
+	err = errors.Join(err, t.sessions.Close())
 	if p := t.slot.payloads(); p != nil {
 		// Its segments are reported through this receiver, so they go before it does.
 		p.Segmenter.Drain(ctx, now)

@@ -184,7 +184,12 @@ func demoArgs(c *collector, apiPort, s3Port, metricsPort int, overlays []string)
 // launch starts the collector without waiting for it to be ready.
 func launch(t *testing.T, data string, overlays ...string) *collector {
 	t.Helper()
-	c := &collector{cgroup: newCgroup(t), data: data}
+	return launchIn(t, newCgroup(t), data, overlays...)
+}
+
+func launchIn(t *testing.T, in *cgroup, data string, overlays ...string) *collector {
+	t.Helper()
+	c := &collector{cgroup: in, data: data}
 	apiPort, s3Port, metricsPort := freePort(t), freePort(t), freePort(t)
 	c.api = fmt.Sprintf("http://127.0.0.1:%d", apiPort)
 	c.s3 = fmt.Sprintf("127.0.0.1:%d", s3Port)
@@ -221,13 +226,19 @@ func startCollector(t *testing.T, overlays ...string) *collector {
 	t.Helper()
 	c := launch(t, t.TempDir(), overlays...)
 	c.ready(t)
+	c.login(t)
+	return c
+}
+
+// login takes the token that the collector has made for its user.
+func (c *collector) login(t *testing.T) {
+	t.Helper()
 	token, err := os.ReadFile(filepath.Join(c.data, "token"))
 	require.NoError(t, err)
 	info, err := os.Stat(filepath.Join(c.data, "token"))
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 	c.token = strings.TrimSpace(string(token))
-	return c
 }
 
 // stop shuts the collector down as a user would (SIGTERM) and waits.

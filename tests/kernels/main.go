@@ -50,7 +50,7 @@ func run(ctx context.Context, only, other string) error {
 	initrd := filepath.Join(dir, "initramfs")
 	commands, expected := other, []string(nil)
 	if other == "" {
-		commands, expected = plan(), slices.Concat(kernelTests, receiverTests)
+		commands, expected = plan(), slices.Concat(kernelTests, restartTests, receiverTests)
 	}
 	if err := buildInitramfs(ctx, dir, initrd, commands); err != nil {
 		return fmt.Errorf("build the initramfs: %w", err)
@@ -119,6 +119,7 @@ var (
 		"TestVerifier", "TestProbeReport", "TestOpenWithLeastRights", "TestTransfer", "TestPreExisting", "TestPreExistingRoles",
 		"TestCloseReasons", "TestProcesses", "TestOtherCollector", "TestNetworkNamespace",
 	}
+	restartTests  = []string{"TestOnThisKernel"}
 	receiverTests = []string{"TestE2EGoPeers", "TestE2EOpenSSL", "TestE2EDeferredIPv6"}
 )
 
@@ -126,7 +127,7 @@ func plan() string {
 	line := func(binary string, tests []string) string {
 		return binary + " -test.v -test.timeout=150s -test.run=^(" + strings.Join(tests, "|") + ")$\n"
 	}
-	return line("/test/kernel.test", kernelTests) + line("/test/receiver.test", receiverTests)
+	return line("/test/kernel.test", kernelTests) + line("/test/restart.test", restartTests) + line("/test/receiver.test", receiverTests)
 }
 
 // buildInitramfs makes a root file system of the tests and the programs that they drive.
@@ -134,6 +135,7 @@ func buildInitramfs(ctx context.Context, dir, to, plan string) error {
 	for _, b := range [][]string{
 		{"build", "-ldflags=-s -w", "-o", filepath.Join(dir, "init"), "./tests/kernels/guest"},
 		{"test", "-c", "-ldflags=-s -w", "-o", filepath.Join(dir, "kernel.test"), "./receiver/qtapreceiver/internal/kernel"},
+		{"test", "-c", "-ldflags=-s -w", "-o", filepath.Join(dir, "restart.test"), "./receiver/qtapreceiver/internal/restart"},
 		{"test", "-c", "-ldflags=-s -w", "-o", filepath.Join(dir, "receiver.test"), "./receiver/qtapreceiver"},
 	} {
 		cmd := exec.CommandContext(ctx, "go", b...)
@@ -150,6 +152,7 @@ func buildInitramfs(ctx context.Context, dir, to, plan string) error {
 	a := newArchive(f)
 	a.file(filepath.Join(dir, "init"), "/init")
 	a.file(filepath.Join(dir, "kernel.test"), "/test/kernel.test")
+	a.file(filepath.Join(dir, "restart.test"), "/test/restart.test")
 	a.file(filepath.Join(dir, "receiver.test"), "/test/receiver.test")
 	a.text("/plan", plan)
 	a.text("/etc/passwd", "root:x:0:0:root:/:/bin/sh\nwww-data:x:33:33::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")

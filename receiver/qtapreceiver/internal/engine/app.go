@@ -53,7 +53,8 @@ type application struct {
 	opaque       bool
 	reason       string // why requests are not visible
 
-	tries int // runs of a connection whose opener is not known yet
+	waits bool // as http1.Options.Waits
+	tries int  // runs of a connection whose opener is not known yet
 	gone  bool
 	// unwatched: what is unfinished when it closes did not end, it is only not seen any more.
 	unwatched bool
@@ -263,7 +264,7 @@ func (a *application) visibility() (string, string) {
 
 // newHTTP1 returns a parser that emits the connection's exchanges.
 func (a *application) newHTTP1(joined bool) l7.Stream {
-	a.http1 = http1.New(http1.Options{OnTunnel: a.tunnel, OnContent: a.watch, Joined: joined}, a.numbered(), &a.c.e.counts.http1)
+	a.http1 = http1.New(http1.Options{OnTunnel: a.tunnel, OnContent: a.watch, Joined: joined, Waits: a.waits}, a.numbered(), &a.c.e.counts.http1)
 	a.payloads = nil // what a parser before this one was told
 	a.keep()
 	return a.http1

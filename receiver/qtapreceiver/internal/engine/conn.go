@@ -83,6 +83,7 @@ type conn struct {
 	app      application
 
 	covered *coverage.Entry
+	kept    keptSession
 }
 
 // half is one direction of a connection.

@@ -65,6 +65,8 @@ type Settings struct {
 	Coverage  CoverageSettings
 	// UnreadTLS names the TLS implementation of a process when it has no key source, else "". nil knows none.
 	UnreadTLS func(tgid uint32) string
+	// Sessions keeps TLS sessions for the next process; nil keeps none.
+	Sessions Sessions
 }
 
 // Payloads is where payloads go while a `qtap_payload` receiver is attached.
@@ -381,11 +383,16 @@ func (e *Engine) Socket(s *event.Socket) {
 	case event.SocketStats:
 		c.books = *s
 		// It was there before the capture, or its beginning was lost, or it was given up to make room.
-		c.asServer = c.role == event.RoleUnknown && !c.dirs[event.Egress].stream.Anchored()
+		anchored := c.dirs[event.Egress].stream.Anchored()
+		c.asServer = c.role == event.RoleUnknown && !anchored
 		c.dirs[event.Ingress].join(s.RcvNxt, s.BytesReceived, s.RcvISN, s.HasISN)
 		c.dirs[event.Egress].join(s.SndNxt, s.BytesSent, s.SndISN, s.HasISN)
+		if !anchored {
+			e.resume(c)
+		}
 		if c.announced && !c.excluded && !c.ignored {
 			e.record(c, stateEstablished, s.Time)
+			c.kept.at = 0 // the count of records is kept, too
 		}
 	case event.SocketClosed:
 		c.books = *s

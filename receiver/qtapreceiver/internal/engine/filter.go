@@ -99,6 +99,7 @@ func (e *Engine) ignore(c *conn) {
 func (e *Engine) discard(c *conn) {
 	e.counts.dropBytes(dropFiltered, e.unhold(c))
 	c.app.discard()
+	e.forgetSession(c)
 	for i := range c.dirs {
 		c.dirs[i].stream.Close(e.now)
 	}

@@ -16,6 +16,7 @@ type layer struct {
 	a      *application
 	inside bool // of another layer's protocol, whose books have the bytes already
 	clear  bool // within TLS: it is not looked for again
+	late   bool // its first bytes are not those of what is inside
 	next   l7.Stream
 	opaque bool
 
@@ -107,7 +108,7 @@ func (l *layer) decide(client bool) {
 	match2, more2 := http2.Sniff(l.first)
 	dnsMatch, dnsMore := dns.Sniff(l.first)
 	more = more || more2 || dnsMore
-	joined := !l.inside && l.a.c.joined()
+	joined := l.late || !l.inside && l.a.c.joined()
 	switch {
 	case dnsMatch && !joined:
 		l.start(l.a.newDNS())

@@ -48,6 +48,12 @@ func (c *tapped) Write(b []byte) (int, error) {
 // key log of it.
 func overTLS(t *testing.T, alpn, request, response string) (wire []said, keyLog string) {
 	t.Helper()
+	return exchangesOverTLS(t, alpn, 1, request, response)
+}
+
+// exchangesOverTLS is that n times on one connection.
+func exchangesOverTLS(t *testing.T, alpn string, n int, request, response string) (wire []said, keyLog string) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"h"}}
@@ -64,14 +70,18 @@ func overTLS(t *testing.T, alpn, request, response string) (wire []said, keyLog 
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		got := make([]byte, len(request))
-		if _, err := server.Read(got); err == nil {
-			_, _ = server.Write([]byte(response))
+		for range n {
+			if _, err := server.Read(got); err == nil {
+				_, _ = server.Write([]byte(response))
+			}
 		}
 	})
-	_, err = client.Write([]byte(request))
-	require.NoError(t, err)
-	_, err = client.Read(make([]byte, len(response)))
-	require.NoError(t, err)
+	for range n {
+		_, err = client.Write([]byte(request))
+		require.NoError(t, err)
+		_, err = client.Read(make([]byte, len(response)))
+		require.NoError(t, err)
+	}
 	wg.Wait()
 	_, _ = a.Close(), b.Close()
 	return wire, log.String()

@@ -36,6 +36,9 @@ func (e *Engine) Idle(now int64) {
 		e.sweep(now)
 		e.tickDNS(now)
 		e.tickQUIC(now)
+		if e.set.Sessions != nil {
+			e.set.Sessions.Tick()
+		}
 		e.publish()
 		e.coverageTick(now)
 	}
@@ -71,6 +74,7 @@ func (e *Engine) tick(c *conn, now int64) bool {
 			c.dirs[i].stream.Tick(now)
 		}
 		c.app.tick(now)
+		e.save(c, now, false)
 	}
 	if !c.announced && (c.announceAt != 0 && now >= c.announceAt || now-c.start >= int64(announceLatest)) {
 		e.record(c, stateOpen, c.start)
@@ -135,6 +139,7 @@ func (e *Engine) finish(c *conn) {
 		c.dirs[i].stream.Close(c.closedAt)
 	}
 	c.app.close(c.closedAt, c.wasReset())
+	e.forgetSession(c)
 	if said {
 		e.record(c, stateClosed, c.closedAt)
 		c.excluded = true // nothing may be said of it any more
@@ -191,6 +196,7 @@ func (e *Engine) end(c *conn) {
 	for i := range c.dirs {
 		c.dirs[i].stream.Close(c.closedAt)
 	}
+	e.save(c, c.closedAt, true)
 	c.app.end(c.closedAt)
 	state := stateEstablished
 	if !c.announced {

@@ -35,8 +35,10 @@ var errTag = errors.New("record tag does not verify")
 // protection removes the protection of one direction's records.
 type protection struct {
 	suite *suite
-	// traffic is the current traffic secret: KeyUpdate derives the next one from it. TLS 1.2 has none.
+	// traffic is the current traffic secret: KeyUpdate derives the next one from it. TLS 1.2 has none:
+	// there it is the key itself.
 	traffic secret
+	macKey  secret      // in CBC mode
 	aead    cipher.AEAD // nil in CBC mode, whose part cbc does
 	cbc     *cbc
 	iv      [12]byte
@@ -81,6 +83,7 @@ func (p *protection) next() (*protection, error) {
 
 func (p *protection) wipe() {
 	p.traffic.wipe()
+	p.macKey.wipe()
 	clear(p.iv[:])
 	p.aead, p.cbc = nil, nil
 }
@@ -172,6 +175,8 @@ func newProtection12(s *suite, master *secret, clientRandom, serverRandom []byte
 		macKey, key, iv := b[i*macLen:][:macLen], b[2*macLen+i*s.keyLen:][:s.keyLen], b[2*(macLen+s.keyLen)+i*ivLen:][:ivLen]
 		p := &protection{suite: s}
 		copy(p.iv[:], iv)
+		p.traffic.set(key)
+		p.macKey.set(macKey)
 		if s.mode == modeCBC {
 			p.cbc, err = newCBC(s, key, macKey, encryptThenMAC)
 		} else {

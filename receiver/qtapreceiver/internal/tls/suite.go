@@ -32,6 +32,7 @@ const (
 
 // suite is a cipher suite that can be read.
 type suite struct {
+	id      uint16 // IANA number
 	name    string // IANA
 	version uint16
 	mode    mode
@@ -43,7 +44,7 @@ type suite struct {
 
 // newSuite returns the suite of a name; nil when it cannot be read.
 func newSuite(id uint16, name string) *suite {
-	s := &suite{name: name, version: version12, hash: sha256.New, tagLen: tagLen}
+	s := &suite{id: id, name: name, version: version12, hash: sha256.New, tagLen: tagLen}
 	if id>>8 == 0x13 {
 		s.version = version13
 	}

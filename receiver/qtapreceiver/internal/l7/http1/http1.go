@@ -30,6 +30,9 @@ type Options struct {
 	OnContent func(*l7.Exchange) l7.Watcher
 	// Joined says that the connection was open before its first byte seen here, in either direction.
 	Joined bool
+	// Waits says that the client is known to wait for its responses all the same: another Parser of the
+	// connection has said so (Parser.Waits).
+	Waits bool
 }
 
 const (
@@ -121,7 +124,7 @@ func New(opt Options, emit func(*l7.Exchange), stats *Stats) *Parser {
 	if opt.Joined {
 		p.client.state, p.server.state = lost, lost
 		p.lostCount(l7.IncompleteGap)
-		p.needCycles, p.doubtful = true, doubt{joined: true, chance: 1, wait: -1, lastWait: -1}
+		p.needCycles, p.doubtful = true, doubt{joined: !opt.Waits, chance: 1, wait: -1, lastWait: -1}
 	}
 	return p
 }
@@ -377,6 +380,17 @@ func (p *Parser) Responding(f func(x *l7.Exchange, watch *l7.Watcher)) {
 
 // Pending returns the number of requests that are not emitted yet.
 func (p *Parser) Pending() int { return p.unsettled }
+
+// Waits says that the client has been seen to wait for its responses, from the start of the connection or for
+// long enough, and never not to.
+func (p *Parser) Waits() bool {
+	return !p.pipelined && !p.overlap && !p.doubtful.joined && (p.opt.Waits || p.sequence >= provenCycles)
+}
+
+// Quiet says that both directions are between messages and that nothing is outstanding.
+func (p *Parser) Quiet() bool {
+	return p.client.state == idle && p.server.state == idle && p.unsettled == 0 && len(p.queue) == 0 && !p.desync
+}
 
 // Skippable returns how many of the next bytes of a direction this parser has no use for: content
 // past the body cap (or all content, without KeepPayload). A Gap of up to as many bytes loses nothing but
