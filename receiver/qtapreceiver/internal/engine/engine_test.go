@@ -394,3 +394,22 @@ func TestUnfinishedExchangesAreBounded(t *testing.T) {
 	b.close()
 	require.Zero(t, b.e.charged)
 }
+
+// TestTurnsAreBounded: TLS is looked for in the dialogue of a protocol that is not known, and not for ever.
+func TestTurnsAreBounded(t *testing.T) {
+	b := newBench(t)
+	w := b.dial(1).open()
+	w.own()
+	w.send(false, "220 mail.example ESMTP\r\n")
+	for i := range maxTurns + 1 {
+		a := &b.e.byCookie[w.client].app
+		require.Equal(t, i > maxTurns, a.opaque)
+		w.send(true, "NOOP\r\n")
+		w.send(false, "250 OK\r\n")
+	}
+	require.True(t, b.e.byCookie[w.client].app.opaque)
+	w.hangup(event.CloseFIN)
+	b.idle(time.Second)
+	b.close()
+	require.Empty(t, b.spans())
+}

@@ -19,6 +19,8 @@ type layer struct {
 	late   bool // its first bytes are not those of what is inside
 	next   l7.Stream
 	opaque bool
+	// turns is how many more runs of the client are looked at: a protocol that is not known may turn to TLS.
+	turns int
 
 	// While undecided, in the order in which they came.
 	held  []heldRun
@@ -47,7 +49,11 @@ func (l *layer) Data(client bool, t int64, pos uint64, b []byte) {
 		return
 	}
 	if l.opaque {
-		l.lose(uint64(len(b)))
+		if l.turn(client, b) {
+			l.Data(client, t, pos, b)
+		} else {
+			l.lose(uint64(len(b)))
+		}
 		return
 	}
 	l.keep(heldRun{client: client, t: t, pos: pos, b: append([]byte(nil), b...)})
@@ -93,11 +99,7 @@ func (l *layer) decide(client bool) {
 	if !l.clear {
 		match, more := tls.Sniff(l.first)
 		if match {
-			l.a.encrypted, l.a.open = true, false
-			l.a.protocol = ""
-			c := l.a.newTLS()
-			l.a.tls = append(l.a.tls, c)
-			l.start(c)
+			l.startTLS()
 			return
 		}
 		if more && l.size < maxUndecided {
@@ -129,8 +131,50 @@ func (l *layer) decide(client bool) {
 		l.drop()
 		l.first = nil
 	default:
-		l.giveUp(reasonUnknownProtocol)
+		l.unknown()
 	}
+}
+
+// maxTurns bounds where TLS is looked for in a protocol that is not known: the dialogue before it is short.
+const maxTurns = 32
+
+// unknown gives up the protocol, but for TLS later on: SMTP, IMAP, PostgreSQL and others begin in the clear and turn to TLS
+// when both ends have agreed (STARTTLS). None of their dialogues need be known to see the ClientHello.
+func (l *layer) unknown() {
+	if l.clear {
+		l.giveUp(reasonUnknownProtocol)
+		return
+	}
+	l.drop()
+	l.opaque, l.first, l.turns = true, nil, maxTurns
+	if l.a.reason == "" {
+		l.a.reason = reasonUnknownProtocol
+	}
+}
+
+// turn says whether TLS begins with a run of a protocol that is not known.
+func (l *layer) turn(client bool, b []byte) bool {
+	if l.turns == 0 || !client {
+		return false
+	}
+	if !tls.SniffHello(b) {
+		if l.turns--; l.turns == 0 {
+			l.a.setOpaque(reasonUnknownProtocol)
+		}
+		return false
+	}
+	l.turns, l.opaque = 0, false
+	l.a.reason = ""
+	l.startTLS()
+	return true
+}
+
+func (l *layer) startTLS() {
+	l.a.encrypted, l.a.open = true, false
+	l.a.protocol = ""
+	c := l.a.newTLS()
+	l.a.tls = append(l.a.tls, c)
+	l.start(c)
 }
 
 func (l *layer) start(next l7.Stream) {

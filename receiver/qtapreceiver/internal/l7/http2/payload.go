@@ -36,6 +36,7 @@ func (p *Parser) data(h *half, pos uint64, b []byte) bool {
 	h.content -= n
 	switch {
 	case h.stream != nil:
+		p.early(h, h.stream, pos, b[:n], 0)
 		p.content(h, h.stream, b[:n])
 	case h.tunnel != nil && h.tunnel.over != nil && n > 0:
 		h.tunnel.over.Data(h.client, h.now, pos, b[:n])
@@ -248,6 +249,7 @@ func (p *Parser) missing(h *half, n int) {
 	}
 	n = min(n, h.content)
 	h.content -= n
+	p.early(h, h.stream, h.pos, nil, n)
 	p.hole(h, h.stream, n)
 }
 

@@ -23,6 +23,9 @@ type stream struct {
 	// unsure: a field block without a known status came, so Response may be an interim one.
 	unsure bool
 
+	early     []earlyRun // of a CONNECT
+	earlySize int
+
 	asked bool // who watches the response
 	watch l7.Watcher
 }
@@ -136,6 +139,9 @@ func (p *Parser) holdFields(st *stream, n int) {
 // endMessage ends a direction of a stream; t is the time of its last byte, 0 when that was not seen.
 func (p *Parser) endMessage(h *half, st *stream, t int64) {
 	m := p.message(h, st)
+	if !h.client && m.Status == 0 {
+		st.fail(l7.IncompleteParse) // an end without a header section
+	}
 	m.Complete, m.End = true, t
 	if h.client {
 		st.requestDone = true

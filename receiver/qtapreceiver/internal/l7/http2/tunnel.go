@@ -31,7 +31,6 @@ func (p *Parser) tunnels(st *stream, block fieldBlock) bool {
 // openTunnel ends the exchange of a stream with its response, and hands on what follows.
 func (p *Parser) openTunnel(st *stream, t int64) {
 	p.stats.Tunnels.Add(1)
-	early := st.Request.BodySize // what did not wait for the answer was content
 	tn := &tunnel{id: st.id, clientDone: st.requestDone}
 	for _, m := range []*l7.Message{&st.Request, st.Response} {
 		if !m.Complete {
@@ -41,6 +40,8 @@ func (p *Parser) openTunnel(st *stream, t int64) {
 	c := &p.client
 	inFrame := c.state == inPayload && c.frame.kind == frameData && c.frame.stream == st.id && c.stream == st
 	st.requestDone, st.responseDone = true, true
+	// What did not wait for the answer was taken for content.
+	st.Request.Body, st.Request.BodySize, st.Request.Missing, st.Request.Truncated = nil, 0, 0, false
 	p.settle(st)
 	if p.tunnelled == nil {
 		p.tunnelled = map[uint32]*tunnel{}
@@ -52,9 +53,58 @@ func (p *Parser) openTunnel(st *stream, t int64) {
 	if inFrame {
 		c.tunnel, c.bin = tn, &p.stats.Skipped[SkipTunnel]
 	}
-	if early > 0 && tn.over != nil {
-		tn.over.Gap(true, t, c.pos, early)
+	for _, e := range st.early {
+		switch {
+		case tn.over == nil:
+		case e.b == nil:
+			tn.over.Gap(true, e.t, e.pos, e.n)
+		default:
+			tn.over.Data(true, e.t, e.pos, e.b)
+		}
 	}
+	st.early = nil
+}
+
+// maxEarly and maxEarlyRuns bound what is kept of a tunnel before its server has agreed.
+const (
+	maxEarly     = 16 << 10
+	maxEarlyRuns = 256
+)
+
+// earlyRun is what a client sends before its CONNECT is answered: b, or a gap of n bytes.
+type earlyRun struct {
+	t   int64
+	pos uint64
+	b   []byte
+	n   uint64
+}
+
+// early keeps what may turn out to be the beginning of a tunnel.
+func (p *Parser) early(h *half, st *stream, pos uint64, b []byte, missing int) {
+	if !h.client || st.Request.Method != "CONNECT" || st.Response != nil || len(b)+missing == 0 {
+		return
+	}
+	if missing > 0 || st.earlySize+len(b) > maxEarly || len(st.early) > maxEarlyRuns {
+		b, missing = nil, missing+len(b)
+	}
+	st.earlySize += len(b)
+	st.held.content += len(b)
+	p.held.content += len(b)
+	if n := len(st.early); n > 0 {
+		switch last := &st.early[n-1]; {
+		case b == nil && last.b == nil:
+			last.n += uint64(missing)
+			return
+		case b != nil && last.b != nil && last.pos+uint64(len(last.b)) == pos:
+			last.b = append(last.b, b...)
+			return
+		}
+	}
+	e := earlyRun{t: h.now, pos: pos, n: uint64(missing)}
+	if b != nil {
+		e.b = append([]byte(nil), b...)
+	}
+	st.early = append(st.early, e)
 }
 
 // endTunnel ends one direction of a tunnel.
