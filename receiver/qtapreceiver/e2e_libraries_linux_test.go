@@ -28,6 +28,16 @@ func npmProgram(t *testing.T, path string) string {
 	return exe
 }
 
+// bunMusl is Bun on musl, as scripts/bun-musl.sh sets it up.
+func bunMusl(t *testing.T) string {
+	t.Helper()
+	exe, err := filepath.Abs("../../_build/bun-musl/run")
+	require.NoError(t, err)
+	_, err = os.Stat(exe)
+	need(t, err == nil, "Bun: make packages-test")
+	return exe
+}
+
 // chromium prints a page that it loads, and ends.
 func (l *lab) chromium(url string, args ...string) string {
 	l.t.Helper()
@@ -37,7 +47,7 @@ func (l *lab) chromium(url string, args ...string) string {
 	}, args...)...))
 }
 
-// TestE2EBoringSSL reads Chromium, which is stripped, and Bun as client and server by their secrets alone.
+// TestE2EBoringSSL reads Chromium, which is stripped, and Bun, which is also on musl, as client and server by their secrets alone.
 func TestE2EBoringSSL(t *testing.T) {
 	page := []byte(`<html><head><link rel="icon" href="data:,"></head><body>` + strings.Repeat("boring ", 5000) + `</body></html>`)
 	for _, version := range []string{"1.3", "1.2"} {
@@ -56,7 +66,7 @@ func TestE2EBoringSSL(t *testing.T) {
 		})
 	}
 	t.Run("bun client", func(t *testing.T) {
-		bun := npmProgram(t, "@oven/bun-linux-x64/bin/bun")
+		bun := bunMusl(t)
 		l := newLab(t, "bun-client")
 		l.start(func(c *Config, _ *PayloadConfig) { c.TLS.DenyProcesses = []string{"nginx"} })
 		dir, port := t.TempDir(), freePort(t)
@@ -71,15 +81,18 @@ await Bun.write(Bun.stdout, await r.arrayBuffer())`, url))
 		l.stop()
 	})
 	t.Run("bun server", func(t *testing.T) {
-		bun := npmProgram(t, "@oven/bun-linux-x64/bin/bun")
+		bun := bunMusl(t)
 		l := newLab(t, "bun-server")
 		l.start(func(c *Config, _ *PayloadConfig) { c.TLS.DenyProcesses = []string{"curl"} })
 		dir, port := t.TempDir(), freePort(t)
 		selfSigned(t, dir)
-		l.serve(port, bun, "-e", `
+		server := l.serve(port, bun, "-e", `
 const [dir, port] = process.argv.slice(1)
 Bun.serve({hostname: "127.0.0.1", port: +port, tls: {key: Bun.file(dir + "/key.pem"), cert: Bun.file(dir + "/cert.pem")},
   fetch: q => new Response(new URL(q.url).pathname.repeat(1000))})`, dir, strconv.Itoa(port))
+		maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", server.Process.Pid))
+		require.NoError(t, err)
+		require.Contains(t, string(maps), "-linux-musl/libc.so")
 		time.Sleep(300 * time.Millisecond) // the program has been found by then
 		for _, version := range []string{"1.3", "1.2"} {
 			path := "/bun" + version
