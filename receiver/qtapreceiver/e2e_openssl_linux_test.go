@@ -3,6 +3,9 @@
 package qtapreceiver
 
 import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -153,13 +156,72 @@ func TestE2EOpenSSLInside(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "api/0/index.html"), body, 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(home, ".sentryclirc"), []byte("[http]\nverify_ssl=false\n"), 0o644))
 	l.nginxTLS(port, dir, "TLSv1.2 TLSv1.3")
-	// The first time, there is no server, but the program has been found by then.
-	for _, to := range []int{freePort(t), port} {
-		cmd := l.command(sentry, "--url", fmt.Sprintf("https://127.0.0.1:%d/", to), "--auth-token", "none", "info")
+	// Stripped, nothing tells where its secrets pass.
+	stripped := filepath.Join(t.TempDir(), "sentry-stripped")
+	withoutSymbols(t, sentry, stripped)
+	ask := func(exe string, port int) {
+		cmd := l.command(exe, "--url", fmt.Sprintf("https://127.0.0.1:%d/", port), "--auth-token", "none", "info")
 		cmd.Dir, cmd.Env = home, append(os.Environ(), "HOME="+home, "SENTRY_DISABLE_UPDATE_CHECK=1")
 		_, _ = cmd.CombinedOutput() // it says that nobody is logged in
-		time.Sleep(300 * time.Millisecond)
 	}
+	l.verifyNotVisible("sentry-stripped", port, "no_secret_openssl", func() { ask(stripped, port) })
+
+	// The first time, there is no server, but the program has been found by then.
+	ask(sentry, freePort(t))
+	time.Sleep(300 * time.Millisecond)
+	ask(sentry, port)
 	l.verify("/api/0/", body, "sentry-cli", "nginx", "https", fmt.Sprintf("https://127.0.0.1:%d/api/0/", port))
+	l.stop()
+}
+
+// withoutSymbols copies a program without its symbols for debuggers.
+func withoutSymbols(t *testing.T, from, to string) {
+	t.Helper()
+	b, err := os.ReadFile(from)
+	require.NoError(t, err)
+	f, err := elf.NewFile(bytes.NewReader(b))
+	require.NoError(t, err)
+	at, size := binary.LittleEndian.Uint64(b[0x28:]), uint64(binary.LittleEndian.Uint16(b[0x3a:])) // e_shoff, e_shentsize
+	for i, s := range f.Sections {
+		if s.Type == elf.SHT_SYMTAB {
+			clear(b[s.Offset : s.Offset+s.FileSize])
+			binary.LittleEndian.PutUint32(b[at+uint64(i)*size+4:], uint32(elf.SHT_NULL))
+		}
+	}
+	require.NoError(t, os.WriteFile(to, b, 0o755))
+}
+
+// forkAndExec prints its process's number, and asks first in a child that is a copy of it, then as another program
+// that takes its place. The library is mapped all along, and then anew.
+const forkAndExec = `
+import http.client, os, ssl, sys
+port = sys.argv[1]
+child = os.fork()
+if child == 0:
+    h = http.client.HTTPSConnection("127.0.0.1", int(port), context=ssl._create_unverified_context())
+    h.request("GET", "/forked", headers={"Connection": "close"})
+    h.getresponse().read()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+print(child, os.getpid(), flush=True)
+os.execvp("curl", ["curl", "-sSk", "-o", "/dev/null", f"https://127.0.0.1:{port}/execed"])`
+
+// TestE2EForkAndExec names the processes that asked.
+func TestE2EForkAndExec(t *testing.T) {
+	l := newLab(t, "fork")
+	l.start(func(c *Config, _ *PayloadConfig) { c.TLS.DenyProcesses = []string{"nginx"} })
+	dir, port := t.TempDir(), freePort(t)
+	forked := randomFile(t, filepath.Join(dir, "forked"), 10_000)
+	execed := randomFile(t, filepath.Join(dir, "execed"), 10_000)
+	l.nginxTLS(port, dir, "TLSv1.2 TLSv1.3")
+	var child, parent int
+	_, err := fmt.Sscan(string(l.run("python3", "-c", forkAndExec, strconv.Itoa(port))), &child, &parent)
+	require.NoError(t, err)
+	l.verify("/forked", forked, "python3", "nginx", "https", fmt.Sprintf("https://127.0.0.1:%d/forked", port))
+	l.verify("/execed", execed, "curl", "nginx", "https", fmt.Sprintf("https://127.0.0.1:%d/execed", port))
+	for path, pid := range map[string]int{"/forked": child, "/execed": parent} {
+		client, _ := l.spans(path)
+		require.Equal(t, strconv.Itoa(pid), text(client.res, semantic.ProcessPID), path)
+	}
 	l.stop()
 }

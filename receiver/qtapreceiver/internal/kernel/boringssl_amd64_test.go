@@ -77,7 +77,7 @@ func TestFindBoringSSL(t *testing.T) {
 		found      bool
 	}{
 		{"/usr/lib/chromium/chromium", unreadBoringSSL, true},
-		{npm + "@oven/bun-linux-x64/bin/bun", unreadBoringSSL, true},
+		{"../../../../_build/bun-musl/bin/bun", unreadBoringSSL, true},
 		{npm + "@deno/linux-x64-glibc/deno", unreadRustls, false},
 		{"/usr/bin/node", unreadOpenSSL, false}, // it exports what openssl3 looks for, which comes first
 		{filepath.Join(filepath.Dir(opensslLibrary(t)), "libssl.so.3"), "", false},
