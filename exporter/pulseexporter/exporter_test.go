@@ -232,10 +232,10 @@ func TestStore(t *testing.T) {
 	assert.EqualValues(t, 1, count("connections"), "an insert keeps the newest of its own rows")
 	assert.EqualValues(t, 1, count("payload_objects"))
 
-	r, err := store.Request(ctx, "production", wantRequest.TraceID, wantRequest.SpanID)
+	r, err := store.Request(ctx, pulsestore.OnlyEnvironment("production"), wantRequest.TraceID, wantRequest.SpanID)
 	require.NoError(t, err)
 	assert.Equal(t, &wantRequest, r)
-	connections, err := store.Connections(ctx, pulsestore.ConnectionQuery{Limit: 10})
+	connections, _, err := store.Connections(ctx, pulsestore.ConnectionQuery{Selection: pulsestore.Selection{Scope: pulsestore.EveryEnvironment()}, Limit: 10})
 	require.NoError(t, err)
 	assert.Equal(t, []pulsestore.Connection{{
 		Time: testTime.Add(time.Second), Start: testTime, ConnectionID: 0xffffffff00000001, Sequence: 1, State: "closed", Role: "client", CloseReason: "fin",
@@ -243,7 +243,7 @@ func TestStore(t *testing.T) {
 		ServerAddress: "api.example.com", Protocol: "http", ProtocolVersion: "1.1", TLSVersion: "1.3", TLSCipher: "c", TLSNextProtocol: "http/1.1", SentBytes: 2,
 		ReceivedBytes: 3, SentPackets: 4, ReceivedPackets: 5, Retransmits: 6, RTT: 7, Duration: 1, Requests: 8, Visibility: "visible", Reason: "why",
 	}}, connections)
-	objects, err := store.PayloadObjects(ctx, []string{testKey})
+	objects, err := store.PayloadObjects(ctx, pulsestore.EveryEnvironment(), []string{testKey})
 	require.NoError(t, err)
 	assert.Equal(t, map[string]pulsestore.PayloadObject{testKey: {
 		Time: testTime, Key: testKey, Environment: "production", HostID: "host-1", State: "sent", Entries: 1, Bytes: 2, Opened: testTime, Closed: testTime.Add(time.Second),

@@ -30,7 +30,8 @@ const (
 	ID8 Kind = "id8"
 	// Fixed8 is an id of 16 hex digits whose column is a FixedString(8).
 	Fixed8 Kind = "fixed8"
-	// Fixed16 is an id of 32 hex digits whose column is a FixedString(16).
+	// Fixed16 is an id of 32 hex digits whose column is a FixedString(16). It is compared by the expression lower(hex(column)),
+	// which an index may be on.
 	Fixed16 Kind = "fixed16"
 )
 
@@ -45,6 +46,8 @@ type Field struct {
 	Description string
 	// Values are what the field can have when that is a closed set.
 	Values []string
+	// Class is n when Column holds a number divided by n: it can be compared in whole multiples of n only. 0 when it is whole.
+	Class uint64
 	// Facet says that counting the field's values is a sensible question: they are few.
 	Facet bool
 }
@@ -88,14 +91,10 @@ func (f *Fields) Get(name string) *Field {
 	return &f.list[i]
 }
 
-// Has reports whether the set has every field of e, so that e can be asked of this table.
+// Has reports whether e can be asked of this table.
 func (f *Fields) Has(e *Expr) bool {
-	for _, name := range e.Fields() {
-		if name == "" && len(f.text) == 0 || name != "" && f.Get(name) == nil {
-			return false
-		}
-	}
-	return true
+	_, _, err := e.SQL(f, "")
+	return err == nil
 }
 
 // unknown says that there is no such key, and which one may have been meant.

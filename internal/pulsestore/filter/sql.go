@@ -128,7 +128,10 @@ func (c *compiler) compare(f *Field, t *term) string {
 	case Fixed8:
 		return f.Column + " = toFixedString(unhex(" + c.param("String", t.value[0]) + "), 8)"
 	case Fixed16:
-		return f.Column + " = toFixedString(unhex(" + c.param("String", t.value[0]) + "), 16)"
+		return "lower(hex(" + f.Column + ")) = " + c.param("String", strings.ToLower(t.value[0]))
+	}
+	if f.Class > 0 {
+		return c.class(f, t)
 	}
 	number := func(n uint64) string { return c.param("UInt64", strconv.FormatUint(n, 10)) }
 	switch {
@@ -138,6 +141,31 @@ func (c *compiler) compare(f *Field, t *term) string {
 		return f.Column + " = " + number(t.low)
 	}
 	return f.Column + " >= " + number(t.low) + " AND " + f.Column + " <= " + number(t.high)
+}
+
+// class compares a number of which the column has only how many whole multiples of f.Class it holds.
+func (c *compiler) class(f *Field, t *term) string {
+	low, high, above := t.low/f.Class, t.high/f.Class, t.low
+	ok := t.low%f.Class == 0 && (t.high+1)%f.Class == 0
+	switch t.op {
+	case opAtLeast, opLess:
+		ok = t.low%f.Class == 0
+	case opMore, opAtMost:
+		above++
+		ok = above%f.Class == 0
+	}
+	if !ok {
+		c.err = fmt.Errorf("%s is known in steps of %d only", f.Name, f.Class)
+		return "0"
+	}
+	number := func(n uint64) string { return c.param("UInt64", strconv.FormatUint(n, 10)) }
+	switch t.op {
+	case opAtLeast, opMore:
+		return f.Column + " >= " + number(above/f.Class)
+	case opLess, opAtMost:
+		return f.Column + " < " + number(above/f.Class)
+	}
+	return f.Column + " >= " + number(low) + " AND " + f.Column + " <= " + number(high)
 }
 
 // part is the condition that column holds the pattern somewhere.
