@@ -235,10 +235,10 @@ func TestStore(t *testing.T) {
 	assert.EqualValues(t, 1, count("connections"), "an insert keeps the newest of its own rows")
 	assert.EqualValues(t, 1, count("payload_objects"))
 
-	r, err := store.Request(ctx, "production", wantRequest.TraceID, wantRequest.SpanID)
+	r, err := store.Request(ctx, pulsestore.OnlyEnvironment("production"), wantRequest.TraceID, wantRequest.SpanID)
 	require.NoError(t, err)
 	assert.Equal(t, &wantRequest, r)
-	connections, err := store.Connections(ctx, pulsestore.ConnectionQuery{Limit: 10})
+	connections, _, err := store.Connections(ctx, pulsestore.ConnectionQuery{Selection: pulsestore.Selection{Scope: pulsestore.EveryEnvironment()}, Limit: 10})
 	require.NoError(t, err)
 	assert.Equal(t, []pulsestore.Connection{{
 		Time: testTime.Add(time.Second), Start: testTime, ConnectionID: 0xffffffff00000001, Sequence: 1, State: "closed", Role: "client", CloseReason: "fin",
@@ -250,7 +250,7 @@ func TestStore(t *testing.T) {
 			TLSServerNotBefore: time.Date(2026, 1, 31, 23, 59, 59, 0, time.UTC), TLSServerNotAfter: time.Date(2262, 4, 11, 23, 47, 16, 0, time.UTC),
 		},
 	}}, connections)
-	objects, err := store.PayloadObjects(ctx, []string{testKey})
+	objects, err := store.PayloadObjects(ctx, pulsestore.EveryEnvironment(), []string{testKey})
 	require.NoError(t, err)
 	assert.Equal(t, map[string]pulsestore.PayloadObject{testKey: {
 		Time: testTime, Key: testKey, Environment: "production", HostID: "host-1", State: "sent", Entries: 1, Bytes: 2, Opened: testTime, Closed: testTime.Add(time.Second),

@@ -40,6 +40,7 @@ type server struct {
 	stdout *bytes.Buffer
 	logs   *observer.ObservedLogs
 	router routers.Router
+	doc    *openapi3.T
 }
 
 type host map[component.ID]component.Component
@@ -92,10 +93,14 @@ func startOn(t *testing.T, cfg *Config, reader pulsestore.Reader, h host) *serve
 	require.NoError(t, err)
 	require.NoError(t, doc.Validate(t.Context()))
 	doc.Servers = openapi3.Servers{{URL: s.url + "/api/v1"}}
+	s.doc = doc
 	s.router, err = legacy.NewRouter(doc)
 	require.NoError(t, err)
 	return s
 }
+
+// schema is one of the contract, for what is not one JSON document.
+func (s *server) schema(name string) *openapi3.Schema { return s.doc.Components.Schemas[name].Value }
 
 // call sends a request with the token and holds the answer against openapi.yaml.
 func (s *server) call(t *testing.T, method, path, body string, edit ...func(*http.Request)) (int, map[string]any, http.Header) {
@@ -176,7 +181,7 @@ func TestRequestsPages(t *testing.T) {
 	seen := map[string]bool{}
 	cursor := ""
 	for range 10 {
-		_, body, _ := s.call(t, "GET", "/api/v1/requests?limit=4&method=POST"+cursor, "")
+		_, body, _ := s.call(t, "GET", "/api/v1/requests?limit=4&filter=method:POST"+cursor, "")
 		for _, r := range body["requests"].([]any) {
 			id := r.(map[string]any)["span_id"].(string)
 			require.False(t, seen[id], "each row comes once")
@@ -189,7 +194,7 @@ func TestRequestsPages(t *testing.T) {
 		cursor = "&cursor=" + next
 	}
 	require.Len(t, seen, 25)
-	require.Equal(t, "bad_parameter", s.code(t, 400, "GET", "/api/v1/requests?limit=4&method=GET"+cursor, ""), "a cursor belongs to its filters")
+	require.Equal(t, "bad_parameter", s.code(t, 400, "GET", "/api/v1/requests?limit=4&filter=method:GET"+cursor, ""), "a cursor belongs to its filters")
 }
 
 func TestBadParameters(t *testing.T) {
@@ -197,13 +202,13 @@ func TestBadParameters(t *testing.T) {
 	for query, code := range map[string]string{
 		"colour=red": "unknown_parameter", "limit=0": "bad_parameter", "limit=1001": "bad_parameter", "limit=x": "bad_parameter",
 		"from=yesterday": "bad_parameter", "from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z": "bad_parameter", "from=0001-01-01T00:00:00Z": "bad_parameter",
-		"cursor=AAAA": "bad_parameter", "cursor=%21": "bad_parameter", "status_min=0": "bad_parameter", "status_max=1000": "bad_parameter",
-		"connection=1": "bad_parameter", "connection=000000000000000g": "bad_parameter", "connection=0000000000000000": "bad_parameter",
-		"limit=1&limit=2": "bad_parameter", "path=%ff": "bad_parameter", "path=" + strings.Repeat("a", 600): "bad_parameter",
+		"cursor=AAAA": "bad_parameter", "cursor=%21": "bad_parameter", "filter=status:x": "bad_filter", "filter=sever:a": "bad_filter",
+		"filter=connection:1": "bad_filter", "filter=(": "bad_filter", "format=xml": "bad_parameter", "format=csv&limit=100001": "bad_parameter",
+		"limit=1&limit=2": "bad_parameter", "filter=%ff": "bad_parameter", "filter=" + strings.Repeat("a", 5000): "bad_parameter",
 	} {
 		require.Equal(t, code, s.code(t, 400, "GET", "/api/v1/requests?"+query, ""), query)
 	}
-	require.Equal(t, "unknown_parameter", s.code(t, 400, "GET", "/api/v1/connections?cursor=x", ""))
+	require.Equal(t, "unknown_parameter", s.code(t, 400, "GET", "/api/v1/connections?colour=x", ""))
 	require.Equal(t, "unknown_parameter", s.code(t, 400, "GET", "/api/v1/config?x=1", ""))
 	require.Equal(t, "bad_parameter", s.code(t, 400, "GET", "/api/v1/requests/xyz/0102030405060708", ""))
 	require.Equal(t, "no_such_route", s.code(t, 404, "GET", "/api/v1/nothing", ""))
@@ -220,13 +225,19 @@ func TestFiltersReachTheStore(t *testing.T) {
 	cfg.Environment = "prod"
 	s := start(t, cfg, store)
 	s.call(t, "GET", "/api/v1/requests?"+url.Values{
-		"from": {"2026-01-01T00:00:00Z"}, "to": {"2026-01-02T00:00:00.5+01:00"}, "limit": {"7"}, "server": {"a b"}, "method": {"GET"},
-		"status_min": {"400"}, "status_max": {"499"}, "executable": {"/usr/bin/x"}, "path": {"'; DROP TABLE"}, "connection": {"00000000000000ff"},
+		"from": {"2026-01-01T00:00:00Z"}, "to": {"2026-01-02T00:00:00.5+01:00"}, "limit": {"7"}, "filter": {`server:"a b" path:"'; DROP TABLE"`},
 	}.Encode(), "")
-	require.Equal(t, []pulsestore.RequestQuery{{
-		Environment: "prod", From: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2026, 1, 1, 23, 0, 0, 5e8, time.UTC), Limit: 7,
-		ServerAddress: "a b", Method: "GET", StatusMin: 400, StatusMax: 499, Executable: "/usr/bin/x", PathContains: "'; DROP TABLE", ConnectionID: 255,
-	}}, store.asked)
+	require.Len(t, store.asked, 1)
+	q := store.asked[0]
+	require.Equal(t, "prod", q.Scope.Environment())
+	require.Nil(t, q.Scope.Bound())
+	require.Equal(t, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), q.From)
+	require.Equal(t, time.Date(2026, 1, 1, 23, 0, 0, 5e8, time.UTC), q.To)
+	require.Equal(t, 7, q.Limit)
+	require.Equal(t, `(server:"a b" path:"'; DROP TABLE")`, q.Filter.String())
+
+	_, problem, _ := s.call(t, "GET", "/api/v1/requests?filter="+url.QueryEscape("ü😀 status:x"), "")
+	require.Equal(t, map[string]any{"start": 11.0, "end": 12.0}, problem["position"], "as a browser counts")
 }
 
 func TestConnections(t *testing.T) {
@@ -384,14 +395,15 @@ func TestStoreTrouble(t *testing.T) {
 	store.err = nil
 	store.block = make(chan struct{})
 	store.mu.Unlock()
-	answers := make(chan string, maxConcurrentQueries+1)
-	for range maxConcurrentQueries {
+	concurrent := s.cfg.Queries.Concurrent
+	answers := make(chan string, concurrent+1)
+	for range concurrent {
 		go func() { _, body, _ := s.call(t, "GET", "/api/v1/requests", ""); answers <- fmt.Sprint(body["code"]) }()
 	}
-	require.Eventually(t, func() bool { return len(s.slots) == maxConcurrentQueries }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(s.api.queue.slots) == concurrent }, 5*time.Second, 10*time.Millisecond)
 	require.Equal(t, "busy", s.code(t, 503, "GET", "/api/v1/requests", ""), "one more than may run at once")
 	close(store.block)
-	for range maxConcurrentQueries {
+	for range concurrent {
 		require.Equal(t, "<nil>", <-answers)
 	}
 }

@@ -146,6 +146,13 @@ func (a *authenticator) open(ctx context.Context, token string, now time.Time) (
 	return id, nil
 }
 
+// close ends a session.
+func (a *authenticator) close(id string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.sessions, id)
+}
+
 func (a *authenticator) sessionHeader(id string, now time.Time) (string, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -11,12 +11,14 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/confighttp"
 	"go.opentelemetry.io/collector/config/configopaque"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore/s3settings"
+	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
 )
 
@@ -53,8 +55,58 @@ type Config struct {
 	// readable by its owner only, when it is missing.
 	LocalTokenFile string `mapstructure:"local_token_file"`
 
+	// Access says who may do what. Without it, whoever the authenticator lets in may do everything.
+	Access *AccessConfig `mapstructure:"access"`
+
+	// Queries bounds what questions may take from the store.
+	Queries QueriesConfig `mapstructure:"queries"`
+
+	// RequestsPerSecond is how often each caller may ask; bursts may have twice as many.
+	RequestsPerSecond int `mapstructure:"requests_per_second"`
+
+	// CountryDatabase is a MaxMind DB file with the countries of addresses. Empty: no countries.
+	CountryDatabase string `mapstructure:"country_database"`
+
 	// prevent unkeyed literal initialization
 	_ struct{}
+}
+
+// QueriesConfig bounds what questions may take from the store.
+type QueriesConfig struct {
+	// Concurrent is how many questions the store is asked at once; up to eight times as many wait.
+	Concurrent int `mapstructure:"concurrent"`
+	// QueueTimeout is how long a question waits for its turn.
+	QueueTimeout time.Duration `mapstructure:"queue_timeout"`
+	// Timeout is how long a question may take.
+	Timeout time.Duration `mapstructure:"timeout"`
+	// MaxMemoryMiB is how much memory of the store a question may take.
+	MaxMemoryMiB uint64 `mapstructure:"max_memory_mib"`
+	// MaxRows is how many rows a question may read. 0: as many as there are.
+	MaxRows uint64 `mapstructure:"max_rows"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+func (q *QueriesConfig) validate() error {
+	var errs []error
+	if q.Concurrent < 1 {
+		errs = append(errs, errors.New("`queries.concurrent` must be at least 1"))
+	}
+	if q.QueueTimeout <= 0 {
+		errs = append(errs, errors.New("`queries.queue_timeout` must be positive, such as 2s"))
+	}
+	if q.Timeout <= 0 {
+		errs = append(errs, errors.New("`queries.timeout` must be positive, such as 15s"))
+	}
+	if q.MaxMemoryMiB < 64 {
+		errs = append(errs, errors.New("`queries.max_memory_mib` must be at least 64"))
+	}
+	return errors.Join(errs...)
+}
+
+func (q *QueriesConfig) limits() pulsestore.Limits {
+	return pulsestore.Limits{Time: q.Timeout, Memory: q.MaxMemoryMiB << 20, Rows: q.MaxRows}
 }
 
 // S3Config says where a bucket is and with which read-only credentials links are signed.
@@ -106,6 +158,17 @@ func (c *Config) Validate() error {
 	}
 	if c.S3 != nil {
 		errs = append(errs, c.S3.validate())
+	}
+	errs = append(errs, c.Queries.validate())
+	if c.RequestsPerSecond < 1 {
+		errs = append(errs, errors.New("`requests_per_second` must be at least 1"))
+	}
+	if c.Access != nil {
+		if !c.Auth.HasValue() {
+			errs = append(errs, errors.New("`access` needs `auth`: the local token has no roles"))
+		}
+		_, err := newAccess(c.Access)
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

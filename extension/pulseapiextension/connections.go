@@ -4,7 +4,9 @@ package pulseapiextension
 
 import (
 	"context"
+	"encoding/binary"
 	"net/http"
+	"time"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
 )
@@ -51,37 +53,73 @@ type connectionJSON struct {
 
 type connectionsAnswer struct {
 	Connections []connectionJSON `json:"connections"`
+	NextCursor  string           `json:"next_cursor,omitempty"`
 }
 
-var connectionParams = []string{"from", "to", "limit", "connection"}
+func (q *question) connectionQuery(now time.Time) (c pulsestore.ConnectionQuery, err error) {
+	if c.Selection, err = q.selection(pulsestore.OfConnections, now); err != nil {
+		return c, err
+	}
+	if text, ok := q.params["cursor"]; ok {
+		at, id, err := decodeCursor(text, pulsestore.OfConnections, c.Selection)
+		if err != nil {
+			return c, err
+		}
+		c.After = &pulsestore.ConnectionCursor{Start: at, ConnectionID: binary.BigEndian.Uint64(id[:])}
+	}
+	c.Limit, err = q.int("limit", defaultLimit, maxLimit)
+	return c, err
+}
 
-func (a *api) getConnections(r *http.Request) (any, error) {
-	p, err := parseParams(r.URL.Query(), connectionParams)
+func (a *api) getConnections(q *question) (any, error) {
+	if format, ok := q.params["format"]; ok && format != "json" {
+		return a.exportConnections(q, format)
+	}
+	ask, err := q.connectionQuery(a.now())
 	if err != nil {
 		return nil, err
 	}
-	q := pulsestore.ConnectionQuery{Environment: a.environment}
-	if q.From, q.To, err = p.span(a.now()); err != nil {
+	rows, next, err := a.connectionPage(q.Context(), ask)
+	if err != nil {
 		return nil, err
 	}
-	if q.Limit, err = p.int("limit", defaultLimit, maxLimit); err != nil {
-		return nil, err
+	answer := connectionsAnswer{Connections: rows}
+	if next != nil {
+		answer.NextCursor = encodeCursor(next.Start, [8]byte(binary.BigEndian.AppendUint64(nil, next.ConnectionID)), pulsestore.OfConnections, ask.Selection)
 	}
-	if q.ConnectionID, err = p.connection(); err != nil {
-		return nil, err
-	}
-	answer := connectionsAnswer{Connections: []connectionJSON{}}
-	err = a.query(r.Context(), func(ctx context.Context) error {
-		rows, err := a.reader.Connections(ctx, q)
+	return answer, nil
+}
+
+// connectionPage returns the rows of one page, and where the next begins.
+func (a *api) connectionPage(ctx context.Context, q pulsestore.ConnectionQuery) (page []connectionJSON, next *pulsestore.ConnectionCursor, err error) {
+	page = []connectionJSON{}
+	err = a.query(ctx, func(ctx context.Context) error {
+		var rows []pulsestore.Connection
+		rows, next, err = a.reader.Connections(ctx, q)
 		for i := range rows {
-			answer.Connections = append(answer.Connections, connectionView(&rows[i]))
+			page = append(page, connectionView(&rows[i]))
 		}
 		return err
 	})
+	return page, next, err
+}
+
+func (a *api) getConnection(q *question) (any, error) {
+	id, err := parseSpanID(q.PathValue("id"))
 	if err != nil {
+		return nil, badParam("id", "is not an id of 16 hex digits")
+	}
+	var row *pulsestore.Connection
+	if err := a.query(q.Context(), func(ctx context.Context) error {
+		row, err = a.reader.Connection(ctx, q.scope, binary.BigEndian.Uint64(id[:]))
+		return err
+	}); err != nil {
 		return nil, err
 	}
-	return answer, nil
+	if row == nil {
+		return nil, fail(http.StatusNotFound, "not_found", "there is no connection with this id: it may be older than the store keeps rows, or not have arrived yet")
+	}
+	return connectionView(row), nil
 }
 
 func connectionView(row *pulsestore.Connection) connectionJSON {

@@ -4,7 +4,6 @@ package pulseapiextension
 
 import (
 	"context"
-	"net/http"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
 )
@@ -32,15 +31,10 @@ type coverageAnswer struct {
 	Coverage []coverageJSON `json:"coverage"`
 }
 
-var coverageParams = []string{"from", "to", "limit", "host", "subject"}
-
-func (a *api) getCoverage(r *http.Request) (any, error) {
-	p, err := parseParams(r.URL.Query(), coverageParams)
-	if err != nil {
-		return nil, err
-	}
-	q := pulsestore.CoverageQuery{Environment: a.environment, HostID: p["host"], Subject: p["subject"]}
-	if q.From, q.To, err = p.span(a.now()); err != nil {
+func (a *api) getCoverage(p *question) (any, error) {
+	var err error
+	q := pulsestore.CoverageQuery{HostID: p.params["host"], Subject: p.params["subject"]}
+	if q.Selection, err = p.selection(pulsestore.OfRequests, a.now()); err != nil {
 		return nil, err
 	}
 	// A report is a page of its own: the default is the most.
@@ -48,7 +42,7 @@ func (a *api) getCoverage(r *http.Request) (any, error) {
 		return nil, err
 	}
 	answer := coverageAnswer{Coverage: []coverageJSON{}}
-	err = a.query(r.Context(), func(ctx context.Context) error {
+	err = a.query(p.Context(), func(ctx context.Context) error {
 		rows, err := a.reader.Coverage(ctx, q)
 		for i := range rows {
 			answer.Coverage = append(answer.Coverage, coverageView(&rows[i]))

@@ -44,8 +44,10 @@ type apiExtension struct {
 	stdout io.Writer
 
 	server *http.Server
-	slots  chan struct{}
+	api    *api
 	reader io.Closer
+	places *places
+	stop   chan struct{} // closed when the server stops
 	addr   net.Addr
 	token  string // the local token, "" with `auth`
 	done   sync.WaitGroup
@@ -106,10 +108,7 @@ func (e *apiExtension) Start(ctx context.Context, host component.Host) (err erro
 	defer func() {
 		if err != nil {
 			_ = listener.Close()
-			if e.reader != nil {
-				_ = e.reader.Close()
-				e.reader = nil
-			}
+			_ = e.close()
 		}
 	}()
 	reader, closer, err := e.openReader(ctx, host)
@@ -118,18 +117,25 @@ func (e *apiExtension) Start(ctx context.Context, host component.Host) (err erro
 	}
 	e.reader, e.addr, e.token = closer, listener.Addr(), token
 
-	e.slots = make(chan struct{}, maxConcurrentQueries)
-	api := &api{
-		reader: reader, environment: e.cfg.Environment, auth: auth, signer: signer, page: page, links: e.links,
-		log: e.set.Logger, audit: e.set.Logger.Named("audit"), now: time.Now,
-		slots:  e.slots,
+	access, err := newAccess(e.cfg.Access)
+	if err != nil {
+		return err
+	}
+	if e.places, err = openPlaces(e.cfg.CountryDatabase); err != nil {
+		return err
+	}
+	e.stop = make(chan struct{})
+	e.api = &api{
+		reader: reader, environment: e.cfg.Environment, auth: auth, access: access, signer: signer, places: e.places, page: page, links: e.links,
+		log: e.set.Logger, audit: e.set.Logger.Named("audit"), now: time.Now, version: e.set.BuildInfo.Version,
+		queue: newQueue(e.cfg.Queries.Concurrent, e.cfg.Queries.QueueTimeout), timeout: e.cfg.Queries.Timeout, rate: newLimiter(e.cfg.RequestsPerSecond), done: e.stop,
 		cookie: sessionCookie{name: fmt.Sprintf("qpoint_session_%d", listener.Addr().(*net.TCPAddr).Port), secure: e.cfg.TLS.HasValue()},
 	}
 	// The authenticator guards /api/v1 and not the page itself, which holds no data and must load
 	// before a person can give a token; so it is taken out of the server's own chain.
 	server := e.cfg.ServerConfig
 	server.Auth = configoptional.None[confighttp.AuthConfig]()
-	if e.server, err = server.ToServer(ctx, host.GetExtensions(), e.set.TelemetrySettings, api.handler()); err != nil {
+	if e.server, err = server.ToServer(ctx, host.GetExtensions(), e.set.TelemetrySettings, e.api.handler()); err != nil {
 		return err
 	}
 	srv := e.server
@@ -164,16 +170,25 @@ func (*apiExtension) NotReady() error { return nil }
 func (e *apiExtension) Shutdown(ctx context.Context) error {
 	var errs []error
 	if e.server != nil {
+		close(e.stop) // live streams end, or Shutdown would wait for them
 		if err := e.server.Shutdown(ctx); err != nil {
 			errs = append(errs, err, e.server.Close())
 		}
 		e.server = nil
 	}
 	e.done.Wait()
+	return errors.Join(append(errs, e.close())...)
+}
+
+// close closes what is open beside the server.
+func (e *apiExtension) close() error {
+	var errs []error
 	if e.reader != nil {
 		errs = append(errs, e.reader.Close())
 		e.reader = nil
 	}
+	errs = append(errs, e.places.Close())
+	e.places = nil
 	return errors.Join(errs...)
 }
 

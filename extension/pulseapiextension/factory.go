@@ -7,12 +7,14 @@ package pulseapiextension
 
 import (
 	"context"
+	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/confighttp"
 	"go.opentelemetry.io/collector/extension"
 
 	"github.com/qpoint-io/otelcol-qpoint/extension/pulseapiextension/internal/metadata"
+	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
 )
 
 // NewFactory returns the factory of the `pulse_api` extension.
@@ -23,7 +25,11 @@ func NewFactory() extension.Factory {
 func createDefaultConfig() component.Config {
 	server := confighttp.NewDefaultServerConfig()
 	server.NetAddr.Endpoint = defaultEndpoint
-	return &Config{ServerConfig: server, LocalTokenFile: defaultTokenFile}
+	limits := pulsestore.DefaultLimits()
+	return &Config{
+		ServerConfig: server, LocalTokenFile: defaultTokenFile, RequestsPerSecond: 50,
+		Queries: QueriesConfig{Concurrent: 8, QueueTimeout: 2 * time.Second, Timeout: limits.Time, MaxMemoryMiB: limits.Memory >> 20},
+	}
 }
 
 func create(_ context.Context, set extension.Settings, cfg component.Config) (extension.Extension, error) {

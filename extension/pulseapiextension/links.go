@@ -22,6 +22,7 @@ import (
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectkey"
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore/s3settings"
+	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
 )
 
@@ -113,6 +114,8 @@ func escapePath(path string) string {
 type linkRequest struct {
 	TraceID string `json:"trace_id"`
 	SpanID  string `json:"span_id"`
+	// Purpose is view, or export for who takes the payload away as it is.
+	Purpose string `json:"purpose"`
 }
 
 type linkAnswer struct {
@@ -125,10 +128,19 @@ type linkAnswer struct {
 
 // postPayloadLink gives out a link to the object of one exchange. The caller names the exchange
 // and never a key; the audit line is written before the link leaves.
-func (a *api) postPayloadLink(r *http.Request) (any, error) {
+func (a *api) postPayloadLink(q *question) (any, error) {
 	var body linkRequest
-	if err := decodeBody(r, &body); err != nil {
+	if err := decodeBody(q.Request, &body); err != nil {
 		return nil, err
+	}
+	needs := readPayload
+	switch body.Purpose {
+	case "", "view":
+		body.Purpose = "view"
+	case "export":
+		needs = exportPayload
+	default:
+		return nil, fail(http.StatusBadRequest, "bad_body", "`purpose` is neither view nor export")
 	}
 	trace, err := parseTraceID(body.TraceID)
 	if err != nil {
@@ -138,17 +150,22 @@ func (a *api) postPayloadLink(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, reason, err := a.payloadKey(r.Context(), trace, span)
+	scope, err := a.scope(q.may, needs)
 	if err != nil {
-		a.auditLink(r, body, "", "refused", reason)
+		a.auditLink(q, body, "", "refused", "forbidden")
 		return nil, err
 	}
-	link, err := a.signer.link(r.Context(), key, a.now())
+	key, reason, err := a.payloadKey(q.Context(), scope, trace, span)
 	if err != nil {
-		a.auditLink(r, body, key, "refused", "signer")
+		a.auditLink(q, body, "", "refused", reason)
+		return nil, err
+	}
+	link, err := a.signer.link(q.Context(), key, a.now())
+	if err != nil {
+		a.auditLink(q, body, key, "refused", "signer")
 		return nil, fmt.Errorf("cannot sign a payload link: %w", err)
 	}
-	a.auditLink(r, body, key, "issued", "")
+	a.auditLink(q, body, key, "issued", "")
 	return linkAnswer{
 		URL: link, ExpiresAt: timeText(a.now().Add(linkLifetime)),
 		Bucket: a.signer.bucket(), Key: a.signer.prefix + key, Entry: body.SpanID + ".har",
@@ -156,8 +173,8 @@ func (a *api) postPayloadLink(r *http.Request) (any, error) {
 }
 
 // payloadKey returns the key of the object that holds the exchange, or why there is none.
-func (a *api) payloadKey(ctx context.Context, trace [16]byte, span [8]byte) (key, reason string, err error) {
-	row, objects, err := a.request(ctx, trace, span)
+func (a *api) payloadKey(ctx context.Context, scope pulsestore.Scope, trace [16]byte, span [8]byte) (key, reason string, err error) {
+	row, objects, err := a.request(ctx, scope, trace, span)
 	if err != nil {
 		reason = "store_unavailable"
 		var p *problem
@@ -193,9 +210,9 @@ func nonEmpty(s, otherwise string) string {
 
 // auditLink says who asked for which payload and what came of it. The key is hashed: with it and
 // a leaked log, nobody should find the object faster.
-func (a *api) auditLink(r *http.Request, body linkRequest, key, result, reason string) {
+func (a *api) auditLink(q *question, body linkRequest, key, result, reason string) {
 	fields := []zap.Field{
-		zap.String("who", a.auth.who(r.Context())), zap.String("from", r.RemoteAddr),
+		zap.String("who", q.caller), zap.String("from", q.RemoteAddr), zap.String("purpose", body.Purpose),
 		zap.String("trace_id", body.TraceID), zap.String("span_id", body.SpanID), zap.String("result", result),
 	}
 	if key != "" {
@@ -206,5 +223,5 @@ func (a *api) auditLink(r *http.Request, body linkRequest, key, result, reason s
 		fields = append(fields, zap.String("reason", reason))
 	}
 	a.audit.Info("payload link", fields...)
-	a.links.Add(r.Context(), 1, metric.WithAttributes(attribute.String("result", result)))
+	a.links.Add(q.Context(), 1, metric.WithAttributes(attribute.String("result", result)))
 }

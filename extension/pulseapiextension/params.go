@@ -17,13 +17,15 @@ import (
 	"unicode/utf8"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
+	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore/filter"
 )
 
 const (
 	defaultLimit = 100
 	maxLimit     = 1000
 	defaultRange = 24 * time.Hour
-	maxFilter    = 512 // bytes of one filter value
+	maxValue     = 512 // bytes of one parameter
+	maxExport    = 100_000
 )
 
 // params are the query parameters of one request: each known, given once, and valid UTF-8.
@@ -37,8 +39,8 @@ func parseParams(values url.Values, known []string) (params, error) {
 			return nil, fail(http.StatusBadRequest, "unknown_parameter", fmt.Sprintf("%q is not a parameter of this route: see /api/v1/openapi.yaml", name))
 		case len(v) != 1:
 			return nil, badParam(name, "is given more than once")
-		case len(v[0]) > maxFilter || !utf8.ValidString(v[0]):
-			return nil, badParam(name, fmt.Sprintf("is longer than %d bytes, or not UTF-8", maxFilter))
+		case len(v[0]) > maxValue && name != "filter" && name != "text" || len(v[0]) > filter.MaxLength || !utf8.ValidString(v[0]):
+			return nil, badParam(name, fmt.Sprintf("is longer than %d bytes, or not UTF-8", maxValue))
 		}
 		p[name] = v[0]
 	}
@@ -89,84 +91,33 @@ func (p params) int(name string, def, high int) (int, error) {
 	return n, nil
 }
 
-// connection is a connection id of 16 hex digits; 0 when it is not given.
-func (p params) connection() (uint64, error) {
-	s, ok := p["connection"]
-	if !ok {
-		return 0, nil
-	}
-	id, err := strconv.ParseUint(s, 16, 64)
-	if err != nil || len(s) != 16 || id == 0 {
-		return 0, badParam("connection", "is not an id of 16 hex digits")
-	}
-	return id, nil
-}
-
-var requestParams = []string{"from", "to", "limit", "cursor", "server", "method", "status_min", "status_max", "executable", "path", "connection"}
-
-// requestQuery turns parameters into the typed question; the store never sees text of a client as SQL.
-func requestQuery(values url.Values, environment string, now time.Time) (q pulsestore.RequestQuery, err error) {
-	p, err := parseParams(values, requestParams)
-	if err != nil {
-		return q, err
-	}
-	q = pulsestore.RequestQuery{
-		Environment: environment, ServerAddress: p["server"], Method: p["method"], Executable: p["executable"], PathContains: p["path"],
-	}
-	if q.From, q.To, err = p.span(now); err != nil {
-		return q, err
-	}
-	if q.Limit, err = p.int("limit", defaultLimit, maxLimit); err != nil {
-		return q, err
-	}
-	low, err := p.int("status_min", 0, 999)
-	if err != nil {
-		return q, err
-	}
-	high, err := p.int("status_max", 0, 999)
-	if err != nil {
-		return q, err
-	}
-	q.StatusMin, q.StatusMax = uint16(low), uint16(high)
-	if q.ConnectionID, err = p.connection(); err != nil {
-		return q, err
-	}
-	if s, ok := p["cursor"]; ok {
-		if q.After, err = decodeCursor(s, q); err != nil {
-			return q, err
-		}
-	}
-	return q, nil
-}
-
-// A cursor is the position after a row (8 bytes of Unix nanoseconds, 8 bytes of span id) and a
-// hash of the filters it belongs to, so that it cannot be continued with other ones.
+// A cursor is the position after a row (8 bytes of Unix nanoseconds, 8 bytes of id) and a hash of
+// what it belongs to, so that it cannot be continued with other filters.
 const cursorLen = 8 + 8 + 4
 
-func encodeCursor(c *pulsestore.Cursor, q pulsestore.RequestQuery) string {
-	b := binary.BigEndian.AppendUint64(nil, uint64(c.Time.UnixNano()))
-	b = append(b, c.SpanID[:]...)
-	b = binary.BigEndian.AppendUint32(b, filterHash(q))
+func encodeCursor(at time.Time, id [8]byte, of string, s pulsestore.Selection) string {
+	b := binary.BigEndian.AppendUint64(nil, uint64(at.UnixNano()))
+	b = append(b, id[:]...)
+	b = binary.BigEndian.AppendUint32(b, selectionHash(of, s))
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-func decodeCursor(s string, q pulsestore.RequestQuery) (*pulsestore.Cursor, error) {
-	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+func decodeCursor(text, of string, s pulsestore.Selection) (at time.Time, id [8]byte, err error) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(b) != cursorLen {
-		return nil, badParam("cursor", "was not given out by this API")
+		return at, id, badParam("cursor", "was not given out by this API")
 	}
-	if binary.BigEndian.Uint32(b[16:]) != filterHash(q) {
-		return nil, badParam("cursor", "belongs to other filters: start again without it")
+	if binary.BigEndian.Uint32(b[16:]) != selectionHash(of, s) {
+		return at, id, badParam("cursor", "belongs to other filters: start again without it")
 	}
-	c := &pulsestore.Cursor{Time: time.Unix(0, int64(binary.BigEndian.Uint64(b))).UTC()}
-	copy(c.SpanID[:], b[8:16])
-	return c, nil
+	copy(id[:], b[8:16])
+	return time.Unix(0, int64(binary.BigEndian.Uint64(b))).UTC(), id, nil
 }
 
-// filterHash leaves the time range out: a page that follows live data moves it.
-func filterHash(q pulsestore.RequestQuery) uint32 {
+// selectionHash leaves the time range out: a page that follows live data moves it.
+func selectionHash(of string, s pulsestore.Selection) uint32 {
 	h := fnv.New32a()
-	_, _ = fmt.Fprintf(h, "%q %d %q %q %d %d %q %q", q.Environment, q.ConnectionID, q.ServerAddress, q.Method, q.StatusMin, q.StatusMax, q.Executable, q.PathContains)
+	_, _ = fmt.Fprintf(h, "%s %q %q %q", of, s.Scope.Environment(), s.Scope.Bound(), s.Filter)
 	return h.Sum32()
 }
 

@@ -16,10 +16,10 @@ import (
 // FuzzRequestQuery: whatever a client sends is refused by name, or is a question within the limits.
 func FuzzRequestQuery(f *testing.F) {
 	now := time.Unix(1_800_000_000, 0)
-	q := pulsestore.RequestQuery{Environment: "demo"}
+	scope := pulsestore.OnlyEnvironment("demo")
 	for _, seed := range []string{
-		"", "limit=10&method=GET", "from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00+02:00", "connection=00000000000000ff",
-		"cursor=" + encodeCursor(&pulsestore.Cursor{Time: now, SpanID: [8]byte{1}}, q), "status_min=200&status_max=299", "path=%ff", "a=b;c", "limit=1&limit=2",
+		"", "limit=10&filter=method:GET", "from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00+02:00", "filter=connection:00000000000000ff",
+		"cursor=" + encodeCursor(now, [8]byte{1}, pulsestore.OfRequests, pulsestore.Selection{Scope: scope}), "filter=status:200..299", "filter=%ff", "a=b;c", "limit=1&limit=2",
 	} {
 		f.Add(seed)
 	}
@@ -28,21 +28,30 @@ func FuzzRequestQuery(f *testing.F) {
 		if err != nil {
 			return
 		}
-		q, err := requestQuery(values, "demo", now)
+		q := question{scope: scope}
+		var ask pulsestore.RequestQuery
+		if q.params, err = parseParams(values, []string{"from", "to", "limit", "filter", "cursor"}); err == nil {
+			ask, err = q.requestQuery(now)
+		}
 		if err != nil {
 			var p *problem
 			require.ErrorAs(t, err, &p)
 			require.Equal(t, http.StatusBadRequest, p.Status)
+			if p.Position != nil {
+				require.True(t, p.Position.Start >= 0 && p.Position.End >= p.Position.Start)
+			}
 			return
 		}
-		require.Equal(t, "demo", q.Environment)
-		require.True(t, q.Limit >= 1 && q.Limit <= maxLimit)
-		require.True(t, q.From.Before(q.To))
-		require.LessOrEqual(t, q.StatusMax, uint16(999))
-		if q.After != nil {
-			again, err := decodeCursor(encodeCursor(q.After, q), q)
+		require.Equal(t, "demo", ask.Scope.Environment())
+		require.True(t, ask.Limit >= 1 && ask.Limit <= maxLimit)
+		require.True(t, ask.From.Before(ask.To))
+		step, err := q.step(ask.From, ask.To)
+		require.NoError(t, err)
+		require.LessOrEqual(t, ask.To.Sub(ask.From)/step, time.Duration(60))
+		if ask.After != nil {
+			at, id, err := decodeCursor(encodeCursor(ask.After.Time, ask.After.SpanID, pulsestore.OfRequests, ask.Selection), pulsestore.OfRequests, ask.Selection)
 			require.NoError(t, err)
-			require.Equal(t, q.After, again)
+			require.Equal(t, *ask.After, pulsestore.Cursor{Time: at, SpanID: id})
 		}
 	})
 }

@@ -75,48 +75,68 @@ type requestsAnswer struct {
 	NextCursor string        `json:"next_cursor,omitempty"`
 }
 
-func (a *api) getRequests(r *http.Request) (any, error) {
-	q, err := requestQuery(r.URL.Query(), a.environment, a.now())
+// requestQuery turns parameters into the typed question; the store never sees text of a client as SQL.
+func (q *question) requestQuery(now time.Time) (r pulsestore.RequestQuery, err error) {
+	if r.Selection, err = q.selection(pulsestore.OfRequests, now); err != nil {
+		return r, err
+	}
+	if text, ok := q.params["cursor"]; ok {
+		at, id, err := decodeCursor(text, pulsestore.OfRequests, r.Selection)
+		if err != nil {
+			return r, err
+		}
+		r.After = &pulsestore.Cursor{Time: at, SpanID: id}
+	}
+	r.Limit, err = q.int("limit", defaultLimit, maxLimit)
+	return r, err
+}
+
+func (a *api) getRequests(q *question) (any, error) {
+	if format, ok := q.params["format"]; ok && format != "json" {
+		return a.exportRequests(q, format)
+	}
+	ask, err := q.requestQuery(a.now())
 	if err != nil {
 		return nil, err
 	}
-	answer := requestsAnswer{Requests: []requestJSON{}}
-	err = a.query(r.Context(), func(ctx context.Context) error {
-		rows, next, err := a.reader.Requests(ctx, q)
-		if err != nil {
-			return err
-		}
-		if next != nil {
-			answer.NextCursor = encodeCursor(next, q)
-		}
-		objects, err := a.receipts(ctx, rows)
-		if err != nil {
-			return err
-		}
-		for i := range rows {
-			answer.Requests = append(answer.Requests, requestView(&rows[i], objects, a.now()))
-		}
-		return nil
-	})
+	rows, next, err := a.requestPage(q.Context(), ask)
 	if err != nil {
 		return nil, err
+	}
+	answer := requestsAnswer{Requests: rows}
+	if next != nil {
+		answer.NextCursor = encodeCursor(next.Time, next.SpanID, pulsestore.OfRequests, ask.Selection)
 	}
 	return answer, nil
 }
 
-func (a *api) getRequest(r *http.Request) (any, error) {
-	if _, err := parseParams(r.URL.Query(), nil); err != nil {
-		return nil, err
-	}
-	trace, err := parseTraceID(r.PathValue("trace"))
+// requestPage returns the rows of one page, and where the next begins.
+func (a *api) requestPage(ctx context.Context, q pulsestore.RequestQuery) (page []requestJSON, next *pulsestore.Cursor, err error) {
+	page = []requestJSON{}
+	err = a.query(ctx, func(ctx context.Context) error {
+		var rows []pulsestore.Request
+		if rows, next, err = a.reader.Requests(ctx, q); err != nil {
+			return err
+		}
+		objects, err := a.receipts(ctx, q.Scope, rows)
+		for i := range rows {
+			page = append(page, requestView(&rows[i], objects, a.now()))
+		}
+		return err
+	})
+	return page, next, err
+}
+
+func (a *api) getRequest(q *question) (any, error) {
+	trace, err := parseTraceID(q.PathValue("trace"))
 	if err != nil {
 		return nil, err
 	}
-	span, err := parseSpanID(r.PathValue("span"))
+	span, err := parseSpanID(q.PathValue("span"))
 	if err != nil {
 		return nil, err
 	}
-	row, objects, err := a.request(r.Context(), trace, span)
+	row, objects, err := a.request(q.Context(), q.scope, trace, span)
 	if err != nil {
 		return nil, err
 	}
@@ -124,22 +144,22 @@ func (a *api) getRequest(r *http.Request) (any, error) {
 }
 
 // request returns one row and the receipt of its segment, or the problem that there is none.
-func (a *api) request(ctx context.Context, trace [16]byte, span [8]byte) (row *pulsestore.Request, objects map[string]pulsestore.PayloadObject, err error) {
+func (a *api) request(ctx context.Context, scope pulsestore.Scope, trace [16]byte, span [8]byte) (row *pulsestore.Request, objects map[string]pulsestore.PayloadObject, err error) {
 	err = a.query(ctx, func(ctx context.Context) error {
-		if row, err = a.reader.Request(ctx, a.environment, trace, span); err != nil {
+		if row, err = a.reader.Request(ctx, scope, trace, span); err != nil {
 			return err
 		}
 		if row == nil {
 			return fail(http.StatusNotFound, "not_found", "there is no request with this trace and span id: it may be older than the store keeps rows, or not have arrived yet")
 		}
-		objects, err = a.receipts(ctx, []pulsestore.Request{*row})
+		objects, err = a.receipts(ctx, scope, []pulsestore.Request{*row})
 		return err
 	})
 	return row, objects, err
 }
 
 // receipts asks once for the segments of all rows.
-func (a *api) receipts(ctx context.Context, rows []pulsestore.Request) (map[string]pulsestore.PayloadObject, error) {
+func (a *api) receipts(ctx context.Context, scope pulsestore.Scope, rows []pulsestore.Request) (map[string]pulsestore.PayloadObject, error) {
 	seen := map[string]bool{}
 	var keys []string
 	for i := range rows {
@@ -151,7 +171,7 @@ func (a *api) receipts(ctx context.Context, rows []pulsestore.Request) (map[stri
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	return a.reader.PayloadObjects(ctx, keys)
+	return a.reader.PayloadObjects(ctx, scope, keys)
 }
 
 // awaitsReceipt reports whether a state can still change with the segment's record.

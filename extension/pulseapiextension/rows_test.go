@@ -8,7 +8,6 @@ import (
 	"context"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,14 +17,15 @@ import (
 // rows is a pulsestore.Reader over slices. It lets a test put any state before the API without an
 // engine; TestBrowser runs on the real store.
 type rows struct {
-	mu          sync.Mutex
-	requests    []pulsestore.Request
-	connections []pulsestore.Connection
-	coverage    []pulsestore.Coverage
-	objects     map[string]pulsestore.PayloadObject
-	err         error
-	block       chan struct{} // when not nil, queries wait for it
-	asked       []pulsestore.RequestQuery
+	pulsestore.Reader // nil: what a test does not put there is not asked
+	mu                sync.Mutex
+	requests          []pulsestore.Request
+	connections       []pulsestore.Connection
+	coverage          []pulsestore.Coverage
+	objects           map[string]pulsestore.PayloadObject
+	err               error
+	block             chan struct{} // when not nil, queries wait for it
+	asked             []pulsestore.RequestQuery
 }
 
 func (r *rows) wait(ctx context.Context) error {
@@ -56,8 +56,7 @@ func (r *rows) Requests(ctx context.Context, q pulsestore.RequestQuery) ([]pulse
 	var out []pulsestore.Request
 	for _, row := range sorted {
 		switch {
-		case row.Time.Before(q.From), !row.Time.Before(q.To), !strings.Contains(row.Path, q.PathContains),
-			q.Method != "" && row.Method != q.Method, q.ServerAddress != "" && row.ServerAddress != q.ServerAddress, q.Environment != "" && row.Environment != q.Environment:
+		case row.Time.Before(q.From), !q.To.IsZero() && !row.Time.Before(q.To), !seen(q.Scope, row.Environment):
 			continue
 		case q.After != nil && (row.Time.After(q.After.Time) || row.Time.Equal(q.After.Time) && bytes.Compare(row.SpanID[:], q.After.SpanID[:]) >= 0):
 			continue
@@ -71,22 +70,27 @@ func (r *rows) Requests(ctx context.Context, q pulsestore.RequestQuery) ([]pulse
 	return out, nil, nil
 }
 
-func (r *rows) Request(ctx context.Context, environment string, trace [16]byte, span [8]byte) (*pulsestore.Request, error) {
+func (r *rows) Request(ctx context.Context, scope pulsestore.Scope, trace [16]byte, span [8]byte) (*pulsestore.Request, error) {
 	if err := r.wait(ctx); err != nil {
 		return nil, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, row := range r.requests {
-		if row.TraceID == trace && row.SpanID == span && (environment == "" || environment == row.Environment) {
+		if row.TraceID == trace && row.SpanID == span && seen(scope, row.Environment) {
 			return &row, nil
 		}
 	}
 	return nil, nil
 }
 
-func (r *rows) Connections(ctx context.Context, _ pulsestore.ConnectionQuery) ([]pulsestore.Connection, error) {
-	return r.connections, r.wait(ctx)
+// seen is as much of a scope as a slice can tell; the filters are for the real store.
+func seen(s pulsestore.Scope, environment string) bool {
+	return s.Environment() == "" || s.Environment() == environment
+}
+
+func (r *rows) Connections(ctx context.Context, _ pulsestore.ConnectionQuery) ([]pulsestore.Connection, *pulsestore.ConnectionCursor, error) {
+	return r.connections, nil, r.wait(ctx)
 }
 
 func (r *rows) Coverage(ctx context.Context, q pulsestore.CoverageQuery) ([]pulsestore.Coverage, error) {
@@ -96,7 +100,7 @@ func (r *rows) Coverage(ctx context.Context, q pulsestore.CoverageQuery) ([]puls
 	return out, r.wait(ctx)
 }
 
-func (r *rows) PayloadObjects(ctx context.Context, keys []string) (map[string]pulsestore.PayloadObject, error) {
+func (r *rows) PayloadObjects(ctx context.Context, _ pulsestore.Scope, keys []string) (map[string]pulsestore.PayloadObject, error) {
 	found := map[string]pulsestore.PayloadObject{}
 	r.mu.Lock()
 	for _, k := range keys {

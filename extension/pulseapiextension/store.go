@@ -15,12 +15,6 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
 )
 
-// Codes of ClickHouse errors that say that nothing was ever written.
-const (
-	codeUnknownTable    = 60
-	codeUnknownDatabase = 81
-)
-
 // openStore connects to the server that `clickhouse` names. It fails when nobody answers there,
 // so that a wrong address is seen at start and not on the page.
 func (e *apiExtension) openStore(ctx context.Context, host component.Host) (pulsestore.Reader, io.Closer, error) {
@@ -35,7 +29,8 @@ func (e *apiExtension) openStore(ctx context.Context, host component.Host) (puls
 	if err != nil {
 		return nil, nil, fmt.Errorf("`clickhouse`: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	store.SetLimits(e.cfg.Queries.limits())
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.Queries.Timeout)
 	defer cancel()
 	if err := store.Ping(ctx); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("`clickhouse` does not answer: %w", err), store.Close())
@@ -61,10 +56,4 @@ func (e *apiExtension) storeOptions(host component.Host) (*clickhouse.Options, e
 		return nil, fmt.Errorf("`clickhouse` names %s, which brings no ClickHouse: use an extension such as local_clickhouse, or a URL", id)
 	}
 	return engine.ClickHouseOptions(), nil
-}
-
-// neverWritten reports whether a question failed only because there is no table yet.
-func neverWritten(err error) bool {
-	var e *clickhouse.Exception
-	return errors.As(err, &e) && (e.Code == codeUnknownTable || e.Code == codeUnknownDatabase)
 }

@@ -35,11 +35,10 @@ type AuditEvent struct {
 
 // AuditFilter asks for audit events, newest first.
 type AuditFilter struct {
-	Environment string // "" means every environment
-	From, To    time.Time
-	Limit       int // 1 to 1000
-	Actor       string
-	Action      string
+	Selection
+	Limit  int // 1 to 1000
+	Actor  string
+	Action string
 }
 
 type auditColumns struct {
@@ -109,29 +108,30 @@ func (s *Store) AuditEvents(ctx context.Context, q AuditFilter) ([]AuditEvent, e
 		return nil, err
 	}
 	w := &where{}
-	w.environment(q.Environment)
-	w.between("time", q.From, q.To)
 	if q.Actor != "" {
 		w.and("actor = {actor:String}", "actor", q.Actor)
 	}
 	if q.Action != "" {
 		w.and("action = {action:String}", "action", q.Action)
 	}
-	sql := fmt.Sprintf("SELECT time, "+idSelect("id")+", environment, actor, role, address, action, outcome, reason, "+idSelect("trace_id")+", "+idSelect("span_id")+
-		", detail, count FROM %s%s ORDER BY time DESC, id LIMIT 1 BY time, id LIMIT %d", s.table(tableAudit), w.sql(), q.Limit)
+	from, err := s.rows(auditTable, q.Selection, w)
+	if err != nil {
+		return nil, err
+	}
 	var out []AuditEvent
-	if err := s.query(ctx, sql, w, func(rows driver.Rows) error {
-		var r AuditEvent
-		var eventID, traceID, spanID string
-		if err := rows.Scan(&r.Time, &eventID, &r.Environment, &r.Actor, &r.Role, &r.Address, &r.Action, &r.Outcome, &r.Reason, &traceID, &spanID,
-			&r.Detail, &r.Count); err != nil {
+	if err := s.ask(ctx, "time, "+idSelect("id")+", environment, actor, role, address, action, outcome, reason, "+idSelect("trace_id")+", "+idSelect("span_id")+", detail, count", from,
+		fmt.Sprintf(" ORDER BY time DESC, id LIMIT 1 BY time, id LIMIT %d", q.Limit), func(rows driver.Rows) error {
+			var r AuditEvent
+			var eventID, traceID, spanID string
+			if err := rows.Scan(&r.Time, &eventID, &r.Environment, &r.Actor, &r.Role, &r.Address, &r.Action, &r.Outcome, &r.Reason, &traceID, &spanID,
+				&r.Detail, &r.Count); err != nil {
+				return err
+			}
+			r.Address = fromColumn(r.Address)
+			err := decodeIDs(id{r.ID[:], eventID}, id{r.TraceID[:], traceID}, id{r.SpanID[:], spanID})
+			out = append(out, r)
 			return err
-		}
-		r.Address = fromColumn(r.Address)
-		err := decodeIDs(id{r.ID[:], eventID}, id{r.TraceID[:], traceID}, id{r.SpanID[:], spanID})
-		out = append(out, r)
-		return err
-	}); err != nil {
+		}); err != nil {
 		return nil, fmt.Errorf("read the audit: %w", err)
 	}
 	return out, nil

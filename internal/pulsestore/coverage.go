@@ -58,17 +58,19 @@ func (s *Store) Coverage(ctx context.Context, q CoverageQuery) ([]Coverage, erro
 		return nil, err
 	}
 	w := &where{}
-	w.environment(q.Environment)
-	w.between("time", q.From, q.To)
 	if q.HostID != "" {
 		w.and("host_id = {host:String}", "host", q.HostID)
 	}
 	if q.Subject != "" {
 		w.and("subject = {subject:String}", "subject", q.Subject)
 	}
-	sql := fmt.Sprintf("SELECT "+originSelect+"time, subject, name, state, reason, advice, count FROM %s%s ORDER BY %s, time DESC LIMIT 1 BY %s LIMIT %d", s.table(tableCoverage), w.sql(), coverageIdentity, coverageIdentity, q.Limit)
+	from, err := s.rows(coverageTable, q.Selection, w)
+	if err != nil {
+		return nil, err
+	}
+	rest := fmt.Sprintf(" ORDER BY %s, time DESC LIMIT 1 BY %s LIMIT %d", coverageIdentity, coverageIdentity, q.Limit)
 	var out []Coverage
-	if err := s.query(ctx, sql, w, func(rows driver.Rows) error {
+	if err := s.ask(ctx, originSelect+"time, subject, name, state, reason, advice, count", from, rest, func(rows driver.Rows) error {
 		var r Coverage
 		err := rows.Scan(append(r.Origin.scan(), &r.Time, &r.Subject, &r.Name, &r.State, &r.Reason, &r.Advice, &r.Count)...)
 		out = append(out, r)

@@ -31,10 +31,9 @@ type DNSQuery struct {
 
 // DNSFilter asks for DNS queries, newest first.
 type DNSFilter struct {
-	Environment string // "" means every environment
-	From, To    time.Time
-	Limit       int    // 1 to 1000
-	Name        string // "" means every name
+	Selection
+	Limit int    // 1 to 1000
+	Name  string // "" means every name
 }
 
 type dnsColumns struct {
@@ -95,25 +94,25 @@ func (s *Store) DNSQueries(ctx context.Context, q DNSFilter) ([]DNSQuery, error)
 		return nil, err
 	}
 	w := &where{}
-	w.environment(q.Environment)
-	w.between("time", q.From, q.To)
 	if q.Name != "" {
 		w.and("name = {name:String}", "name", q.Name)
 	}
-	sql := fmt.Sprintf("SELECT "+originSelect+"time, role, name, type, response_code, error_type, answers, duration, transport, local_address, local_port, "+
-		"peer_address, peer_port FROM %s%s ORDER BY time DESC, host_id, local_port, pid, name, type LIMIT 1 BY time, host_id, local_port, pid, name, type, environment LIMIT %d",
-		s.table(tableDNS), w.sql(), q.Limit)
+	from, err := s.rows(dnsTable, q.Selection, w)
+	if err != nil {
+		return nil, err
+	}
 	var out []DNSQuery
-	if err := s.query(ctx, sql, w, func(rows driver.Rows) error {
-		var r DNSQuery
-		var duration uint64
-		err := rows.Scan(append(r.Origin.scan(), &r.Time, &r.Role, &r.Name, &r.Type, &r.ResponseCode, &r.ErrorType, &r.Answers, &duration, &r.Transport,
-			&r.LocalAddress, &r.LocalPort, &r.PeerAddress, &r.PeerPort)...)
-		r.Duration = time.Duration(duration)
-		r.LocalAddress, r.PeerAddress = fromColumn(r.LocalAddress), fromColumn(r.PeerAddress)
-		out = append(out, r)
-		return err
-	}); err != nil {
+	if err := s.ask(ctx, originSelect+"time, role, name, type, response_code, error_type, answers, duration, transport, local_address, local_port, peer_address, peer_port", from,
+		fmt.Sprintf(" ORDER BY time DESC, host_id, local_port, pid, name, type LIMIT 1 BY time, host_id, local_port, pid, name, type, environment LIMIT %d", q.Limit), func(rows driver.Rows) error {
+			var r DNSQuery
+			var duration uint64
+			err := rows.Scan(append(r.Origin.scan(), &r.Time, &r.Role, &r.Name, &r.Type, &r.ResponseCode, &r.ErrorType, &r.Answers, &duration, &r.Transport,
+				&r.LocalAddress, &r.LocalPort, &r.PeerAddress, &r.PeerPort)...)
+			r.Duration = time.Duration(duration)
+			r.LocalAddress, r.PeerAddress = fromColumn(r.LocalAddress), fromColumn(r.PeerAddress)
+			out = append(out, r)
+			return err
+		}); err != nil {
 		return nil, fmt.Errorf("read dns queries: %w", err)
 	}
 	return out, nil

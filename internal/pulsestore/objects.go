@@ -143,57 +143,67 @@ func (b *Rows) AddPayloadEntry(r *PayloadEntry) {
 }
 
 // PayloadObjects implements Reader.
-func (s *Store) PayloadObjects(ctx context.Context, keys []string) (map[string]PayloadObject, error) {
+func (s *Store) PayloadObjects(ctx context.Context, scope Scope, keys []string) (map[string]PayloadObject, error) {
 	if len(keys) == 0 {
 		return map[string]PayloadObject{}, nil
 	}
 	if len(keys) > maxLimit {
 		return nil, errors.New("more keys than one question may have")
 	}
-	w := &where{}
+	w, any := &where{}, make([]string, len(keys))
 	for i, key := range keys {
 		name := fmt.Sprint("key", i)
+		any[i] = "key = {" + name + ":String}"
 		w.args = append(w.args, named(name, key))
-		w.conditions = append(w.conditions, "key = {"+name+":String}")
 	}
-	sql := "SELECT time, key, environment, host_id, state, reason, entries, bytes, opened, closed, size, " + idSelect("sha256") + ", expires, retention_class FROM " +
-		s.table(tablePayloadObjects) + " WHERE " + strings.Join(w.conditions, " OR ") + " ORDER BY key, time DESC LIMIT 1 BY key"
+	w.conditions = []string{"(" + strings.Join(any, " OR ") + ")"}
+	// Whoever sees a request sees what became of its segment, which has no fields that could bound it further.
+	scope.bound = nil
+	from, err := s.rows(objectTable, Selection{Scope: scope}, w)
+	if err != nil {
+		return nil, err
+	}
 	out := make(map[string]PayloadObject, len(keys))
-	if err := s.query(ctx, sql, w, func(rows driver.Rows) error {
-		var r PayloadObject
-		var sum string
-		if err := rows.Scan(&r.Time, &r.Key, &r.Environment, &r.HostID, &r.State, &r.Reason, &r.Entries, &r.Bytes, &r.Opened, &r.Closed,
-			&r.Size, &sum, &r.Expires, &r.RetentionClass); err != nil {
+	if err := s.ask(ctx, "time, key, environment, host_id, state, reason, entries, bytes, opened, closed, size, "+idSelect("sha256")+", expires, retention_class", from,
+		" ORDER BY key, time DESC LIMIT 1 BY key", func(rows driver.Rows) error {
+			var r PayloadObject
+			var sum string
+			if err := rows.Scan(&r.Time, &r.Key, &r.Environment, &r.HostID, &r.State, &r.Reason, &r.Entries, &r.Bytes, &r.Opened, &r.Closed,
+				&r.Size, &sum, &r.Expires, &r.RetentionClass); err != nil {
+				return err
+			}
+			r.Expires = fromEpoch(r.Expires)
+			err := decodeIDs(id{r.SHA256[:], sum})
+			out[r.Key] = r
 			return err
-		}
-		r.Expires = fromEpoch(r.Expires)
-		err := decodeIDs(id{r.SHA256[:], sum})
-		out[r.Key] = r
-		return err
-	}); err != nil {
+		}); err != nil {
 		return nil, fmt.Errorf("read payload objects: %w", err)
 	}
 	return out, nil
 }
 
-// PayloadEntries returns where the payload of one exchange lies; nothing before its receipt came.
-func (s *Store) PayloadEntries(ctx context.Context, environment string, trace [16]byte, span [8]byte) ([]PayloadEntry, error) {
+// PayloadEntries returns where the payload of one exchange lies; nothing before its receipt came. The caller has to have
+// seen the exchange: an entry has no fields that could bound it further than its environment.
+func (s *Store) PayloadEntries(ctx context.Context, scope Scope, trace [16]byte, span [8]byte) ([]PayloadEntry, error) {
 	w := &where{}
-	w.environment(environment)
 	w.span(trace, span)
+	scope.bound = nil
+	from, err := s.rows(entryTable, Selection{Scope: scope}, w)
+	if err != nil {
+		return nil, err
+	}
 	var out []PayloadEntry
-	sql := "SELECT time, " + idSelect("trace_id") + ", " + idSelect("span_id") + ", environment, host_id, key, connection_id, offset, length FROM " +
-		s.table(tablePayloadEntries) + " FINAL" + w.sql() + " ORDER BY key, offset LIMIT 1000"
-	if err := s.query(ctx, sql, w, func(rows driver.Rows) error {
-		var r PayloadEntry
-		var traceID, spanID string
-		if err := rows.Scan(&r.Time, &traceID, &spanID, &r.Environment, &r.HostID, &r.Key, &r.ConnectionID, &r.Offset, &r.Length); err != nil {
+	if err := s.ask(ctx, "time, "+idSelect("trace_id")+", "+idSelect("span_id")+", environment, host_id, key, connection_id, offset, length", from,
+		" ORDER BY key, offset LIMIT 1000", func(rows driver.Rows) error {
+			var r PayloadEntry
+			var traceID, spanID string
+			if err := rows.Scan(&r.Time, &traceID, &spanID, &r.Environment, &r.HostID, &r.Key, &r.ConnectionID, &r.Offset, &r.Length); err != nil {
+				return err
+			}
+			err := decodeIDs(id{r.TraceID[:], traceID}, id{r.SpanID[:], spanID})
+			out = append(out, r)
 			return err
-		}
-		err := decodeIDs(id{r.TraceID[:], traceID}, id{r.SpanID[:], spanID})
-		out = append(out, r)
-		return err
-	}); err != nil {
+		}); err != nil {
 		return nil, fmt.Errorf("read payload entries: %w", err)
 	}
 	return out, nil

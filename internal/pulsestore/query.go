@@ -7,80 +7,13 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
 // maxLimit is the greatest Limit of a query.
 const maxLimit = 1000
-
-// where collects conditions and their parameters. Values never become part of the SQL text.
-type where struct {
-	conditions []string
-	args       []any
-}
-
-// and adds a condition with one parameter `{name:Type}`.
-func (w *where) and(condition, name string, value any) {
-	w.conditions = append(w.conditions, condition)
-	w.args = append(w.args, named(name, value))
-}
-
-// environment adds the predicate that keeps environments apart; "" means every environment.
-func (w *where) environment(environment string) {
-	if environment != "" {
-		w.and("environment = {environment:String}", "environment", environment)
-	}
-}
-
-// span names one exchange, by the expression that the index of trace ids is on.
-func (w *where) span(trace [16]byte, span [8]byte) {
-	w.and(idSelect("trace_id")+" = {trace:String}", "trace", hex.EncodeToString(trace[:]))
-	w.and("span_id = toFixedString(unhex({span:String}), 8)", "span", hex.EncodeToString(span[:]))
-}
-
-// between bounds column to [from, to); a zero time is no bound.
-func (w *where) between(column string, from, to time.Time) {
-	if !from.IsZero() {
-		w.and(column+" >= fromUnixTimestamp64Nano({from:Int64}, 'UTC')", "from", from.UnixNano())
-	}
-	if !to.IsZero() {
-		w.and(column+" < fromUnixTimestamp64Nano({to:Int64}, 'UTC')", "to", to.UnixNano())
-	}
-}
-
-func (w *where) sql() string {
-	if len(w.conditions) == 0 {
-		return ""
-	}
-	return " WHERE " + strings.Join(w.conditions, " AND ")
-}
-
-// limits bound every question.
-var limits = clickhouse.Settings{
-	"max_execution_time":             30,
-	"max_result_rows":                100_000,
-	"max_rows_to_group_by":           10_000_000,
-	"max_bytes_before_external_sort": 256 << 20,
-}
-
-// query is the one way by which questions reach the server.
-func (s *Store) query(ctx context.Context, sql string, w *where, scan func(driver.Rows) error) error {
-	rows, err := s.conn.Query(clickhouse.Context(ctx, clickhouse.WithSettings(limits)), sql, w.args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := scan(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
 
 func checkLimit(limit int) error {
 	if limit < 1 || limit > maxLimit {
@@ -89,11 +22,11 @@ func checkLimit(limit int) error {
 	return nil
 }
 
-const requestSelect = "SELECT " + originSelect + `time, lower(hex(trace_id)), lower(hex(span_id)), lower(hex(parent_span_id)), kind, connection_id, ` +
+const requestColumnsSQL = originSelect + `time, lower(hex(trace_id)), lower(hex(span_id)), lower(hex(parent_span_id)), kind, connection_id, ` +
 	`exchange_sequence, method, scheme, server_address, server_port, client_address, client_port, ` +
 	`peer_address, peer_port, path, template, query, status, error_type, protocol_version, tls_version, tls_cipher, duration, timing_send, ` +
 	`timing_wait, timing_receive, request_body_size, response_body_size, payload_state, payload_reason, payload_object, payload_visible, ` +
-	`part, rpc_system, rpc_method, rpc_status, request_messages, response_messages, close_code FROM `
+	`part, rpc_system, rpc_method, rpc_status, request_messages, response_messages, close_code`
 
 func scanRequest(rows driver.Rows) (r Request, err error) {
 	var trace, span, parent string
@@ -130,40 +63,19 @@ func (s *Store) Requests(ctx context.Context, q RequestQuery) ([]Request, *Curso
 		return nil, nil, err
 	}
 	w := &where{}
-	w.environment(q.Environment)
-	w.between("time", q.From, q.To)
 	if q.After != nil {
 		// The first condition alone bounds the range that is read.
 		w.and("time <= fromUnixTimestamp64Nano({after:Int64}, 'UTC')", "after", q.After.Time.UnixNano())
 		w.and("(time < fromUnixTimestamp64Nano({after:Int64}, 'UTC') OR span_id < toFixedString(unhex({after_span:String}), 8))",
 			"after_span", hex.EncodeToString(q.After.SpanID[:]))
 	}
-	if q.ConnectionID != 0 {
-		w.and("connection_id = {connection:UInt64}", "connection", q.ConnectionID)
+	from, err := s.rows(requestTable, q.Selection, w)
+	if err != nil {
+		return nil, nil, err
 	}
-	for _, f := range []struct{ column, value string }{
-		{"server_address", q.ServerAddress}, {"method", q.Method}, {"executable", q.Executable},
-	} {
-		if f.value != "" {
-			w.and(f.column+" = {"+f.column+":String}", f.column, f.value)
-		}
-	}
-	if q.StatusMin != 0 {
-		w.and("status >= {status_min:UInt16}", "status_min", q.StatusMin)
-	}
-	if q.StatusMax != 0 {
-		w.and("status <= {status_max:UInt16}", "status_max", q.StatusMax)
-	}
-	if !q.Parts {
-		w.conditions = append(w.conditions, "part = 0")
-	}
-	if q.PathContains != "" {
-		w.and("position(path, {path:String}) > 0", "path", q.PathContains)
-	}
-	// One row more tells whether there is a next page.
-	sql := fmt.Sprintf("%s%s%s ORDER BY time DESC, span_id DESC%s LIMIT %d", requestSelect, s.table(TableRequests), w.sql(), onceRequest, q.Limit+1)
 	var out []Request
-	if err := s.query(ctx, sql, w, func(rows driver.Rows) error {
+	// One row more tells whether there is a next page.
+	if err := s.ask(ctx, requestColumnsSQL, from, fmt.Sprintf(" ORDER BY time DESC, span_id DESC%s LIMIT %d", onceRequest, q.Limit+1), func(rows driver.Rows) error {
 		r, err := scanRequest(rows)
 		out = append(out, r)
 		return err
@@ -179,12 +91,15 @@ func (s *Store) Requests(ctx context.Context, q RequestQuery) ([]Request, *Curso
 }
 
 // Request implements Reader.
-func (s *Store) Request(ctx context.Context, environment string, trace [16]byte, span [8]byte) (*Request, error) {
+func (s *Store) Request(ctx context.Context, scope Scope, trace [16]byte, span [8]byte) (*Request, error) {
 	w := &where{}
-	w.environment(environment)
 	w.span(trace, span)
+	from, err := s.rows(requestTable, Selection{Scope: scope}, w)
+	if err != nil {
+		return nil, err
+	}
 	var found *Request
-	if err := s.query(ctx, requestSelect+s.table(TableRequests)+w.sql()+" ORDER BY time DESC LIMIT 1", w, func(rows driver.Rows) error {
+	if err := s.ask(ctx, requestColumnsSQL, from, " ORDER BY time DESC LIMIT 1", func(rows driver.Rows) error {
 		r, err := scanRequest(rows)
 		found = &r
 		return err
@@ -194,39 +109,102 @@ func (s *Store) Request(ctx context.Context, environment string, trace [16]byte,
 	return found, nil
 }
 
-const connectionSelect = "SELECT " + originSelect + handshakeSelect + `time, start, connection_id, sequence, state, role, close_reason, local_address, local_port, ` +
+const connectionColumnsSQL = originSelect + handshakeSelect + `time, start, connection_id, sequence, state, role, close_reason, local_address, local_port, ` +
 	`peer_address, peer_port, server_address, protocol, protocol_version, tls_version, tls_cipher, tls_next_protocol, sent_bytes, received_bytes, ` +
-	`sent_packets, received_packets, retransmits, rtt, duration, requests, visibility, reason, transport, name_source FROM `
+	`sent_packets, received_packets, retransmits, rtt, duration, requests, visibility, reason, transport, name_source`
 
-// Connections implements Reader.
-func (s *Store) Connections(ctx context.Context, q ConnectionQuery) ([]Connection, error) {
+func scanConnection(rows driver.Rows) (r Connection, err error) {
+	var rtt, duration uint64
+	err = rows.Scan(append(append(r.Origin.scan(), r.Handshake.scan()...), &r.Time, &r.Start, &r.ConnectionID, &r.Sequence, &r.State, &r.Role, &r.CloseReason, &r.LocalAddress, &r.LocalPort,
+		&r.PeerAddress, &r.PeerPort, &r.ServerAddress, &r.Protocol, &r.ProtocolVersion, &r.TLSVersion, &r.TLSCipher, &r.TLSNextProtocol, &r.SentBytes,
+		&r.ReceivedBytes, &r.SentPackets, &r.ReceivedPackets, &r.Retransmits, &rtt, &duration, &r.Requests, &r.Visibility, &r.Reason, &r.Transport, &r.NameSource)...)
+	r.RTT, r.Duration = time.Duration(rtt), time.Duration(duration)
+	r.LocalAddress, r.PeerAddress = fromColumn(r.LocalAddress), fromColumn(r.PeerAddress)
+	r.TLSServerNotBefore, r.TLSServerNotAfter = fromValidity(r.TLSServerNotBefore), fromValidity(r.TLSServerNotAfter)
+	return r, err
+}
+
+// Connections implements Reader. An agent that was started again goes on with a connection that it finds open, under its id and
+// with another start: what the one before said last is superseded, or it would be open for ever.
+func (s *Store) Connections(ctx context.Context, q ConnectionQuery) ([]Connection, *ConnectionCursor, error) {
 	if err := checkLimit(q.Limit); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	w := &where{}
-	w.environment(q.Environment)
-	w.between("start", q.From, q.To)
-	if q.ConnectionID != 0 {
-		w.and("connection_id = {connection:UInt64}", "connection", q.ConnectionID)
+	if q.After != nil {
+		w.and("start <= fromUnixTimestamp64Nano({after:Int64}, 'UTC')", "after", q.After.Start.UnixNano())
+		w.and("(start, connection_id) < (fromUnixTimestamp64Nano({after:Int64}, 'UTC'), {after_id:UInt64})", "after_id", q.After.ConnectionID)
 	}
-	// An agent that was restarted goes on with a connection that it finds open, under its id and with another
-	// start: what the one before said last is superseded, or it would be open for ever.
-	sql := fmt.Sprintf("%s%s%s ORDER BY start DESC, host_id, connection_id, environment, sequence DESC, time DESC "+
-		"LIMIT 1 BY host_id, connection_id, environment LIMIT %d", connectionSelect, s.table(tableConnections), w.sql(), q.Limit)
+	// FINAL reads a range whole, so that it is read piece by piece, the newest first.
+	end := q.To
+	if q.After != nil {
+		end = q.After.Start.Add(time.Nanosecond)
+	}
+	type identity struct {
+		host, environment string
+		id                uint64
+	}
+	seen := map[identity]bool{}
 	var out []Connection
-	if err := s.query(ctx, sql, w, func(rows driver.Rows) error {
-		var r Connection
-		var rtt, duration uint64
-		err := rows.Scan(append(append(r.Origin.scan(), r.Handshake.scan()...), &r.Time, &r.Start, &r.ConnectionID, &r.Sequence, &r.State, &r.Role, &r.CloseReason, &r.LocalAddress, &r.LocalPort,
-			&r.PeerAddress, &r.PeerPort, &r.ServerAddress, &r.Protocol, &r.ProtocolVersion, &r.TLSVersion, &r.TLSCipher, &r.TLSNextProtocol, &r.SentBytes,
-			&r.ReceivedBytes, &r.SentPackets, &r.ReceivedPackets, &r.Retransmits, &rtt, &duration, &r.Requests, &r.Visibility, &r.Reason, &r.Transport, &r.NameSource)...)
-		r.RTT, r.Duration = time.Duration(rtt), time.Duration(duration)
-		r.LocalAddress, r.PeerAddress = fromColumn(r.LocalAddress), fromColumn(r.PeerAddress)
-		r.TLSServerNotBefore, r.TLSServerNotAfter = fromValidity(r.TLSServerNotBefore), fromValidity(r.TLSServerNotAfter)
-		out = append(out, r)
+	for _, piece := range pieces(q.From, end) {
+		q.From, q.To = piece[0], piece[1]
+		from, err := s.rows(newestConnections, q.Selection, w)
+		if err != nil {
+			return nil, nil, err
+		}
+		// One row more tells whether there is a next page.
+		rest := fmt.Sprintf(" ORDER BY start DESC, connection_id DESC LIMIT 1 BY host_id, connection_id, environment LIMIT %d", q.Limit+1)
+		if err := s.ask(ctx, connectionColumnsSQL, from, rest, func(rows driver.Rows) error {
+			r, err := scanConnection(rows)
+			if key := (identity{r.HostID, r.Environment, r.ConnectionID}); !seen[key] {
+				seen[key] = true
+				out = append(out, r)
+			}
+			return err
+		}); err != nil {
+			return nil, nil, fmt.Errorf("read connections: %w", err)
+		}
+		if len(out) > q.Limit {
+			out = out[:q.Limit]
+			last := out[q.Limit-1]
+			return out, &ConnectionCursor{Start: last.Start, ConnectionID: last.ConnectionID}, nil
+		}
+	}
+	return out, nil, nil
+}
+
+// pieces cuts [from, to) into ever longer ranges, the newest first. Without bounds it is one.
+func pieces(from, to time.Time) [][2]time.Time {
+	if from.IsZero() || to.IsZero() {
+		return [][2]time.Time{{from, to}}
+	}
+	var out [][2]time.Time
+	for length := 5 * time.Minute; from.Before(to); length *= 12 {
+		begin := to.Add(-length)
+		if begin.Before(from) || length > 30*24*time.Hour {
+			begin = from
+		}
+		out = append(out, [2]time.Time{begin, to})
+		to = begin
+	}
+	return out
+}
+
+// Connection implements Reader.
+func (s *Store) Connection(ctx context.Context, scope Scope, id uint64) (*Connection, error) {
+	w := &where{}
+	w.and("connection_id = {connection:UInt64}", "connection", id)
+	from, err := s.rows(connectionTable, Selection{Scope: scope}, w)
+	if err != nil {
+		return nil, err
+	}
+	var found *Connection
+	if err := s.ask(ctx, connectionColumnsSQL, from, " ORDER BY start DESC, sequence DESC, time DESC LIMIT 1", func(rows driver.Rows) error {
+		r, err := scanConnection(rows)
+		found = &r
 		return err
 	}); err != nil {
-		return nil, fmt.Errorf("read connections: %w", err)
+		return nil, fmt.Errorf("read a connection: %w", err)
 	}
-	return out, nil
+	return found, nil
 }

@@ -181,7 +181,7 @@ func (s *Store) definition(ctx context.Context, schema schema, name string) (ddl
 // Retention returns the policy that the tables have.
 func (s *Store) Retention(ctx context.Context) (r Retention, err error) {
 	comment := ""
-	if err := s.query(ctx, "SELECT comment FROM system.tables WHERE database = {database:String} AND name IN ({local:String}, {table:String}) AND comment != ''",
+	if err := s.system(ctx, "SELECT comment FROM system.tables WHERE database = {database:String} AND name IN ({local:String}, {table:String}) AND comment != ''",
 		&where{args: []any{named("database", s.database), named("local", policyTable+localSuffix), named("table", policyTable)}}, func(rows driver.Rows) error {
 			return rows.Scan(&comment)
 		}); err != nil {
@@ -208,7 +208,7 @@ type Expiry struct {
 
 // Expiring answers what would go at a time under a policy, and removes nothing. Rows that a merge has removed
 // already are not among it; rows that are stored twice count twice, as they do on disk. environment "" means every one.
-func (s *Store) Expiring(ctx context.Context, r Retention, at time.Time, environment string) ([]Expiry, error) {
+func (s *Store) Expiring(ctx context.Context, r Retention, at time.Time, scope Scope) ([]Expiry, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
@@ -219,7 +219,6 @@ func (s *Store) Expiring(ctx context.Context, r Retention, at time.Time, environ
 	var out []Expiry
 	for _, t := range storedTables {
 		w := &where{}
-		w.environment(environment)
 		own := r.perEnvironment(t.name)
 		var any []string
 		older := func(environment, name, guard string) {
@@ -242,15 +241,18 @@ func (s *Store) Expiring(ctx context.Context, r Retention, at time.Time, environ
 			continue
 		}
 		w.conditions = append(w.conditions, "("+strings.Join(any, " OR ")+")")
-		sql := "SELECT environment, count(), toDateTime64(min(time), 9, 'UTC'), toDateTime64(max(time), 9, 'UTC') FROM " + s.table(t.name) + w.sql() +
-			" GROUP BY environment ORDER BY environment"
-		if err := s.query(ctx, sql, w, func(rows driver.Rows) error {
-			e := Expiry{Table: t.name}
-			err := rows.Scan(&e.Environment, &e.Rows, &e.Oldest, &e.Newest)
-			e.TTL, e.Bytes = r.Of(t.name, e.Environment), uint64(float64(e.Rows)*perRow[t.name])
-			out = append(out, e)
-			return err
-		}); err != nil {
+		from, err := s.rows(&table{name: t.name, time: "time", fields: environmentOnly}, Selection{Scope: scope}, w)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.ask(ctx, "environment, count(), toDateTime64(min(time), 9, 'UTC'), toDateTime64(max(time), 9, 'UTC')", from,
+			" GROUP BY environment ORDER BY environment", func(rows driver.Rows) error {
+				e := Expiry{Table: t.name}
+				err := rows.Scan(&e.Environment, &e.Rows, &e.Oldest, &e.Newest)
+				e.TTL, e.Bytes = r.Of(t.name, e.Environment), uint64(float64(e.Rows)*perRow[t.name])
+				out = append(out, e)
+				return err
+			}); err != nil {
 			return nil, fmt.Errorf("ask what would go of %s: %w", t.name, err)
 		}
 	}
@@ -260,7 +262,7 @@ func (s *Store) Expiring(ctx context.Context, r Retention, at time.Time, environ
 // bytesPerRow returns the average size of a table's row on the disk of the server that answers.
 func (s *Store) bytesPerRow(ctx context.Context) (map[string]float64, error) {
 	sizes := map[string]float64{}
-	err := s.query(ctx, "SELECT table, sum(bytes_on_disk) / sum(rows) FROM system.parts WHERE active AND rows > 0 AND database = {database:String} GROUP BY table",
+	err := s.system(ctx, "SELECT table, sum(bytes_on_disk) / sum(rows) FROM system.parts WHERE active AND rows > 0 AND database = {database:String} GROUP BY table",
 		&where{args: []any{named("database", s.database)}}, func(rows driver.Rows) error {
 			var name string
 			var size float64

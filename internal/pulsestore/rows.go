@@ -116,11 +116,10 @@ type Coverage struct {
 
 // CoverageQuery asks for the newest coverage rows of every host, or of one.
 type CoverageQuery struct {
-	Environment string
-	From, To    time.Time
-	Limit       int
-	HostID      string
-	Subject     string
+	Selection
+	Limit   int
+	HostID  string
+	Subject string
 }
 
 // Cursor is the position after a row in newest-first order.
@@ -129,40 +128,58 @@ type Cursor struct {
 	SpanID [8]byte
 }
 
+// ConnectionCursor is the position after a connection in newest-first order.
+type ConnectionCursor struct {
+	Start        time.Time
+	ConnectionID uint64
+}
+
 // RequestQuery asks for requests, newest first.
 type RequestQuery struct {
-	Environment string // "" means every environment
-	From, To    time.Time
-	Limit       int // 1 to 1000
-	After       *Cursor
-	// Each of these is ignored when empty.
-	ConnectionID  uint64
-	ServerAddress string
-	Method        string
-	StatusMin     uint16
-	StatusMax     uint16
-	Executable    string
-	PathContains  string
-	// Parts asks for the parts of exchanges that go on too.
-	Parts bool
+	Selection
+	Limit int // 1 to 1000
+	After *Cursor
 }
 
 // ConnectionQuery asks for connections, newest start first.
 type ConnectionQuery struct {
-	Environment  string
-	From, To     time.Time
-	Limit        int
-	ConnectionID uint64
+	Selection
+	Limit int
+	After *ConnectionCursor
 }
 
 // Reader answers the query API. A missing row is (nil, nil).
 type Reader interface {
 	Requests(ctx context.Context, q RequestQuery) (rows []Request, next *Cursor, err error)
-	Request(ctx context.Context, environment string, trace [16]byte, span [8]byte) (*Request, error)
-	Connections(ctx context.Context, q ConnectionQuery) ([]Connection, error)
+	Request(ctx context.Context, scope Scope, trace [16]byte, span [8]byte) (*Request, error)
+	Connections(ctx context.Context, q ConnectionQuery) (rows []Connection, next *ConnectionCursor, err error)
+	// Connection returns the newest record of a connection.
+	Connection(ctx context.Context, scope Scope, id uint64) (*Connection, error)
 	// Coverage returns the newest row of each identity, by host, subject and name.
 	Coverage(ctx context.Context, q CoverageQuery) ([]Coverage, error)
 	// PayloadObjects returns the rows of the given keys that exist.
-	PayloadObjects(ctx context.Context, keys []string) (map[string]PayloadObject, error)
+	PayloadObjects(ctx context.Context, scope Scope, keys []string) (map[string]PayloadObject, error)
+
+	// Histogram counts rows by time and class.
+	Histogram(ctx context.Context, q TimeQuery) ([]Bucket, error)
+	// Latency has the quantiles of the durations of requests by time.
+	Latency(ctx context.Context, q TimeQuery) ([]LatencyBucket, error)
+	// HeatMap counts requests by time and duration.
+	HeatMap(ctx context.Context, q TimeQuery) ([]HeatCell, error)
+	// Facets counts the values of fields.
+	Facets(ctx context.Context, q FacetQuery) ([]Facet, error)
+	// Endpoints is the inventory of servers.
+	Endpoints(ctx context.Context, q EndpointQuery) ([]Endpoint, error)
+	// Processes is the inventory of programs.
+	Processes(ctx context.Context, q Selection, limit int) ([]Program, error)
+	// Edges are the service map.
+	Edges(ctx context.Context, q Selection, limit int) ([]Edge, error)
+	// Talkers are the values of a field of connections with the most bytes.
+	Talkers(ctx context.Context, q Selection, by string, limit int) ([]Talker, error)
+	// TLSFindings are connections whose transport security is weak.
+	TLSFindings(ctx context.Context, q Selection, limit int) ([]TLSFinding, error)
+	// Peers are the addresses that connections had at their other end.
+	Peers(ctx context.Context, q Selection) ([]Peer, error)
+
 	Ping(ctx context.Context) error
 }

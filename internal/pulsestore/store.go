@@ -17,6 +17,7 @@ const DefaultDatabase = "qpoint"
 type Store struct {
 	conn     driver.Conn
 	database string
+	limits   Limits
 }
 
 var _ Reader = (*Store)(nil)
@@ -28,7 +29,7 @@ func Open(opts *clickhouse.Options, database string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open ClickHouse: %w", err)
 	}
-	return &Store{conn: conn, database: database}, nil
+	return &Store{conn: conn, database: database, limits: DefaultLimits()}, nil
 }
 
 // Ping returns nil when the server answers.

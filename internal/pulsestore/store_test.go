@@ -24,6 +24,7 @@ import (
 
 	"github.com/qpoint-io/otelcol-qpoint/extension/localclickhouseextension"
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
+	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore/filter"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -59,6 +60,14 @@ func newStore(t testing.TB) *pulsestore.Store {
 	s := openStore(t, engine(t))
 	require.NoError(t, s.Migrate(context.Background(), keep(30*24*time.Hour)))
 	return s
+}
+
+// everything asks for all rows of all environments.
+var everything = pulsestore.Selection{Scope: pulsestore.EveryEnvironment()}
+
+// all asks for all rows of one environment in a time range.
+func all(environment string, from, to time.Time) pulsestore.Selection {
+	return pulsestore.Selection{Scope: pulsestore.OnlyEnvironment(environment), From: from, To: to}
 }
 
 func keep(ttl time.Duration) pulsestore.SchemaOptions {
@@ -153,43 +162,43 @@ func TestRoundTrip(t *testing.T) {
 	require.NoError(t, s.Insert(ctx, rows))
 	assert.Equal(t, map[string]int{"requests": 27, "connections": 3, "payload_objects": 2, "payload_entries": 1, "coverage": 4, "dns": 1, "audit": 1}, rows.Counts())
 
-	covered, err := s.Coverage(ctx, pulsestore.CoverageQuery{Environment: "production", From: base.Add(-time.Hour), To: base.Add(time.Hour), Limit: 10})
+	covered, err := s.Coverage(ctx, pulsestore.CoverageQuery{Selection: all("production", base.Add(-time.Hour), base.Add(time.Hour)), Limit: 10})
 	require.NoError(t, err)
 	assert.Equal(t, []pulsestore.Coverage{has, unseen, seen}, covered, "the newest of each, by subject")
-	covered, err = s.Coverage(ctx, pulsestore.CoverageQuery{From: base.Add(-time.Hour), To: base.Add(time.Hour), Limit: 10, HostID: "host-1", Subject: "feature"})
+	covered, err = s.Coverage(ctx, pulsestore.CoverageQuery{Selection: all("", base.Add(-time.Hour), base.Add(time.Hour)), Limit: 10, HostID: "host-1", Subject: "feature"})
 	require.NoError(t, err)
 	assert.Equal(t, []pulsestore.Coverage{has}, covered)
-	covered, err = s.Coverage(ctx, pulsestore.CoverageQuery{Environment: "staging", Limit: 10})
+	covered, err = s.Coverage(ctx, pulsestore.CoverageQuery{Selection: all("staging", time.Time{}, time.Time{}), Limit: 10})
 	require.NoError(t, err)
 	assert.Empty(t, covered)
 
-	entries, err := s.PayloadEntries(ctx, "production", want[3].TraceID, want[3].SpanID)
+	entries, err := s.PayloadEntries(ctx, pulsestore.OnlyEnvironment("production"), want[3].TraceID, want[3].SpanID)
 	require.NoError(t, err)
 	assert.Equal(t, []pulsestore.PayloadEntry{entry}, entries)
-	queries, err := s.DNSQueries(ctx, pulsestore.DNSFilter{Environment: "production", Limit: 10, Name: "api.example.com"})
+	queries, err := s.DNSQueries(ctx, pulsestore.DNSFilter{Selection: all("production", time.Time{}, time.Time{}), Limit: 10, Name: "api.example.com"})
 	require.NoError(t, err)
 	assert.Equal(t, []pulsestore.DNSQuery{query}, queries)
-	events, err := s.AuditEvents(ctx, pulsestore.AuditFilter{Environment: "production", Limit: 10, Actor: "ann", Action: "payload.link"})
+	events, err := s.AuditEvents(ctx, pulsestore.AuditFilter{Selection: all("production", time.Time{}, time.Time{}), Limit: 10, Actor: "ann", Action: "payload.link"})
 	require.NoError(t, err)
 	assert.Equal(t, []pulsestore.AuditEvent{event}, events)
 	require.Error(t, s.Audit(ctx, pulsestore.AuditEvent{Time: base}), "an event without an id could be replaced")
-	withParts, _, err := s.Requests(ctx, pulsestore.RequestQuery{Limit: 100, Parts: true})
+	withParts, _, err := s.Requests(ctx, pulsestore.RequestQuery{Selection: pulsestore.Selection{Scope: pulsestore.EveryEnvironment(), Filter: parse(t, pulsestore.OfRequests, "part:>=0")}, Limit: 100})
 	require.NoError(t, err)
 	assert.Len(t, withParts, 27)
 	assert.Contains(t, withParts, part)
 
-	one, err := s.Request(ctx, "production", want[3].TraceID, want[3].SpanID)
+	one, err := s.Request(ctx, pulsestore.OnlyEnvironment("production"), want[3].TraceID, want[3].SpanID)
 	require.NoError(t, err)
 	assert.Equal(t, &want[3], one)
-	none, err := s.Request(ctx, "staging", want[3].TraceID, want[3].SpanID)
+	none, err := s.Request(ctx, pulsestore.OnlyEnvironment("staging"), want[3].TraceID, want[3].SpanID)
 	require.NoError(t, err)
 	assert.Nil(t, none)
-	one, err = s.Request(ctx, "", bare.TraceID, bare.SpanID)
+	one, err = s.Request(ctx, pulsestore.OnlyEnvironment(""), bare.TraceID, bare.SpanID)
 	require.NoError(t, err)
 	assert.Equal(t, &bare, one, "zero values must come back as such")
 
 	// Pages, newest first, without a gap or a repetition.
-	q := pulsestore.RequestQuery{Environment: "production", From: base, To: base.Add(time.Hour), Limit: 10}
+	q := pulsestore.RequestQuery{Selection: all("production", base, base.Add(time.Hour)), Limit: 10}
 	var got []pulsestore.Request
 	for pages := 1; ; pages++ {
 		page, next, err := s.Requests(ctx, q)
@@ -206,7 +215,7 @@ func TestRoundTrip(t *testing.T) {
 		assert.Equal(t, want[24-i], got[i])
 	}
 
-	connections, err := s.Connections(ctx, pulsestore.ConnectionQuery{Limit: 10})
+	connections, _, err := s.Connections(ctx, pulsestore.ConnectionQuery{Selection: everything, Limit: 10})
 	require.NoError(t, err)
 	assert.Equal(t, []pulsestore.Connection{other, newer}, connections)
 
@@ -216,17 +225,20 @@ func TestRoundTrip(t *testing.T) {
 	restarted.Start, restarted.State = restarted.Start.Add(time.Minute), "closed"
 	superseding.AddConnection(&restarted)
 	require.NoError(t, s.Insert(ctx, superseding))
-	connections, err = s.Connections(ctx, pulsestore.ConnectionQuery{Limit: 10})
+	connections, _, err = s.Connections(ctx, pulsestore.ConnectionQuery{Selection: everything, Limit: 10})
 	require.NoError(t, err)
 	assert.Equal(t, []pulsestore.Connection{restarted, newer}, connections, "what the one before said last is superseded")
-	connections, err = s.Connections(ctx, pulsestore.ConnectionQuery{Limit: 10, ConnectionID: 1, From: base, To: base.Add(time.Minute)})
+	only, err := s.Connection(ctx, pulsestore.EveryEnvironment(), 1)
 	require.NoError(t, err)
-	assert.Equal(t, []pulsestore.Connection{newer}, connections)
+	assert.Equal(t, &newer, only)
+	only, err = s.Connection(ctx, pulsestore.OnlyEnvironment("staging"), 1)
+	require.NoError(t, err)
+	assert.Nil(t, only)
 
-	objects, err := s.PayloadObjects(ctx, []string{"k1", "missing"})
+	objects, err := s.PayloadObjects(ctx, pulsestore.EveryEnvironment(), []string{"k1", "missing"})
 	require.NoError(t, err)
 	assert.Equal(t, map[string]pulsestore.PayloadObject{"k1": sent}, objects)
-	objects, err = s.PayloadObjects(ctx, nil)
+	objects, err = s.PayloadObjects(ctx, pulsestore.EveryEnvironment(), nil)
 	require.NoError(t, err)
 	assert.Empty(t, objects)
 }
@@ -243,34 +255,54 @@ func TestFilters(t *testing.T) {
 		rows.AddRequest(&r)
 	}
 	require.NoError(t, s.Insert(ctx, rows))
-	for name, c := range map[string]struct {
-		q    pulsestore.RequestQuery
-		want int
-	}{
-		"all":           {pulsestore.RequestQuery{}, 100},
-		"environment":   {pulsestore.RequestQuery{Environment: "staging"}, 0},
-		"injection":     {pulsestore.RequestQuery{Environment: "' OR 1=1 --"}, 0},
-		"connection":    {pulsestore.RequestQuery{ConnectionID: 1<<63 + 4}, 10},
-		"server":        {pulsestore.RequestQuery{ServerAddress: "api1.example.com"}, 33},
-		"method":        {pulsestore.RequestQuery{Method: "POST"}, 1},
-		"status range":  {pulsestore.RequestQuery{StatusMin: 400, StatusMax: 499}, 20},
-		"status min":    {pulsestore.RequestQuery{StatusMin: 500}, 40},
-		"executable":    {pulsestore.RequestQuery{Executable: "/usr/bin/python3"}, 1},
-		"path":          {pulsestore.RequestQuery{PathContains: "/9"}, 11},
-		"path, hostile": {pulsestore.RequestQuery{PathContains: "it's\t\\n {x:String} 'q' ü"}, 1},
-		"percent":       {pulsestore.RequestQuery{PathContains: "%"}, 0},
-		"time":          {pulsestore.RequestQuery{From: base.Add(10 * time.Millisecond), To: base.Add(20 * time.Millisecond)}, 10},
+	for text, want := range map[string]int{
+		"":                                       100,
+		"env:staging":                            0,
+		"env:\"' OR 1=1 --\"":                    0,
+		"connection:8000000000000004":            10,
+		"server:api1.example.com":                33,
+		"server:api*.example.com":                100,
+		"-server:api1*":                          67,
+		"method:POST":                            1,
+		"status:4xx":                             20,
+		"status:>=500":                           40,
+		"status:(200 OR 500..599)":               40,
+		"exe:/usr/bin/python3":                   1,
+		"path:/9":                                11,
+		`path:"it's"`:                            1,
+		`"it's	\\n {x:String} 'q' ü"`:            1,
+		"path:%":                                 0,
+		"path:/items/{id}/1*":                    11,
+		`path:="/items/{id}/1"`:                  1,
+		"peer:2001:db8::/32":                     100,
+		"client:10.0.0.0/8":                      100,
+		"client:10.1.2.3 -peer:::1":              100,
+		"client:10.1.2.4":                        0,
+		"dur:>1ms dur:<1.2ms":                    100,
+		"dur:>2ms":                               0,
+		"bytes:>1tb":                             100,
+		"request_bytes:5":                        100,
+		"visible:true payload:pending":           100,
+		"visible:false OR error:!=e":             0,
+		"parent:* tls:* -query:*":                0,
+		"span:100000000000002a":                  1,
+		"trace:0000000000000000000000000000002a": 1,
+		"status:* pid:*":                         100,
 	} {
-		t.Run(name, func(t *testing.T) {
-			c.q.Limit = 1000
-			got, next, err := s.Requests(ctx, c.q)
+		t.Run(text, func(t *testing.T) {
+			e, err := filter.Parse(strings.ReplaceAll(text, `\t`, "\t"), pulsestore.FieldsOf(pulsestore.OfRequests))
+			require.NoError(t, err)
+			got, next, err := s.Requests(ctx, pulsestore.RequestQuery{Selection: pulsestore.Selection{Scope: pulsestore.EveryEnvironment(), Filter: e}, Limit: 1000})
 			require.NoError(t, err)
 			assert.Nil(t, next)
-			assert.Len(t, got, c.want)
+			assert.Len(t, got, want)
 		})
 	}
+	got, _, err := s.Requests(ctx, pulsestore.RequestQuery{Selection: all("production", base.Add(10*time.Millisecond), base.Add(20*time.Millisecond)), Limit: 1000})
+	require.NoError(t, err)
+	assert.Len(t, got, 10)
 	for _, limit := range []int{0, -1, 1001} {
-		_, _, err := s.Requests(ctx, pulsestore.RequestQuery{Limit: limit})
+		_, _, err := s.Requests(ctx, pulsestore.RequestQuery{Selection: everything, Limit: limit})
 		assert.Error(t, err)
 	}
 }
@@ -311,7 +343,7 @@ func TestInsertTwice(t *testing.T) {
 		assert.EqualValues(t, n+20, count(table, ""), table)
 		assert.EqualValues(t, n+10, count(table, "FINAL"), table)
 	}
-	got, _, err := s.Requests(ctx, pulsestore.RequestQuery{Limit: 1000})
+	got, _, err := s.Requests(ctx, pulsestore.RequestQuery{Selection: everything, Limit: 1000})
 	require.NoError(t, err)
 	seen := map[[8]byte]bool{}
 	for _, r := range got {
@@ -319,7 +351,7 @@ func TestInsertTwice(t *testing.T) {
 		seen[r.SpanID] = true
 	}
 	assert.Len(t, seen, 1000)
-	connections, err := s.Connections(ctx, pulsestore.ConnectionQuery{Limit: 15})
+	connections, _, err := s.Connections(ctx, pulsestore.ConnectionQuery{Selection: everything, Limit: 15})
 	require.NoError(t, err)
 	ids := map[uint64]bool{}
 	for _, c := range connections {
@@ -365,7 +397,7 @@ func TestMigrate(t *testing.T) {
 	assert.NotContains(t, ddl(), " TTL ")
 	require.NoError(t, s.Migrate(ctx, keep(3*time.Hour)))
 	assert.Contains(t, ddl(), "TTL toDateTime(time) + toIntervalSecond(10800)")
-	found, err := s.Request(ctx, "", r.TraceID, r.SpanID)
+	found, err := s.Request(ctx, pulsestore.OnlyEnvironment(""), r.TraceID, r.SpanID)
 	require.NoError(t, err)
 	assert.NotNil(t, found, "a change of TTL lost a row that is not old")
 }

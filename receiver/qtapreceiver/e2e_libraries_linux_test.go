@@ -112,10 +112,10 @@ Bun.serve({hostname: "127.0.0.1", port: +port, tls: {key: Bun.file(dir + "/key.p
 func (l *lab) verifyNotVisible(exe string, port int, reason string, ask func()) {
 	l.t.Helper()
 	for range 10 {
-		before := len(l.closed(exe, port))
+		before := len(l.closedBy(exe, port))
 		ask()
-		require.Eventually(l.t, func() bool { return len(l.closed(exe, port)) > before }, 20*time.Second, 50*time.Millisecond, "closing record of %s", exe)
-		for _, m := range l.closed(exe, port) {
+		require.Eventually(l.t, func() bool { return len(l.closedBy(exe, port)) > before }, 20*time.Second, 50*time.Millisecond, "closing record of %s", exe)
+		for _, m := range l.closedBy(exe, port) {
 			require.Equal(l.t, "not_visible", text(m, semantic.PayloadVisibility))
 			require.Equal(l.t, "1.3", text(m, semantic.TLSProtocolVersion))
 			require.NotEmpty(l.t, text(m, semantic.TLSCipher))
@@ -129,8 +129,8 @@ func (l *lab) verifyNotVisible(exe string, port int, reason string, ask func()) 
 	l.t.Fatalf("no connection of %s has the reason %s", exe, reason)
 }
 
-// closed are the closing records of a program's TLS connections to or from a port.
-func (l *lab) closed(exe string, port int) (out []pcommon.Map) {
+// closedBy are the closing records of a program's TLS connections to or from a port.
+func (l *lab) closedBy(exe string, port int) (out []pcommon.Map) {
 	for _, ld := range l.logs.AllLogs() {
 		for _, rl := range ld.ResourceLogs().All() {
 			for _, lr := range rl.ScopeLogs().At(0).LogRecords().All() {

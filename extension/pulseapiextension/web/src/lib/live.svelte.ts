@@ -80,11 +80,12 @@ export class Live {
   #query(): URLSearchParams {
     const f = this.filters;
     const q = new URLSearchParams();
-    for (const name of ['server', 'path', 'method', 'executable', 'connection'] as const) if (f[name]) q.set(name, f[name]);
-    if (f.status) {
-      q.set('status_min', `${f.status}00`);
-      q.set('status_max', `${f.status}99`);
-    }
+    // A quoted value means exactly itself, whatever a person types.
+    const words = (['server', 'path', 'method', 'executable', 'connection'] as const)
+      .filter((name) => f[name])
+      .map((name) => `${name}:"${f[name].replace(/[\\"]/g, '\\$&')}"`);
+    if (f.status) words.push(`status:${f.status}xx`);
+    if (words.length) q.set('filter', words.join(' '));
     return q;
   }
 

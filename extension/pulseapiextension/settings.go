@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pulseapiextension
+
+type configAnswer struct {
+	Environment string        `json:"environment"`
+	Auth        string        `json:"auth"` // local_token | authenticator
+	Limits      limitsAnswer  `json:"limits"`
+	Payload     *payloadPlace `json:"payload"`
+}
+
+type limitsAnswer struct {
+	DefaultLimit   int   `json:"default_limit"`
+	MaxLimit       int   `json:"max_limit"`
+	DefaultRange   int64 `json:"default_range_ns"`
+	ReceiptTimeout int64 `json:"receipt_timeout_ns"`
+	LinkLifetime   int64 `json:"link_lifetime_ns"`
+	QueryTimeout   int64 `json:"query_timeout_ns"`
+	MaxExport      int   `json:"max_export"`
+}
+
+type payloadPlace struct {
+	Origin string `json:"origin"`
+	Bucket string `json:"bucket"`
+	Prefix string `json:"prefix"`
+}
+
+func (a *api) getConfig(*question) (any, error) {
+	c := configAnswer{Environment: a.environment, Auth: "authenticator", Limits: limitsAnswer{
+		DefaultLimit: defaultLimit, MaxLimit: maxLimit, DefaultRange: int64(defaultRange),
+		ReceiptTimeout: int64(receiptTimeout), LinkLifetime: int64(linkLifetime),
+		QueryTimeout: int64(a.timeout), MaxExport: maxExport,
+	}}
+	if a.auth.local {
+		c.Auth = "local_token"
+	}
+	if a.signer != nil {
+		c.Payload = &payloadPlace{Origin: a.signer.origin(), Bucket: a.signer.bucket(), Prefix: a.signer.prefix}
+	}
+	return c, nil
+}
+
+type meAnswer struct {
+	Who          string           `json:"who"`
+	Environment  string           `json:"environment"`
+	Capabilities []permissionJSON `json:"capabilities"`
+}
+
+// getMe says what the caller may do.
+func (a *api) getMe(q *question) (any, error) {
+	return meAnswer{Who: q.caller, Environment: a.environment, Capabilities: q.may.list()}, nil
+}

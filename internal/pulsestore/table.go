@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pulsestore
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore/filter"
+)
+
+// table is where rows are read from.
+type table struct {
+	name   string
+	time   string // the column that ranges are about
+	final  bool   // rows of which only the newest version counts
+	fields *filter.Fields
+	// only is what rows must be, unless a filter asks for a field.
+	only, unless string
+	// grain is how much time a row is about; 0 for an instant. Ranges begin with a whole one.
+	grain time.Duration
+
+	nanos string // time in Unix nanoseconds
+	class string // what histograms tell apart
+	// How rows are counted: a rollup merges states where a table of rows aggregates.
+	count, errors, sent, received, first, last, quantiles measure
+	// latency is an array of how many requests each bucket of durations has, in a rollup.
+	latency string
+}
+
+// measure is an aggregate function: its name, its parameters in parentheses if it has any, its arguments.
+type measure struct{ name, params, args string }
+
+// sql calls the function for all rows.
+func (m measure) sql() string { return m.name + m.params + "(" + m.args + ")" }
+
+// when calls the function for the rows that meet a condition.
+func (m measure) when(condition string) string {
+	args := condition
+	if m.args != "" {
+		args = m.args + ", " + condition
+	}
+	return m.name + "If" + m.params + "(" + args + ")"
+}
+
+// floats turns an array of any numbers into one that is read as []float64.
+func floats(array string) string { return "arrayMap(x -> toFloat64(x), " + array + ")" }
+
+// levels are the relative error of DDSketch, then the levels of Quantiles; the states of rollups have the same.
+const levels = "(0.01, 0.5, 0.9, 0.95, 0.99)"
+
+var (
+	requestTable = &table{
+		name: TableRequests, time: "time", fields: requestFields, only: "part = 0", unless: "part", nanos: "toUnixTimestamp64Nano(time)",
+		class: "if(status = 0, 'none', concat(toString(intDiv(status, 100)), 'xx'))",
+		count: measure{name: "count"}, errors: measure{"sum", "", "toUInt64(error_type != '')"},
+		sent: measure{"sum", "", "request_body_size"}, received: measure{"sum", "", "response_body_size"},
+		first: measure{"min", "", "time"}, last: measure{"max", "", "time"}, quantiles: measure{"quantilesDD", levels, "duration"},
+	}
+	requestMinutes = rollup(tableRequestsMinute, time.Minute)
+	requestHours   = rollup(tableRequestsHour, time.Hour)
+
+	// connectionTable has several records of a connection.
+	connectionTable = &table{name: tableConnections, time: "start", fields: connectionFields}
+	// newestConnections are one row per connection, with its newest figures. A connection that an agent found open when it
+	// was started again has another start and counts twice.
+	newestConnections = &table{
+		name: tableConnections, time: "start", final: true, fields: connectionFields, nanos: "toUnixTimestamp64Nano(start)", class: "toString(visibility)",
+		count: measure{name: "count"}, errors: measure{"sum", "", "toUInt64(close_reason IN ('reset', 'timeout', 'refused'))"},
+		sent: measure{"sum", "", "sent_bytes"}, received: measure{"sum", "", "received_bytes"}, first: measure{"min", "", "start"}, last: measure{"max", "", "time"},
+	}
+
+	coverageTable = &table{name: tableCoverage, time: "time", fields: coverageFields}
+	dnsTable      = &table{name: tableDNS, time: "time", fields: filter.NewFields(origin)}
+	objectTable   = &table{name: tablePayloadObjects, time: "time", fields: environmentOnly}
+	entryTable    = &table{name: tablePayloadEntries, time: "time", final: true, fields: environmentOnly}
+	auditTable    = &table{name: tableAudit, time: "time", fields: environmentOnly}
+)
+
+// heatBucket is the number of the bucket of durations that a request belongs to, as the rollups count them.
+const heatBucket = "greatest(least(ceil(2 * log2(duration)) - 26, 51), 0)"
+
+const heatBuckets = 52
+
+// rollup is a table of sums of requests.
+func rollup(name string, grain time.Duration) *table {
+	return &table{
+		name: name, time: "time", grain: grain, fields: rollupFields, nanos: "toInt64(toUnixTimestamp(time)) * 1000000000",
+		class: "if(status_class = 0, 'none', concat(toString(status_class), 'xx'))",
+		count: measure{"sum", "", "requests"}, errors: measure{"sum", "", "errors"},
+		sent: measure{"sum", "", "request_bytes"}, received: measure{"sum", "", "response_bytes"},
+		first: measure{"min", "", "first_seen"}, last: measure{"max", "", "last_seen"},
+		quantiles: measure{"quantilesDDMerge", levels, "duration_quantiles"}, latency: "sumForEachMerge(latency)",
+	}
+}
+
+// Ranges from which on the rows of a rollup are enough.
+const (
+	minutesFrom = 15 * time.Minute
+	hoursFrom   = 6 * time.Hour
+)
+
+// requestsFor returns where the requests of a selection are best counted by: the coarsest table that has every field
+// which the filter and the scope ask for, and whose grain fits the step (0 for no steps) and the range.
+func requestsFor(q Selection, step time.Duration) *table {
+	whole := q.From.IsZero() || q.To.IsZero()
+	fits := func(t *table, from time.Duration) bool {
+		return step%t.grain == 0 && (whole || q.To.Sub(q.From) >= from) && t.fields.Has(q.Filter) && t.fields.Has(q.Scope.bound)
+	}
+	switch {
+	case fits(requestHours, hoursFrom):
+		return requestHours
+	case fits(requestMinutes, minutesFrom):
+		return requestMinutes
+	}
+	return requestTable
+}
+
+// tableOf returns the table whose rows are counted.
+func tableOf(of string) (*table, error) {
+	switch of {
+	case OfRequests:
+		return requestTable, nil
+	case OfConnections:
+		return newestConnections, nil
+	}
+	return nil, fmt.Errorf("there are no rows of %q", of)
+}
