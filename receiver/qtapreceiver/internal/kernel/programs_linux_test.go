@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -97,7 +99,7 @@ func TestOlderKernel(t *testing.T) {
 	for name, lacks := range map[string][]string{
 		"6.5":                {featureUprobeMulti},
 		"6.1 without fexit":  {featureUprobeMulti, featureTouch, featureAccept},
-		"5.10 without fexit": {featureUprobeMulti, featureTouch, featureAccept, featureSockHelpers},
+		"5.10 without fexit": {featureUprobeMulti, featureTouch, featureAccept, featureSockHelpers, featureCookies},
 	} {
 		t.Run(name, func(t *testing.T) { testOlderKernel(t, lacks) })
 	}
@@ -130,6 +132,20 @@ func testOlderKernel(t *testing.T, lacks []string) {
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, string(out))
 		require.Contains(t, []int{2, 4}, len(h.secretsOf(uint32(cmd.Process.Pid))), name)
+	}
+
+	if bun, err := filepath.Abs("../../../../_build/bun-musl/run"); runtime.GOARCH == "amd64" {
+		require.NoError(t, err)
+		needProgram(t, bun)
+		cmd := h.command(bun, "-e", "await Bun.sleep(1500); await fetch(process.argv[1], {tls: {rejectUnauthorized: false}})", url)
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, string(out))
+		got := h.secretsOf(uint32(cmd.Process.Pid))
+		if slices.Contains(lacks, featureCookies) {
+			require.Empty(t, got)
+		} else {
+			require.Len(t, got, 4, "secrets of BoringSSL")
+		}
 	}
 
 	cmd := h.command("python3", "-c", "import socket, sys, time; s = socket.create_connection(('127.0.0.1', int(sys.argv[1]))); time.sleep(3)", strconv.Itoa(n.http))
