@@ -178,8 +178,8 @@ func (c *Config) Validate() error {
 		if c.Level == LevelConnections || !c.TLS.Enabled && len(c.TLS.KeyLogFiles) == 0 {
 			bad("`tls::restart_state::directory` is set, but no encrypted connection is read: see `level` and `tls::enabled`")
 		}
-		if r.TTL < time.Second || r.TTL > 24*time.Hour {
-			bad("`tls::restart_state::ttl` %s must be from 1s to 24h", r.TTL)
+		if r.TTL < 10*time.Second || r.TTL > 24*time.Hour {
+			bad("`tls::restart_state::ttl` %s must be from 10s to 24h", r.TTL)
 		}
 	}
 	return errors.Join(errs...)

@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 }
 
 // needRoot skips a test that cannot run here. In CI it has to run.
-func needRoot(t *testing.T) {
+func needRoot(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() == 0 {
 		return
@@ -58,7 +58,7 @@ type host struct {
 }
 
 // newCgroup makes a cgroup below the cgroup v2 mount.
-func newCgroup(t *testing.T) string {
+func newCgroup(t testing.TB) string {
 	t.Helper()
 	needRoot(t)
 	root, err := resolveCgroup("")
@@ -109,7 +109,7 @@ func (h *host) command(name string, args ...string) *exec.Cmd {
 	return commandIn(h.t, h.cgroup, name, args...)
 }
 
-func commandIn(t *testing.T, dir, name string, args ...string) *exec.Cmd {
+func commandIn(t testing.TB, dir, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	f, err := os.Open(dir)
 	require.NoError(t, err)

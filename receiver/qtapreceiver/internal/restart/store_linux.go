@@ -93,11 +93,10 @@ func Open(dir string, ttl time.Duration, logger *zap.Logger) (_ *Store, err erro
 	if s.close, err = link.AttachTracing(link.TracingOptions{Program: s.coll.Programs[bpf.RestartProgRestartClose]}); err != nil {
 		return nil, fmt.Errorf("attach the BPF program of `tls::restart_state`: %w", err)
 	}
-	// The one of an earlier process has the same map, or a map that is gone.
-	if err := os.Remove(filepath.Join(dir, pinClose)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("replace the pinned program: %w", err)
-	}
-	if err := s.close.Pin(filepath.Join(dir, pinClose)); err != nil {
+	// In place of that of an earlier process, without a moment in which there is none. Dots are not allowed in names here.
+	path := filepath.Join(dir, pinClose)
+	_ = os.Remove(path + "_new")
+	if err := errors.Join(s.close.Pin(path+"_new"), os.Rename(path+"_new", path)); err != nil {
 		return nil, fmt.Errorf("pin the program in `tls::restart_state::directory`: %w", err)
 	}
 	if old == nil {
