@@ -14,7 +14,8 @@ enum {
 	UDP_HEADER = 8,
 	DNS_PORT = 53,
 	QUIC_MIN = 1200, // of a datagram with a client's Initial packet (RFC 9000, 14.1)
-	MAX_DATAGRAM = 2048,
+	MAX_DATAGRAM = 4096, // segments of one send may come together
+	MAX_FLOWS = 8192,
 };
 
 struct datagram_record {
@@ -47,7 +48,32 @@ struct {
 struct owner {
 	__u32 tgid, uid;
 	char comm[16];
+	__u32 quic; // a first packet of QUIC was seen here
 };
+
+// One peer of a socket that speaks QUIC.
+struct flow_key {
+	__u64 cookie;
+	__u8 remote[16];
+	__u16 port;
+	__u8 pad[6];
+};
+
+// What was sent and received, by direction; datagrams that came in one buffer count one each.
+struct flow {
+	__u64 bytes[2], packets[2];
+	__u64 last; // CLOCK_MONOTONIC of the latest
+};
+
+const struct flow_key *abi_flow_key __attribute__((unused));
+const struct flow *abi_flow __attribute__((unused));
+
+struct {
+	map_uint(type, MAP_TYPE_LRU_HASH);
+	map_uint(max_entries, MAX_FLOWS);
+	map_type(key, struct flow_key);
+	map_type(value, struct flow);
+} flows SEC(".maps");
 
 struct {
 	map_uint(type, MAP_TYPE_SK_STORAGE);
@@ -160,8 +186,51 @@ global_func int emit_datagram(struct __sk_buff *skb, __u64 pack, __u32 size)
 		return 0;
 	if (size <= 512)
 		EMIT_SIZE(512);
-	else
+	else if (size <= 2048)
 		EMIT_SIZE(2048);
+	else
+		EMIT_SIZE(4096);
+	return 0;
+}
+
+// count_flow counts a datagram of a socket that speaks QUIC. Only a first packet makes a flow.
+global_func int count_flow(struct __sk_buff *skb, __u64 pack, __u32 quic)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	__u32 ip_len = pack & 0xffff, dir = pack >> 32 & 1;
+	struct flow_key key = {};
+	__u8 port[2] = {};
+
+	if (skb->protocol == ntohs(ETH_P_IP)) {
+		if (data + 20 > end)
+			return 0;
+		map_v4(key.remote, *(__u32 *)(data + (dir == DIR_INGRESS ? 12 : 16)));
+	} else {
+		if (data + 40 > end)
+			return 0;
+		if (dir == DIR_INGRESS)
+			__builtin_memcpy(key.remote, data + 8, 16);
+		else
+			__builtin_memcpy(key.remote, data + 24, 16);
+	}
+	if (bpf_skb_load_bytes(skb, ip_len + (dir == DIR_INGRESS ? 0 : 2), port, sizeof(port)))
+		return 0;
+	key.port = port[0] << 8 | port[1];
+	key.cookie = bpf_get_socket_cookie(skb);
+	struct flow *f = bpf_map_lookup_elem(&flows, &key);
+	if (!f) {
+		if (!quic)
+			return 0;
+		struct flow none = {};
+		bpf_map_update_elem(&flows, &key, &none, 0);
+		f = bpf_map_lookup_elem(&flows, &key);
+		if (!f)
+			return 0;
+	}
+	__u32 segments = skb->gso_segs;
+	__sync_fetch_and_add(&f->bytes[dir], skb->len - ip_len - UDP_HEADER);
+	__sync_fetch_and_add(&f->packets[dir], segments ? segments : 1);
+	f->last = bpf_ktime_get_ns();
 	return 0;
 }
 
@@ -193,20 +262,27 @@ inline_always int on_datagram(struct __sk_buff *skb, __u32 dir)
 	__u32 version = (__u32)q[1] << 24 | q[2] << 16 | q[3] << 8 | q[4];
 	bool quic = size >= QUIC_MIN && ((version == 1 && (q[0] & 0xf0) == 0xc0) || (version == 0x6b3343cf && (q[0] & 0xf0) == 0xd0));
 
-	if (!quic && sport != DNS_PORT && dport != DNS_PORT)
-		return 1;
+	bool dns = sport == DNS_PORT || dport == DNS_PORT;
 	struct bpf_sock *sk = skb->sk;
 	if (!sk)
 		return 1;
 	sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return 1;
-	struct owner *o = bpf_sk_storage_get(&owners, sk, NULL, 0);
+	struct owner *o = bpf_sk_storage_get(&owners, sk, NULL, quic ? STORAGE_CREATE : 0);
+	if (!quic && !dns && !(o && o->quic))
+		return 1;
 	if (o) {
 		__u32 tgid = o->tgid;
 		if (bpf_map_lookup_elem(&own_tgids, &tgid))
 			return 1;
+		if (quic)
+			o->quic = 1;
+		if (o->quic)
+			count_flow(skb, PACK(ip_len, dir), quic);
 	}
+	if (!quic && !dns)
+		return 1;
 	emit_datagram(skb, PACK(ip_len, dir), size > MAX_DATAGRAM ? MAX_DATAGRAM : size);
 	return 1;
 }

@@ -5,6 +5,20 @@ package bpf
 // RecordDatagram is the kind of DatagramRecord; the other kinds are those of capture.bpf.c.
 const RecordDatagram = 16
 
+// FlowKey is struct flow_key: one peer of a socket that speaks QUIC.
+type FlowKey struct {
+	Cookie uint64
+	Remote [16]byte // IPv4 mapped
+	Port   uint16
+	_      [6]byte
+}
+
+// Flow is struct flow: what was sent ([0], payload bytes) and received ([1]), and when the latest was.
+type Flow struct {
+	Bytes, Packets [2]uint64
+	Last           uint64 // CLOCK_MONOTONIC, nanoseconds
+}
+
 // DatagramRecordSize is the size of struct datagram_record without the data behind it, in bytes.
 const DatagramRecordSize = 88
 

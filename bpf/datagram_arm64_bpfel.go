@@ -16,6 +16,7 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	DatagramMapFlows          = "flows"
 	DatagramMapOwnTgids       = "own_tgids"
 	DatagramMapOwners         = "owners"
 	DatagramMapRing           = "ring"
@@ -23,6 +24,8 @@ const (
 	DatagramProgDatagramOut   = "datagram_out"
 	DatagramProgDatagramOwner = "datagram_owner"
 	DatagramVarAbiDatagram    = "abi_datagram"
+	DatagramVarAbiFlow        = "abi_flow"
+	DatagramVarAbiFlowKey     = "abi_flow_key"
 	DatagramVarDatagramsLost  = "datagrams_lost"
 	DatagramVarPacketRoom     = "packet_room"
 )
@@ -78,6 +81,7 @@ type DatagramProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type DatagramMapSpecs struct {
+	Flows    *ebpf.MapSpec `ebpf:"flows"`
 	OwnTgids *ebpf.MapSpec `ebpf:"own_tgids"`
 	Owners   *ebpf.MapSpec `ebpf:"owners"`
 	Ring     *ebpf.MapSpec `ebpf:"ring"`
@@ -88,6 +92,8 @@ type DatagramMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type DatagramVariableSpecs struct {
 	AbiDatagram   *ebpf.VariableSpec `ebpf:"abi_datagram"`
+	AbiFlow       *ebpf.VariableSpec `ebpf:"abi_flow"`
+	AbiFlowKey    *ebpf.VariableSpec `ebpf:"abi_flow_key"`
 	DatagramsLost *ebpf.VariableSpec `ebpf:"datagrams_lost"`
 	PacketRoom    *ebpf.VariableSpec `ebpf:"packet_room"`
 }
@@ -112,6 +118,7 @@ func (o *DatagramObjects) Close() error {
 //
 // It can be passed to LoadDatagramObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DatagramMaps struct {
+	Flows    *ebpf.Map `ebpf:"flows"`
 	OwnTgids *ebpf.Map `ebpf:"own_tgids"`
 	Owners   *ebpf.Map `ebpf:"owners"`
 	Ring     *ebpf.Map `ebpf:"ring"`
@@ -119,6 +126,7 @@ type DatagramMaps struct {
 
 func (m *DatagramMaps) Close() error {
 	return _DatagramClose(
+		m.Flows,
 		m.OwnTgids,
 		m.Owners,
 		m.Ring,
@@ -130,6 +138,8 @@ func (m *DatagramMaps) Close() error {
 // It can be passed to LoadDatagramObjects or ebpf.CollectionSpec.LoadAndAssign.
 type DatagramVariables struct {
 	AbiDatagram   *ebpf.Variable `ebpf:"abi_datagram"`
+	AbiFlow       *ebpf.Variable `ebpf:"abi_flow"`
+	AbiFlowKey    *ebpf.Variable `ebpf:"abi_flow_key"`
 	DatagramsLost *ebpf.Variable `ebpf:"datagrams_lost"`
 	PacketRoom    *ebpf.Variable `ebpf:"packet_room"`
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
@@ -159,56 +158,4 @@ func TestE2EDNS(t *testing.T) {
 			l.stop()
 		})
 	}
-}
-
-// silent takes datagrams and says nothing.
-const silent = `
-import socket, sys
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.bind(("127.0.0.1", int(sys.argv[1])))
-print("ready", flush=True)
-while True:
-    s.recvfrom(4096)
-`
-
-// TestE2EQUIC lets a browser try QUIC with a server that does not answer: the name it asks for is
-// in its first packets, at both ends.
-func TestE2EQUIC(t *testing.T) {
-	l := newLab(t, "quic")
-	l.start(nil)
-	port := freePort(t)
-	server := l.command("python3", "-c", silent, strconv.Itoa(port))
-	out, err := server.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, server.Start())
-	t.Cleanup(func() { _ = server.Process.Kill(); _ = server.Wait() })
-	_, err = out.Read(make([]byte, 6))
-	require.NoError(t, err)
-
-	browser := l.command("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--user-data-dir="+t.TempDir(),
-		"--enable-quic", "--origin-to-force-quic-on=quic.lab.test:443", fmt.Sprintf("--host-resolver-rules=MAP quic.lab.test:443 127.0.0.1:%d", port),
-		"--timeout=8000", "--dump-dom", "https://quic.lab.test/")
-	browser.SysProcAttr.Setpgid = true
-	require.NoError(t, browser.Start())
-	t.Cleanup(func() {
-		_ = syscall.Kill(-browser.Process.Pid, syscall.SIGKILL) // and its children
-		_ = browser.Wait()
-	})
-	roles := map[string]pcommon.Map{}
-	require.Eventually(t, func() bool {
-		for _, m := range l.records(semantic.EventConnection, func(m pcommon.Map) bool { return text(m, semantic.NetworkProtocolName) == "quic" }) {
-			roles[text(m, semantic.ConnectionRole)] = m
-		}
-		return len(roles) == 2
-	}, 60*time.Second, 100*time.Millisecond, "both ends")
-	for role, m := range roles {
-		require.Equal(t, "quic.lab.test", text(m, semantic.ServerAddress), role)
-		require.Equal(t, strconv.Itoa(port), text(m, semantic.ServerPort))
-		require.Equal(t, "udp", text(m, semantic.NetworkTransport))
-		require.Equal(t, "not_visible", text(m, semantic.PayloadVisibility))
-		require.Equal(t, "quic", text(m, semantic.PayloadReason))
-		require.Equal(t, "1", text(m, semantic.NetworkProtocolVersion))
-	}
-	require.NotEqual(t, text(roles["client"], semantic.ConnectionID), text(roles["server"], semantic.ConnectionID))
-	l.stop()
 }

@@ -22,9 +22,15 @@ import (
 // goTLS builds testdata/gotls and returns its path.
 func goTLS(t *testing.T, args ...string) string {
 	t.Helper()
-	out := filepath.Join(t.TempDir(), "gotls")
+	return buildTool(t, "testdata/gotls", args...)
+}
+
+// buildTool builds a program of testdata.
+func buildTool(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), filepath.Base(dir))
 	cmd := exec.Command("go", append(append([]string{"build", "-o", out}, args...), ".")...)
-	cmd.Dir, cmd.Env = "testdata/gotls", append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "CGO_ENABLED=0")
 	b, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(b))
 	return out

@@ -92,7 +92,7 @@ type Engine struct {
 
 	resolvers map[resolverKey]*resolver
 	names     map[nameKey]nameEntry
-	hellos    map[helloKey]*hello
+	quicFlows map[quicKey]*quicFlow
 
 	held    int
 	charged int // Σ application.charge
@@ -113,7 +113,7 @@ func New(set Settings) *Engine {
 	e := &Engine{
 		set: set, host: set.Processes.Host(),
 		byCookie: map[event.Cookie]*conn{}, byTuple: map[tuple]*conn{}, byPeer: map[tuple]*conn{}, excluded: map[tuple]int64{},
-		resolvers: map[resolverKey]*resolver{}, names: map[nameKey]nameEntry{}, hellos: map[helloKey]*hello{},
+		resolvers: map[resolverKey]*resolver{}, names: map[nameKey]nameEntry{}, quicFlows: map[quicKey]*quicFlow{},
 		keys: newKeyStore(),
 	}
 	e.counts.init()

@@ -176,6 +176,7 @@ func (e *Engine) Close(t int64) {
 	}
 	e.active = nil
 	e.tickDNS(e.now + int64(dnsWait)) // what is not answered by now
+	e.endQUIC()
 	e.keys.Close()
 	if e.coverage.tracker != nil {
 		e.publish()

@@ -192,9 +192,21 @@ type Datagram struct {
 	Local, Remote netip.AddrPort
 }
 
+// Flow is what a socket and one of its peers have exchanged so far, of a socket that speaks QUIC. Payload bytes and
+// datagrams are counted from the first packet of QUIC on.
+type Flow struct {
+	Cookie                       Cookie
+	Remote                       netip.AddrPort
+	BytesSent, BytesReceived     uint64
+	DatagramsSent, DatagramsRcvd uint64
+	Latest                       int64 // Unix nanoseconds of the latest datagram
+}
+
 // DatagramHandler is a Handler that wants datagrams, too.
 type DatagramHandler interface {
 	Datagram(*Datagram)
+	// Flow comes for every flow that is known, every time that the counters of connections do.
+	Flow(*Flow)
 }
 
 // Handler consumes events. Calls are made from one goroutine, in the order of the ring.

@@ -5,19 +5,25 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
+	"net/netip"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"go.uber.org/zap"
 
 	"github.com/qpoint-io/otelcol-qpoint/bpf"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 )
 
 // datagrams is the capture of UDP. It shares the ring of the capture, and what it knows of own
 // processes.
 type datagrams struct {
-	coll *ebpf.Collection
-	lost uint64 // as of the last beat
+	coll  *ebpf.Collection
+	lost  uint64 // as of the last beat
+	flows time.Time
+	every time.Duration
 }
 
 // attachDatagrams starts the capture of UDP. The capture of TCP does not depend on it: a kernel that
@@ -67,7 +73,7 @@ func (c *Capture) loadDatagrams() (_ *datagrams, err error) {
 			return nil, err
 		}
 	}
-	return &datagrams{coll: coll}, nil
+	return &datagrams{coll: coll, every: c.cfg.StatsInterval}, nil
 }
 
 // beat reports the datagrams that found no room in the ring.
@@ -80,5 +86,33 @@ func (g *datagrams) beat(d *decoder) error {
 		d.handler.Lost("datagram", n)
 	}
 	g.lost = lost
+	if d.beat.Sub(g.flows) < g.every {
+		return nil
+	}
+	g.flows = d.beat
+	return g.readFlows(d)
+}
+
+// readFlows reports what flows of QUIC have carried.
+func (g *datagrams) readFlows(d *decoder) error {
+	h, ok := d.handler.(event.DatagramHandler)
+	if !ok {
+		return nil
+	}
+	var key bpf.FlowKey
+	var f bpf.Flow
+	flows := g.coll.Maps[bpf.DatagramMapFlows].Iterate()
+	for flows.Next(&key, &f) {
+		h.Flow(&event.Flow{
+			Cookie: event.Cookie(key.Cookie), Remote: netip.AddrPortFrom(netip.AddrFrom16(key.Remote).Unmap(), key.Port),
+			BytesSent: f.Bytes[event.Egress], BytesReceived: f.Bytes[event.Ingress],
+			DatagramsSent: f.Packets[event.Egress], DatagramsRcvd: f.Packets[event.Ingress],
+			Latest: int64(f.Last) + d.offset,
+		})
+	}
+	// A table that changes while it is read is read in part; the rest comes next time.
+	if err := flows.Err(); err != nil && !errors.Is(err, ebpf.ErrIterationAborted) {
+		return fmt.Errorf("read the counters of QUIC: %w", err)
+	}
 	return nil
 }

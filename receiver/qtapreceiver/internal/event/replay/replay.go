@@ -28,6 +28,7 @@ type line struct {
 	Secret   *event.Secret   `json:",omitempty"`
 	Process  *event.Process  `json:",omitempty"`
 	Datagram *event.Datagram `json:",omitempty"`
+	Flow     *event.Flow     `json:",omitempty"`
 	Lost     *lost           `json:",omitempty"`
 	Idle     *int64          `json:",omitempty"`
 }
@@ -102,6 +103,14 @@ func (r *Recorder) Datagram(d *event.Datagram) {
 	}
 }
 
+// Flow implements event.DatagramHandler.
+func (r *Recorder) Flow(f *event.Flow) {
+	r.write(line{Flow: f})
+	if h, ok := r.next.(event.DatagramHandler); ok {
+		h.Flow(f)
+	}
+}
+
 // Lost implements event.Handler.
 func (r *Recorder) Lost(kind string, n uint64) {
 	r.write(line{Lost: &lost{kind, n}})
@@ -147,6 +156,10 @@ func (s *Source) Run(ctx context.Context, h event.Handler) error {
 		case l.Datagram != nil:
 			if d, ok := h.(event.DatagramHandler); ok {
 				d.Datagram(l.Datagram)
+			}
+		case l.Flow != nil:
+			if d, ok := h.(event.DatagramHandler); ok {
+				d.Flow(l.Flow)
 			}
 		case l.Lost != nil:
 			h.Lost(l.Lost.Kind, l.Lost.N)

@@ -11,6 +11,7 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/binary"
+	"iter"
 	"sort"
 
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/tls"
@@ -48,40 +49,65 @@ type Initial struct {
 	pn      int    // offset of the packet number
 }
 
-// ParseInitial reads the header of an Initial packet at the beginning of a datagram, of either direction.
-func ParseInitial(b []byte) (p Initial, ok bool) {
-	if len(b) < 7 {
-		return p, false
+// Initials are the Initial packets of a datagram, of either direction: the first, and those coalesced behind it
+// (RFC 9000 §12.2), also where segments of one send come together. It ends with what is no long header.
+func Initials(b []byte) iter.Seq[Initial] {
+	return func(yield func(Initial) bool) {
+		for len(b) > 0 {
+			p, initial, n := parseLong(b)
+			if n == 0 || initial && !yield(p) {
+				return
+			}
+			b = b[n:]
+			for len(b) > 0 && b[0] == 0 {
+				b = b[1:] // padding behind the last packet of a segment
+			}
+		}
+	}
+}
+
+// parseLong reads a packet with a long header; n is its length, 0 when it is none.
+func parseLong(b []byte) (p Initial, initial bool, n int) {
+	if len(b) < 7 || b[0]&0xc0 != 0xc0 {
+		return p, false, 0
 	}
 	p.Version = binary.BigEndian.Uint32(b[1:])
-	switch { // long header, fixed bit, type Initial
-	case p.Version == version1 && b[0]&0xf0 == 0xc0:
-	case p.Version == version2 && b[0]&0xf0 == 0xd0:
+	kind := b[0] >> 4 & 3 // Initial, 0-RTT, Handshake, Retry
+	switch p.Version {
+	case version1:
+	case version2:
+		kind = (kind - 1) & 3 // RFC 9369 §3.2
 	default:
-		return p, false
+		return p, false, 0
 	}
+	if kind == 3 {
+		return p, false, 0 // Retry is alone
+	}
+	initial = kind == 0
 	at := 5
 	var ids [2][]byte
 	for i := range ids {
 		if at >= len(b) || b[at] > 20 || at+1+int(b[at]) > len(b) {
-			return p, false
+			return p, false, 0
 		}
 		ids[i] = b[at+1 : at+1+int(b[at])]
 		at += 1 + int(b[at])
 	}
 	p.DCID = string(ids[0])
-	token, n := varint(b[at:])
-	if n == 0 || token > uint64(len(b)-at-n) {
-		return p, false
+	if initial {
+		token, n := varint(b[at:])
+		if n == 0 || token > uint64(len(b)-at-n) {
+			return p, false, 0
+		}
+		at += n + int(token)
 	}
-	at += n + int(token)
-	length, n := varint(b[at:])
-	at += n
-	if n == 0 || length > uint64(len(b)-at) || length < 4+tagSize {
-		return p, false
+	length, k := varint(b[at:])
+	at += k
+	if k == 0 || length > uint64(len(b)-at) || length < 4+tagSize {
+		return p, false, 0
 	}
 	p.packet, p.pn = b[:at+int(length)], at
-	return p, true
+	return p, initial, at + int(length)
 }
 
 // keys are the client's Initial keys of one connection.
@@ -146,7 +172,7 @@ type piece struct {
 	b   []byte
 }
 
-// Add takes a packet. proven is true when it is really a client's of this connection; done when
+// Add takes a packet, also one that goes by another id by now: the keys stay those of the first. proven is true when it is really a client's of this connection; done when
 // the ClientHello is whole.
 func (a *Assembler) Add(p Initial) (h Hello, proven, done bool) {
 	if a.keys == nil {

@@ -3,6 +3,7 @@
 package quic
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/binary"
@@ -93,6 +94,44 @@ func seal(t testing.TB, version uint32, dcid string, number uint16, frames []byt
 	return append(b, "a coalesced packet"...)
 }
 
+// parse is the first Initial packet of a datagram.
+func parse(b []byte) (p Initial, ok bool) {
+	for p := range Initials(b) {
+		return p, true
+	}
+	return p, false
+}
+
+// bare is seal without anything behind the packet.
+func bare(t testing.TB, version uint32, dcid string, number uint16, frames []byte) []byte {
+	return bytes.TrimSuffix(seal(t, version, dcid, number, frames), []byte("a coalesced packet"))
+}
+
+// TestCoalesced: a ClientHello in two Initial packets of one datagram, with a 0-RTT packet between them.
+func TestCoalesced(t *testing.T) {
+	hello := clientHello(t, "quic.example")
+	for version, first := range map[uint32]byte{version1: 0xd1, version2: 0xe1} {
+		early := binary.BigEndian.AppendUint32([]byte{first}, version)
+		early = append(early, 8, '1', '2', '3', '4', '5', '6', '7', '8', 0)
+		early = append(appendVarint(early, 100), make([]byte, 100)...)
+		b := bare(t, version, "12345678", 0, cryptoFrame(0, hello[:100]))
+		b = append(append(b, early...), bare(t, version, "12345678", 1, cryptoFrame(100, hello[100:]))...)
+		b = append(append(b, 0, 0, 0), bare(t, version, "12345678", 2, nil)...) // another segment
+		var a Assembler
+		n, whole := 0, 0
+		for p := range Initials(b) {
+			h, proven, done := a.Add(p)
+			require.True(t, proven)
+			if n++; done && whole == 0 {
+				whole = n
+				require.Equal(t, "quic.example", h.SNI)
+			}
+		}
+		require.Equal(t, 3, n)
+		require.Equal(t, 2, whole)
+	}
+}
+
 func TestHello(t *testing.T) {
 	hello := clientHello(t, "quic.example")
 	for _, version := range []uint32{version1, version2} {
@@ -102,13 +141,13 @@ func TestHello(t *testing.T) {
 		first := append(append(append([]byte{1}, cryptoFrame(n/2, hello[n/2:n-10])...), ack...), cryptoFrame(0, hello[:20])...)
 		second := append(append([]byte{0, 0}, cryptoFrame(n-15, hello[n-15:])...), cryptoFrame(10, hello[10:n/2])...)
 		var a Assembler
-		p, ok := ParseInitial(seal(t, version, "12345678", 0, first))
+		p, ok := parse(seal(t, version, "12345678", 0, first))
 		require.True(t, ok)
 		require.Equal(t, "12345678", p.DCID)
 		_, proven, done := a.Add(p)
 		require.True(t, proven)
 		require.False(t, done)
-		p, ok = ParseInitial(seal(t, version, "12345678", 1, second))
+		p, ok = parse(seal(t, version, "12345678", 1, second))
 		require.True(t, ok)
 		h, proven, done := a.Add(p)
 		require.True(t, proven && done)
@@ -120,13 +159,13 @@ func TestHello(t *testing.T) {
 	for _, i := range []int{0, 6, 25, 60, 1000} {
 		bad := append([]byte(nil), b...)
 		bad[i] ^= 4
-		if p, ok := ParseInitial(bad); ok {
+		if p, ok := parse(bad); ok {
 			_, proven, _ := new(Assembler).Add(p)
 			require.False(t, proven, "byte %d", i)
 		}
 	}
 	for n := range 60 {
-		_, ok := ParseInitial(b[:n])
+		_, ok := parse(b[:n])
 		require.False(t, ok)
 	}
 }
@@ -137,8 +176,13 @@ func FuzzInitial(f *testing.F) {
 	f.Add(seal(f, version2, "", 3, nil), []byte{2, 0x7f, 0xff, 0, 0, 3, 1, 1, 1, 1, 6, 0, 1, 1})
 	f.Fuzz(func(_ *testing.T, datagram, frames []byte) {
 		var a Assembler
-		if p, ok := ParseInitial(datagram); ok {
+		n := 0
+		for p := range Initials(datagram) {
 			a.Add(p)
+			n += len(p.packet)
+		}
+		if n > len(datagram) {
+			panic("packets overlap")
 		}
 		a.crypto(frames) // as if they had been proven
 		a.hello()
@@ -149,7 +193,7 @@ func BenchmarkHello(b *testing.B) {
 	datagram := seal(b, version1, "12345678", 0, cryptoFrame(0, clientHello(b, "a.example"))[:600])
 	b.ReportAllocs()
 	for b.Loop() {
-		p, ok := ParseInitial(datagram)
+		p, ok := parse(datagram)
 		if !ok {
 			b.Fatal()
 		}
