@@ -31,10 +31,23 @@ func NewRows() *Rows { return &Rows{} }
 
 // rowsOf is one table's part of a collection.
 type rowsOf struct {
-	table string
-	batch *batch
-	// columns is called once, when the rows are complete.
+	table   string
+	batch   *batch
 	columns func() []column
+}
+
+// Reset empties the collection, whose memory then serves the next one.
+func (b *Rows) Reset() {
+	for _, t := range b.tables() {
+		if t.batch.rows == 0 {
+			continue
+		}
+		for _, c := range t.columns() {
+			c.reset()
+		}
+		t.batch.rows, t.batch.buf = 0, t.batch.buf[:0]
+		t.batch.hash.Reset()
+	}
 }
 
 // tables returns the parts in the order in which they are stored.
@@ -174,7 +187,7 @@ func (s *Store) insert(ctx context.Context, t rowsOf) error {
 		return err
 	}
 	for i, c := range columns {
-		if err := batch.Column(i).Append(c.data); err != nil {
+		if err := batch.Column(i).Append(c.values()); err != nil {
 			_ = batch.Abort()
 			return fmt.Errorf("column %s: %w", c.name, err)
 		}
