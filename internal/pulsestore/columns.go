@@ -63,6 +63,35 @@ func (c column) values() any {
 	return c.data // of no type that a column has: clickhouse-go says so
 }
 
+// zero says whether every value is "" or 0: then the table's default is as good.
+func (c column) zero() bool {
+	switch data := c.data.(type) {
+	case *[]string:
+		return allZero(*data)
+	case *[]uint64:
+		return allZero(*data)
+	case *[]uint32:
+		return allZero(*data)
+	case *[]uint16:
+		return allZero(*data)
+	case *[]bool:
+		return allZero(*data)
+	case *[]*bool:
+		return allZero(*data)
+	}
+	return false
+}
+
+func allZero[T comparable](data []T) bool {
+	var zero T
+	for _, v := range data {
+		if v != zero {
+			return false
+		}
+	}
+	return true
+}
+
 // reset empties the column and keeps its memory for the next rows, but nothing that its values point to.
 func (c column) reset() {
 	switch data := c.data.(type) {

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"slices"
 	"strings"
 	"time"
 
@@ -160,7 +161,7 @@ func (s *Store) Insert(ctx context.Context, rows *Rows) error {
 }
 
 func (s *Store) insert(ctx context.Context, t rowsOf) error {
-	columns := t.columns()
+	columns := slices.DeleteFunc(t.columns(), column.zero) // the server fills them in, for less
 	names := make([]string, len(columns))
 	types := make([]clickhouse.ColumnNameAndType, len(columns))
 	for i, c := range columns {

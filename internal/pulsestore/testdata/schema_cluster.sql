@@ -51,7 +51,8 @@ CREATE TABLE IF NOT EXISTS `qpoint`.`requests_local` ON CLUSTER `it's`
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{shard}-{replica}')
 PARTITION BY toDate(time)
-ORDER BY (time, span_id, trace_id, environment)
+PRIMARY KEY (toStartOfFiveMinutes(time), environment, host_id, service_name)
+ORDER BY (toStartOfFiveMinutes(time), environment, host_id, service_name, pid, kind, server_address, connection_id, time, span_id, trace_id)
 SETTINGS ttl_only_drop_parts = 1, replicated_deduplication_window = 1000;
 CREATE TABLE IF NOT EXISTS `qpoint`.`requests` ON CLUSTER `it's` AS `qpoint`.`requests_local`
 ENGINE = Distributed('it\'s', 'qpoint', 'requests_local', sipHash64(trace_id));

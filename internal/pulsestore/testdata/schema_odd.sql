@@ -51,7 +51,8 @@ CREATE TABLE IF NOT EXISTS `a\`b\\c`.`requests`
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toDate(time)
-ORDER BY (time, span_id, trace_id, environment)
+PRIMARY KEY (toStartOfFiveMinutes(time), environment, host_id, service_name)
+ORDER BY (toStartOfFiveMinutes(time), environment, host_id, service_name, pid, kind, server_address, connection_id, time, span_id, trace_id)
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
 CREATE TABLE IF NOT EXISTS `a\`b\\c`.`connections`
 (
