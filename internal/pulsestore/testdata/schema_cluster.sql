@@ -498,3 +498,21 @@ ALTER TABLE `qpoint`.`connections` ON CLUSTER `it's`
     ADD COLUMN IF NOT EXISTS tls_server_issuer LowCardinality(String),
     ADD COLUMN IF NOT EXISTS tls_server_not_before DateTime64(0, 'UTC') COMMENT '1970 when not known' CODEC(ZSTD(1)),
     ADD COLUMN IF NOT EXISTS tls_server_not_after DateTime64(0, 'UTC') COMMENT '1970 when not known' CODEC(ZSTD(1));
+-- retention
+ALTER TABLE `qpoint`.`requests_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`requests_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
+ALTER TABLE `qpoint`.`connections_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`connections_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
+ALTER TABLE `qpoint`.`payload_objects_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`payload_objects_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
+ALTER TABLE `qpoint`.`payload_entries_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`payload_entries_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
+ALTER TABLE `qpoint`.`coverage_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 1;
+ALTER TABLE `qpoint`.`coverage_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(3600);
+ALTER TABLE `qpoint`.`dns_local` ON CLUSTER `it's` REMOVE TTL;
+ALTER TABLE `qpoint`.`audit_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`audit_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(34560000);
+ALTER TABLE `qpoint`.`requests_1m_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`requests_1m_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
+ALTER TABLE `qpoint`.`requests_1h_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`requests_1h_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(34560000);

@@ -434,3 +434,21 @@ ALTER TABLE `qpoint`.`connections`
     ADD COLUMN IF NOT EXISTS tls_server_issuer LowCardinality(String),
     ADD COLUMN IF NOT EXISTS tls_server_not_before DateTime64(0, 'UTC') COMMENT '1970 when not known' CODEC(ZSTD(1)),
     ADD COLUMN IF NOT EXISTS tls_server_not_after DateTime64(0, 'UTC') COMMENT '1970 when not known' CODEC(ZSTD(1));
+-- retention
+ALTER TABLE `qpoint`.`requests` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`requests` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
+ALTER TABLE `qpoint`.`connections` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`connections` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
+ALTER TABLE `qpoint`.`payload_objects` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`payload_objects` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
+ALTER TABLE `qpoint`.`payload_entries` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`payload_entries` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
+ALTER TABLE `qpoint`.`coverage` MODIFY SETTING ttl_only_drop_parts = 1;
+ALTER TABLE `qpoint`.`coverage` MODIFY TTL toDateTime(time) + toIntervalSecond(3600);
+ALTER TABLE `qpoint`.`dns` REMOVE TTL;
+ALTER TABLE `qpoint`.`audit` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`audit` MODIFY TTL toDateTime(time) + toIntervalSecond(34560000);
+ALTER TABLE `qpoint`.`requests_1m` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`requests_1m` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
+ALTER TABLE `qpoint`.`requests_1h` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`requests_1h` MODIFY TTL toDateTime(time) + toIntervalSecond(34560000);
