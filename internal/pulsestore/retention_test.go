@@ -68,7 +68,7 @@ func TestExpiring(t *testing.T) {
 		TTL: 30 * day, Environments: map[string]time.Duration{"staging": 7 * day, "keep": 0}, Tables: map[string]time.Duration{"dns": day},
 	}
 	goes := map[[2]string]uint64{}
-	expiries, err := s.Expiring(ctx, policy, now, "")
+	expiries, err := s.Expiring(ctx, policy, now, pulsestore.EveryEnvironment())
 	require.NoError(t, err)
 	for _, e := range expiries {
 		if e.Table == "requests" || e.Table == "dns" || e.Table == "audit" {
@@ -82,12 +82,12 @@ func TestExpiring(t *testing.T) {
 		{"requests", "production"}: 2, {"requests", "staging"}: 2,
 		{"dns", "production"}: 3, {"dns", "staging"}: 2, {"dns", "keep"}: 1,
 	}, goes)
-	one, err := s.Expiring(ctx, policy, now, "staging")
+	one, err := s.Expiring(ctx, policy, now, pulsestore.OnlyEnvironment("staging"))
 	require.NoError(t, err)
 	for _, e := range one {
 		assert.Equal(t, "staging", e.Environment)
 	}
-	later, err := s.Expiring(ctx, policy, now.Add(15*day), "production")
+	later, err := s.Expiring(ctx, policy, now.Add(15*day), pulsestore.OnlyEnvironment("production"))
 	require.NoError(t, err)
 	for _, e := range later {
 		if e.Table == "requests" {
@@ -110,7 +110,7 @@ func TestExpiring(t *testing.T) {
 		assert.EqualValues(t, 3-goes[[2]string{table, "staging"}], count(table, "staging"), table)
 		assert.EqualValues(t, 1-goes[[2]string{table, "keep"}], count(table, "keep"), table)
 	}
-	expiries, err = s.Expiring(ctx, policy, time.Now(), "")
+	expiries, err = s.Expiring(ctx, policy, time.Now(), pulsestore.EveryEnvironment())
 	require.NoError(t, err)
 	for _, e := range expiries {
 		assert.NotContains(t, []string{"requests", "dns", "audit"}, e.Table, "it is gone already")
