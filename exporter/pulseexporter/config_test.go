@@ -4,6 +4,8 @@ package pulseexporter
 
 import (
 	"context"
+	"encoding/xml"
+	"os"
 	"testing"
 	"time"
 
@@ -102,4 +104,50 @@ func TestBadConfig(t *testing.T) {
 			assert.NotContains(t, err.Error(), "hunter2")
 		})
 	}
+}
+
+// TestClusterExample holds the example of a cluster to what the exporter takes, and its parts to each other.
+func TestClusterExample(t *testing.T) {
+	const dir = "../../distributions/otelcol-qpoint/clickhouse-cluster/"
+	all, err := confmaptest.LoadConf(dir + "pulse.yaml")
+	require.NoError(t, err)
+	sub, err := all.Sub("exporters::pulse")
+	require.NoError(t, err)
+	cfg := newDefaultConfig()
+	require.NoError(t, sub.Unmarshal(cfg))
+	require.NoError(t, confmap.Validate(cfg))
+	opts, err := cfg.endpointOptions(context.Background())
+	require.NoError(t, err)
+	compose, err := os.ReadFile(dir + "compose.yaml")
+	require.NoError(t, err)
+	for _, addr := range opts.Addr {
+		assert.Contains(t, string(compose), `"`+addr+`:9000"`)
+	}
+	_, err = confmaptest.LoadConf(dir + "compose.yaml")
+	require.NoError(t, err)
+	var servers struct {
+		Clusters struct {
+			Cluster []struct {
+				XMLName xml.Name
+				Shard   []struct {
+					Replica []struct {
+						Host string `xml:"host"`
+					} `xml:"replica"`
+				} `xml:"shard"`
+			} `xml:",any"`
+		} `xml:"remote_servers"`
+	}
+	text, err := os.ReadFile(dir + "cluster.xml")
+	require.NoError(t, err)
+	require.NoError(t, xml.Unmarshal(text, &servers))
+	require.Len(t, servers.Clusters.Cluster, 1)
+	assert.Equal(t, cfg.Cluster, servers.Clusters.Cluster[0].XMLName.Local)
+	for _, shard := range servers.Clusters.Cluster[0].Shard {
+		for _, replica := range shard.Replica {
+			assert.Contains(t, string(compose), "\n  "+replica.Host+":\n")
+		}
+	}
+	text, err = os.ReadFile(dir + "keeper.xml")
+	require.NoError(t, err)
+	require.NoError(t, xml.Unmarshal(text, &struct{}{}))
 }

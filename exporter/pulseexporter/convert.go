@@ -5,6 +5,7 @@ package pulseexporter
 import (
 	"net/netip"
 	"strconv"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -48,7 +49,19 @@ type converter struct {
 }
 
 func newConverter(now time.Time, retention pulsestore.Retention) *converter {
-	return &converter{now: now, retention: retention, rows: pulsestore.NewRows(), refused: refusals{}}
+	c := converters.Get().(*converter)
+	c.now, c.retention = now, retention
+	return c
+}
+
+// converters are kept, since the columns of a push are as large as those of the next.
+var converters = sync.Pool{New: func() any { return &converter{rows: pulsestore.NewRows(), refused: refusals{}} }}
+
+// release gives the converter back. Nothing of it may be used after.
+func (c *converter) release() {
+	c.rows.Reset()
+	*c = converter{rows: c.rows, refused: refusals{}}
+	converters.Put(c)
 }
 
 // inRange says whether rows of time t are kept.

@@ -113,12 +113,14 @@ func (p *pulse) shutdown(context.Context) error {
 
 func (p *pulse) pushTraces(ctx context.Context, td ptrace.Traces) error {
 	c := newConverter(time.Now(), p.cfg.retention())
+	defer c.release()
 	c.traces(td)
 	return p.push(ctx, c)
 }
 
 func (p *pulse) pushLogs(ctx context.Context, ld plog.Logs) error {
 	c := newConverter(time.Now(), p.cfg.retention())
+	defer c.release()
 	c.logs(ld)
 	return p.push(ctx, c)
 }

@@ -467,6 +467,7 @@ func BenchmarkConvert(b *testing.B) {
 				b.Fatal(c.refused)
 			}
 			rows += c.rows.Len()
+			c.release()
 		}
 		return rows
 	})

@@ -169,7 +169,7 @@ func TestServerRefuses(t *testing.T) {
 		want                  outcome
 		level                 zapcore.Level
 	}{
-		{"a column is missing", "ALTER TABLE qpoint.requests RENAME COLUMN close_code TO code_of_close", "ALTER TABLE qpoint.requests RENAME COLUMN code_of_close TO close_code", 16, permanent, zap.ErrorLevel},
+		{"a column is missing", "ALTER TABLE qpoint.requests RENAME COLUMN scheme TO other_scheme", "ALTER TABLE qpoint.requests RENAME COLUMN other_scheme TO scheme", 16, permanent, zap.ErrorLevel},
 		{"the table is missing", "RENAME TABLE qpoint.requests TO qpoint.elsewhere", "RENAME TABLE qpoint.elsewhere TO qpoint.requests", 60, permanent, zap.ErrorLevel},
 		// Merges are stopped, or they would make room.
 		{"too many parts", "SYSTEM STOP MERGES qpoint.requests; ALTER TABLE qpoint.requests MODIFY SETTING parts_to_throw_insert = 1", "ALTER TABLE qpoint.requests MODIFY SETTING parts_to_throw_insert = 3000", 252, throttle, zap.WarnLevel},

@@ -81,13 +81,11 @@ func started(t testing.TB) (*localClickHouse, driver.Conn) {
 	return e, open(t, e)
 }
 
-func childPID(t testing.TB, e *localClickHouse) int {
+// childPID returns the engine's process; 0 while there is none.
+func childPID(t testing.TB, _ *localClickHouse) (pid int) {
 	t.Helper()
-	out, err := exec.Command("pgrep", "-P", fmt.Sprint(os.Getpid()), "-f", childName).Output()
-	require.NoError(t, err)
-	var pid int
-	_, err = fmt.Sscan(string(out), &pid)
-	require.NoError(t, err)
+	out, _ := exec.Command("pgrep", "-P", fmt.Sprint(os.Getpid()), "-f", childName).Output() // fails when there is none
+	_, _ = fmt.Sscan(string(out), &pid)
 	return pid
 }
 

@@ -68,19 +68,19 @@ func (c *auditColumns) add(r *AuditEvent) {
 
 func (c *auditColumns) columns() []column {
 	return []column{
-		{"time", timeType, c.time},
-		{"id", "FixedString(16)", c.id.values(16)},
-		{"environment", "String", c.environment},
-		{"actor", "String", c.actor},
-		{"role", "String", c.role},
-		{"address", "IPv6", c.address},
-		{"action", "String", c.action},
-		{"outcome", "String", c.outcome},
-		{"reason", "String", c.reason},
-		{"trace_id", "FixedString(16)", c.traceID.values(16)},
-		{"span_id", "FixedString(8)", c.spanID.values(8)},
-		{"detail", "String", c.detail},
-		{"count", "UInt64", c.count},
+		{"time", timeType, &c.time},
+		{"id", "FixedString(16)", &c.id},
+		{"environment", "String", &c.environment},
+		{"actor", "String", &c.actor},
+		{"role", "String", &c.role},
+		{"address", "IPv6", &c.address},
+		{"action", "String", &c.action},
+		{"outcome", "String", &c.outcome},
+		{"reason", "String", &c.reason},
+		{"trace_id", "FixedString(16)", &c.traceID},
+		{"span_id", "FixedString(8)", &c.spanID},
+		{"detail", "String", &c.detail},
+		{"count", "UInt64", &c.count},
 	}
 }
 

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// column is one column of an INSERT: data is a slice that clickhouse-go appends whole, without
-// reflection on its elements.
+// column is one column of an INSERT: data points to a slice that clickhouse-go appends whole, without
+// reflection on its elements, or to a fixed.
 //
 // typ is what goes over the wire, and the server converts it to the table's type: String stands
 // for LowCardinality(String), whose encoding in clickhouse-go reflects on every value, while the
@@ -38,17 +38,107 @@ func fromEpoch(t time.Time) time.Time {
 	return t
 }
 
-// fixed is a column of byte strings of one size, one after the other.
-type fixed struct{ buf []byte }
-
-func (f *fixed) add(b []byte) { f.buf = append(f.buf, b...) }
-
-func (f *fixed) values(size int) [][]byte {
-	out := make([][]byte, 0, len(f.buf)/size)
-	for i := 0; i < len(f.buf); i += size {
-		out = append(out, f.buf[i:i+size])
+// values returns what clickhouse-go appends.
+func (c column) values() any {
+	switch data := c.data.(type) {
+	case *[]string:
+		return *data
+	case *[]time.Time:
+		return *data
+	case *[]uint64:
+		return *data
+	case *[]uint32:
+		return *data
+	case *[]uint16:
+		return *data
+	case *[][16]byte:
+		return *data
+	case *[]bool:
+		return *data
+	case *[]*bool:
+		return *data
+	case *fixed:
+		return data.values()
 	}
-	return out
+	return c.data // of no type that a column has: clickhouse-go says so
+}
+
+// zero says whether every value is "" or 0: then the table's default is as good.
+func (c column) zero() bool {
+	switch data := c.data.(type) {
+	case *[]string:
+		return allZero(*data)
+	case *[]uint64:
+		return allZero(*data)
+	case *[]uint32:
+		return allZero(*data)
+	case *[]uint16:
+		return allZero(*data)
+	case *[]bool:
+		return allZero(*data)
+	case *[]*bool:
+		return allZero(*data)
+	}
+	return false
+}
+
+func allZero[T comparable](data []T) bool {
+	var zero T
+	for _, v := range data {
+		if v != zero {
+			return false
+		}
+	}
+	return true
+}
+
+// reset empties the column and keeps its memory for the next rows, but nothing that its values point to.
+func (c column) reset() {
+	switch data := c.data.(type) {
+	case *[]string:
+		empty(data)
+	case *[]time.Time:
+		empty(data)
+	case *[]uint64:
+		empty(data)
+	case *[]uint32:
+		empty(data)
+	case *[]uint16:
+		empty(data)
+	case *[][16]byte:
+		empty(data)
+	case *[]bool:
+		empty(data)
+	case *[]*bool:
+		empty(data)
+	case *fixed:
+		data.buf = data.buf[:0]
+	}
+}
+
+func empty[T any](data *[]T) {
+	clear(*data)
+	*data = (*data)[:0]
+}
+
+// fixed is a column of byte strings of one size, one after the other.
+type fixed struct {
+	size  int
+	buf   []byte
+	views [][]byte
+}
+
+func (f *fixed) add(b []byte) {
+	f.size = len(b)
+	f.buf = append(f.buf, b...)
+}
+
+func (f *fixed) values() [][]byte {
+	f.views = f.views[:0]
+	for i := 0; i < len(f.buf); i += f.size {
+		f.views = append(f.views, f.buf[i:i+f.size])
+	}
+	return f.views
 }
 
 // address returns a as 16 bytes, IPv4 mapped into IPv6; zero when a is not valid.
@@ -131,46 +221,46 @@ func (c *requestColumns) add(r *Request) {
 
 func (c *requestColumns) columns() []column {
 	return append(c.origin.columns(), []column{
-		{"time", timeType, c.time},
-		{"trace_id", "FixedString(16)", c.traceID.values(16)},
-		{"span_id", "FixedString(8)", c.spanID.values(8)},
-		{"parent_span_id", "FixedString(8)", c.parentSpanID.values(8)},
-		{"kind", "String", c.kind},
-		{"connection_id", "UInt64", c.connectionID},
-		{"exchange_sequence", "UInt32", c.exchangeSequence},
-		{"method", "String", c.method},
-		{"scheme", "String", c.scheme},
-		{"server_address", "String", c.serverAddress},
-		{"server_port", "UInt16", c.serverPort},
-		{"client_address", "IPv6", c.clientAddress},
-		{"client_port", "UInt16", c.clientPort},
-		{"peer_address", "IPv6", c.peerAddress},
-		{"peer_port", "UInt16", c.peerPort},
-		{"path", "String", c.path},
-		{"template", "String", c.template},
-		{"query", "String", c.query},
-		{"status", "UInt16", c.status},
-		{"error_type", "String", c.errorType},
-		{"protocol_version", "String", c.protocolVersion},
-		{"tls_version", "String", c.tlsVersion},
-		{"tls_cipher", "String", c.tlsCipher},
-		{"duration", "UInt64", c.duration},
-		{"timing_send", "UInt64", c.timingSend},
-		{"timing_wait", "UInt64", c.timingWait},
-		{"timing_receive", "UInt64", c.timingReceive},
-		{"request_body_size", "UInt64", c.requestBodySize},
-		{"response_body_size", "UInt64", c.responseBodySize},
-		{"payload_state", "String", c.payloadState},
-		{"payload_reason", "String", c.payloadReason},
-		{"payload_object", "String", c.payloadObject},
-		{"payload_visible", "Bool", c.payloadVisible},
-		{"part", "UInt32", c.part},
-		{"rpc_system", "String", c.rpcSystem},
-		{"rpc_method", "String", c.rpcMethod},
-		{"rpc_status", "String", c.rpcStatus},
-		{"request_messages", "UInt32", c.requestMessages},
-		{"response_messages", "UInt32", c.responseMessages},
-		{"close_code", "UInt16", c.closeCode},
+		{"time", timeType, &c.time},
+		{"trace_id", "FixedString(16)", &c.traceID},
+		{"span_id", "FixedString(8)", &c.spanID},
+		{"parent_span_id", "FixedString(8)", &c.parentSpanID},
+		{"kind", "String", &c.kind},
+		{"connection_id", "UInt64", &c.connectionID},
+		{"exchange_sequence", "UInt32", &c.exchangeSequence},
+		{"method", "String", &c.method},
+		{"scheme", "String", &c.scheme},
+		{"server_address", "String", &c.serverAddress},
+		{"server_port", "UInt16", &c.serverPort},
+		{"client_address", "IPv6", &c.clientAddress},
+		{"client_port", "UInt16", &c.clientPort},
+		{"peer_address", "IPv6", &c.peerAddress},
+		{"peer_port", "UInt16", &c.peerPort},
+		{"path", "String", &c.path},
+		{"template", "String", &c.template},
+		{"query", "String", &c.query},
+		{"status", "UInt16", &c.status},
+		{"error_type", "String", &c.errorType},
+		{"protocol_version", "String", &c.protocolVersion},
+		{"tls_version", "String", &c.tlsVersion},
+		{"tls_cipher", "String", &c.tlsCipher},
+		{"duration", "UInt64", &c.duration},
+		{"timing_send", "UInt64", &c.timingSend},
+		{"timing_wait", "UInt64", &c.timingWait},
+		{"timing_receive", "UInt64", &c.timingReceive},
+		{"request_body_size", "UInt64", &c.requestBodySize},
+		{"response_body_size", "UInt64", &c.responseBodySize},
+		{"payload_state", "String", &c.payloadState},
+		{"payload_reason", "String", &c.payloadReason},
+		{"payload_object", "String", &c.payloadObject},
+		{"payload_visible", "Bool", &c.payloadVisible},
+		{"part", "UInt32", &c.part},
+		{"rpc_system", "String", &c.rpcSystem},
+		{"rpc_method", "String", &c.rpcMethod},
+		{"rpc_status", "String", &c.rpcStatus},
+		{"request_messages", "UInt32", &c.requestMessages},
+		{"response_messages", "UInt32", &c.responseMessages},
+		{"close_code", "UInt16", &c.closeCode},
 	}...)
 }
 
@@ -231,34 +321,34 @@ func (c *connectionColumns) add(r *Connection) {
 
 func (c *connectionColumns) columns() []column {
 	return append(append(c.origin.columns(), c.tls.columns()...), []column{
-		{"time", timeType, c.time},
-		{"start", timeType, c.start},
-		{"connection_id", "UInt64", c.connectionID},
-		{"sequence", "UInt32", c.sequence},
-		{"state", "String", c.state},
-		{"role", "String", c.role},
-		{"close_reason", "String", c.closeReason},
-		{"local_address", "IPv6", c.localAddress},
-		{"local_port", "UInt16", c.localPort},
-		{"peer_address", "IPv6", c.peerAddress},
-		{"peer_port", "UInt16", c.peerPort},
-		{"server_address", "String", c.serverAddress},
-		{"protocol", "String", c.protocol},
-		{"protocol_version", "String", c.protocolVersion},
-		{"tls_version", "String", c.tlsVersion},
-		{"tls_cipher", "String", c.tlsCipher},
-		{"tls_next_protocol", "String", c.tlsNextProtocol},
-		{"sent_bytes", "UInt64", c.sentBytes},
-		{"received_bytes", "UInt64", c.receivedBytes},
-		{"sent_packets", "UInt64", c.sentPackets},
-		{"received_packets", "UInt64", c.receivedPackets},
-		{"retransmits", "UInt32", c.retransmits},
-		{"rtt", "UInt64", c.rtt},
-		{"duration", "UInt64", c.duration},
-		{"requests", "UInt32", c.requests},
-		{"visibility", "String", c.visibility},
-		{"reason", "String", c.reason},
-		{"transport", "String", c.transport},
-		{"name_source", "String", c.nameSource},
+		{"time", timeType, &c.time},
+		{"start", timeType, &c.start},
+		{"connection_id", "UInt64", &c.connectionID},
+		{"sequence", "UInt32", &c.sequence},
+		{"state", "String", &c.state},
+		{"role", "String", &c.role},
+		{"close_reason", "String", &c.closeReason},
+		{"local_address", "IPv6", &c.localAddress},
+		{"local_port", "UInt16", &c.localPort},
+		{"peer_address", "IPv6", &c.peerAddress},
+		{"peer_port", "UInt16", &c.peerPort},
+		{"server_address", "String", &c.serverAddress},
+		{"protocol", "String", &c.protocol},
+		{"protocol_version", "String", &c.protocolVersion},
+		{"tls_version", "String", &c.tlsVersion},
+		{"tls_cipher", "String", &c.tlsCipher},
+		{"tls_next_protocol", "String", &c.tlsNextProtocol},
+		{"sent_bytes", "UInt64", &c.sentBytes},
+		{"received_bytes", "UInt64", &c.receivedBytes},
+		{"sent_packets", "UInt64", &c.sentPackets},
+		{"received_packets", "UInt64", &c.receivedPackets},
+		{"retransmits", "UInt32", &c.retransmits},
+		{"rtt", "UInt64", &c.rtt},
+		{"duration", "UInt64", &c.duration},
+		{"requests", "UInt32", &c.requests},
+		{"visibility", "String", &c.visibility},
+		{"reason", "String", &c.reason},
+		{"transport", "String", &c.transport},
+		{"name_source", "String", &c.nameSource},
 	}...)
 }

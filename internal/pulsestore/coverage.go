@@ -36,13 +36,13 @@ func (c *coverageColumns) add(r *Coverage) {
 
 func (c *coverageColumns) columns() []column {
 	return append(c.origin.columns(), []column{
-		{"time", timeType, c.time},
-		{"subject", "String", c.subject},
-		{"name", "String", c.name},
-		{"state", "String", c.state},
-		{"reason", "String", c.reason},
-		{"advice", "String", c.advice},
-		{"count", "UInt64", c.count},
+		{"time", timeType, &c.time},
+		{"subject", "String", &c.subject},
+		{"name", "String", &c.name},
+		{"state", "String", &c.state},
+		{"reason", "String", &c.reason},
+		{"advice", "String", &c.advice},
+		{"count", "UInt64", &c.count},
 	}...)
 }
 

@@ -66,19 +66,19 @@ func (c *dnsColumns) add(r *DNSQuery) {
 
 func (c *dnsColumns) columns() []column {
 	return append(c.origin.columns(), []column{
-		{"time", timeType, c.time},
-		{"role", "String", c.role},
-		{"name", "String", c.name},
-		{"type", "String", c.queryType},
-		{"response_code", "String", c.responseCode},
-		{"error_type", "String", c.errorType},
-		{"answers", "UInt32", c.answers},
-		{"duration", "UInt64", c.duration},
-		{"transport", "String", c.transport},
-		{"local_address", "IPv6", c.localAddress},
-		{"local_port", "UInt16", c.localPort},
-		{"peer_address", "IPv6", c.peerAddress},
-		{"peer_port", "UInt16", c.peerPort},
+		{"time", timeType, &c.time},
+		{"role", "String", &c.role},
+		{"name", "String", &c.name},
+		{"type", "String", &c.queryType},
+		{"response_code", "String", &c.responseCode},
+		{"error_type", "String", &c.errorType},
+		{"answers", "UInt32", &c.answers},
+		{"duration", "UInt64", &c.duration},
+		{"transport", "String", &c.transport},
+		{"local_address", "IPv6", &c.localAddress},
+		{"local_port", "UInt16", &c.localPort},
+		{"peer_address", "IPv6", &c.peerAddress},
+		{"peer_port", "UInt16", &c.peerPort},
 	}...)
 }
 

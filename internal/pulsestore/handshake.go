@@ -41,13 +41,13 @@ func (c *handshakeColumns) add(r *Handshake) {
 
 func (c *handshakeColumns) columns() []column {
 	return []column{
-		{"tls_resumed", "Nullable(Bool)", c.resumed},
-		{"tls_client_ja3", "String", c.ja3},
-		{"tls_client_ja4", "String", c.ja4},
-		{"tls_server_subject", "String", c.subject},
-		{"tls_server_issuer", "String", c.issuer},
-		{"tls_server_not_before", validityType, c.notBefore},
-		{"tls_server_not_after", validityType, c.notAfter},
+		{"tls_resumed", "Nullable(Bool)", &c.resumed},
+		{"tls_client_ja3", "String", &c.ja3},
+		{"tls_client_ja4", "String", &c.ja4},
+		{"tls_server_subject", "String", &c.subject},
+		{"tls_server_issuer", "String", &c.issuer},
+		{"tls_server_not_before", validityType, &c.notBefore},
+		{"tls_server_not_after", validityType, &c.notAfter},
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,10 +32,23 @@ func NewRows() *Rows { return &Rows{} }
 
 // rowsOf is one table's part of a collection.
 type rowsOf struct {
-	table string
-	batch *batch
-	// columns is called once, when the rows are complete.
+	table   string
+	batch   *batch
 	columns func() []column
+}
+
+// Reset empties the collection, whose memory then serves the next one.
+func (b *Rows) Reset() {
+	for _, t := range b.tables() {
+		if t.batch.rows == 0 {
+			continue
+		}
+		for _, c := range t.columns() {
+			c.reset()
+		}
+		t.batch.rows, t.batch.buf = 0, t.batch.buf[:0]
+		t.batch.hash.Reset()
+	}
 }
 
 // tables returns the parts in the order in which they are stored.
@@ -147,7 +161,7 @@ func (s *Store) Insert(ctx context.Context, rows *Rows) error {
 }
 
 func (s *Store) insert(ctx context.Context, t rowsOf) error {
-	columns := t.columns()
+	columns := slices.DeleteFunc(t.columns(), column.zero) // the server fills them in, for less
 	names := make([]string, len(columns))
 	types := make([]clickhouse.ColumnNameAndType, len(columns))
 	for i, c := range columns {
@@ -174,7 +188,7 @@ func (s *Store) insert(ctx context.Context, t rowsOf) error {
 		return err
 	}
 	for i, c := range columns {
-		if err := batch.Column(i).Append(c.data); err != nil {
+		if err := batch.Column(i).Append(c.values()); err != nil {
 			_ = batch.Abort()
 			return fmt.Errorf("column %s: %w", c.name, err)
 		}

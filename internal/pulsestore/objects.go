@@ -78,20 +78,20 @@ func (c *objectColumns) add(r *PayloadObject) {
 
 func (c *objectColumns) columns() []column {
 	return []column{
-		{"time", timeType, c.time},
-		{"key", "String", c.key},
-		{"environment", "String", c.environment},
-		{"host_id", "String", c.hostID},
-		{"state", "String", c.state},
-		{"reason", "String", c.reason},
-		{"entries", "UInt32", c.entries},
-		{"bytes", "UInt64", c.bytes},
-		{"opened", timeType, c.opened},
-		{"closed", timeType, c.closed},
-		{"size", "UInt64", c.size},
-		{"sha256", "FixedString(32)", c.sha256.values(32)},
-		{"expires", secondType, c.expires},
-		{"retention_class", "String", c.retentionClass},
+		{"time", timeType, &c.time},
+		{"key", "String", &c.key},
+		{"environment", "String", &c.environment},
+		{"host_id", "String", &c.hostID},
+		{"state", "String", &c.state},
+		{"reason", "String", &c.reason},
+		{"entries", "UInt32", &c.entries},
+		{"bytes", "UInt64", &c.bytes},
+		{"opened", timeType, &c.opened},
+		{"closed", timeType, &c.closed},
+		{"size", "UInt64", &c.size},
+		{"sha256", "FixedString(32)", &c.sha256},
+		{"expires", secondType, &c.expires},
+		{"retention_class", "String", &c.retentionClass},
 	}
 }
 
@@ -124,15 +124,15 @@ func (c *entryColumns) add(r *PayloadEntry) {
 
 func (c *entryColumns) columns() []column {
 	return []column{
-		{"time", timeType, c.time},
-		{"trace_id", "FixedString(16)", c.traceID.values(16)},
-		{"span_id", "FixedString(8)", c.spanID.values(8)},
-		{"environment", "String", c.environment},
-		{"host_id", "String", c.hostID},
-		{"key", "String", c.key},
-		{"connection_id", "UInt64", c.connectionID},
-		{"offset", "UInt64", c.offset},
-		{"length", "UInt64", c.length},
+		{"time", timeType, &c.time},
+		{"trace_id", "FixedString(16)", &c.traceID},
+		{"span_id", "FixedString(8)", &c.spanID},
+		{"environment", "String", &c.environment},
+		{"host_id", "String", &c.hostID},
+		{"key", "String", &c.key},
+		{"connection_id", "UInt64", &c.connectionID},
+		{"offset", "UInt64", &c.offset},
+		{"length", "UInt64", &c.length},
 	}
 }
 

@@ -49,21 +49,21 @@ func (c *originColumns) add(p *Origin) {
 
 func (c *originColumns) columns() []column {
 	return []column{
-		{"environment", "String", c.environment},
-		{"service_name", "String", c.serviceName},
-		{"service_namespace", "String", c.serviceNamespace},
-		{"host_id", "String", c.hostID},
-		{"host_name", "String", c.hostName},
-		{"pid", "UInt32", c.pid},
-		{"executable", "String", c.executable},
-		{"user", "String", c.user},
-		{"container_id", "String", c.containerID},
-		{"pod_uid", "String", c.podUID},
-		{"pod_name", "String", c.podName},
-		{"k8s_namespace", "String", c.k8sNamespace},
-		{"k8s_node", "String", c.k8sNode},
-		{"k8s_container", "String", c.k8sContainer},
-		{"k8s_deployment", "String", c.k8sDeployment},
+		{"environment", "String", &c.environment},
+		{"service_name", "String", &c.serviceName},
+		{"service_namespace", "String", &c.serviceNamespace},
+		{"host_id", "String", &c.hostID},
+		{"host_name", "String", &c.hostName},
+		{"pid", "UInt32", &c.pid},
+		{"executable", "String", &c.executable},
+		{"user", "String", &c.user},
+		{"container_id", "String", &c.containerID},
+		{"pod_uid", "String", &c.podUID},
+		{"pod_name", "String", &c.podName},
+		{"k8s_namespace", "String", &c.k8sNamespace},
+		{"k8s_node", "String", &c.k8sNode},
+		{"k8s_container", "String", &c.k8sContainer},
+		{"k8s_deployment", "String", &c.k8sDeployment},
 	}
 }
 

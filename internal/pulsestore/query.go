@@ -57,6 +57,9 @@ func fromColumn(a netip.Addr) netip.Addr {
 // onceRequest keeps one of the rows that a repeated insert left, before a merge does.
 const onceRequest = " LIMIT 1 BY time, span_id, trace_id, environment"
 
+// newestFirst is the order of the newest requests, by the sorting key: without its first part all rows would be read.
+const newestFirst = " ORDER BY toStartOfFiveMinutes(time) DESC, time DESC, span_id DESC"
+
 // Requests implements Reader.
 func (s *Store) Requests(ctx context.Context, q RequestQuery) ([]Request, *Cursor, error) {
 	if err := checkLimit(q.Limit); err != nil {
@@ -75,7 +78,7 @@ func (s *Store) Requests(ctx context.Context, q RequestQuery) ([]Request, *Curso
 	}
 	var out []Request
 	// One row more tells whether there is a next page.
-	if err := s.ask(ctx, requestColumnsSQL, from, fmt.Sprintf(" ORDER BY time DESC, span_id DESC%s LIMIT %d", onceRequest, q.Limit+1), func(rows driver.Rows) error {
+	if err := s.ask(ctx, requestColumnsSQL, from, fmt.Sprintf(newestFirst+"%s LIMIT %d", onceRequest, q.Limit+1), func(rows driver.Rows) error {
 		r, err := scanRequest(rows)
 		out = append(out, r)
 		return err

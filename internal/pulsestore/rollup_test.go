@@ -80,11 +80,11 @@ func TestRollups(t *testing.T) {
 		for bucket, count := range got.latency {
 			total += count
 			var exact uint64
-			low, high := math.Exp2(13+float64(bucket)/2), math.Exp2(13+float64(bucket+1)/2)
+			low, high := math.Exp2(13+float64(bucket-1)/2), math.Exp2(13+float64(bucket)/2)
 			if bucket == 0 {
 				low = 0
 			}
-			require.NoError(t, conn.QueryRow(ctx, "SELECT count() FROM qpoint.requests WHERE part = 0 AND duration >= {low:Float64} AND duration < {high:Float64}",
+			require.NoError(t, conn.QueryRow(ctx, "SELECT count() FROM qpoint.requests WHERE part = 0 AND duration > {low:Float64} AND duration <= {high:Float64}",
 				clickhouse.Named("low", low), clickhouse.Named("high", high)).Scan(&exact))
 			assert.Equal(t, exact, count, "%s, bucket %d", table, bucket)
 		}

@@ -8,12 +8,15 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
+
+var golden = Retention{TTL: 30 * 24 * time.Hour, Environments: map[string]time.Duration{"staging": time.Hour}, Tables: map[string]time.Duration{"dns": 0, "coverage": time.Hour}}
 
 // TestSchemaGolden shows in a review what a change of the templates does to the DDL.
 func TestSchemaGolden(t *testing.T) {
@@ -33,6 +36,12 @@ func TestSchemaGolden(t *testing.T) {
 				require.EqualValues(t, i+1, step.version, "versions have no gap")
 				fmt.Fprintf(&out, "-- %d %s\n", step.version, step.name)
 				for _, statement := range step.statements {
+					out.WriteString(statement + ";\n")
+				}
+			}
+			out.WriteString("-- retention\n")
+			for _, table := range storedTables {
+				for _, statement := range golden.statements(s, table, true) {
 					out.WriteString(statement + ";\n")
 				}
 			}

@@ -401,3 +401,31 @@ func TestMigrate(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotNil(t, found, "a change of TTL lost a row that is not old")
 }
+
+// TestClusterParses: no cluster runs here, but the engine's own parser takes every statement for one.
+func TestClusterParses(t *testing.T) {
+	conn := dial(t, engine(t))
+	text, err := os.ReadFile("testdata/schema_cluster.sql")
+	require.NoError(t, err)
+	statements, replicated, distributed := 0, 0, 0
+	for statement := range strings.SplitSeq(string(text), ";\n") {
+		for strings.HasPrefix(statement, "--") {
+			_, statement, _ = strings.Cut(statement, "\n")
+		}
+		if statement == "" {
+			continue
+		}
+		statements++
+		assert.Contains(t, statement, "ON CLUSTER `it's`")
+		if strings.Contains(statement, "ENGINE = Replicated") {
+			replicated++
+		}
+		if strings.Contains(statement, "ENGINE = Distributed('it\\'s', 'qpoint', '") {
+			distributed++
+		}
+		require.NoError(t, conn.Exec(context.Background(), "EXPLAIN AST "+statement), statement)
+	}
+	assert.Equal(t, len(pulsestore.Tables()), distributed, "one for each table that holds data")
+	assert.Equal(t, distributed+1, replicated, "and the table of migrations")
+	assert.Greater(t, statements, 30)
+}

@@ -2,7 +2,7 @@
 -- is made of the minute's rows, which are few.
 --
 -- quantilesDD: DDSketch, seen within 2 % of the exact value. latency: requests by duration, two buckets an octave: bucket n (from 0)
--- begins at 2^(13 + n/2) ns; the first has all that was faster, the last (51) all that was slower.
+-- has what took at most 2^(13 + n/2) ns and did not fit into the one before; the last (51) has all that took longer.
 
 {{range .Rollups}}CREATE TABLE IF NOT EXISTS {{table .Name}} {{$.OnCluster}}
 (
@@ -43,7 +43,7 @@ SELECT toStartOfMinute(toDateTime(r.time, 'UTC')) AS time, environment, kind, se
     toUInt8(intDiv(status, 100)) AS status_class, count() AS requests, countIf(error_type != '') AS errors,
     sum(request_body_size) AS request_bytes, sum(response_body_size) AS response_bytes, sum(r.duration) AS duration_sum, max(r.duration) AS duration_max,
     quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(r.duration) AS duration_quantiles,
-    sumForEachState(arrayResize([]::Array(UInt8), toUInt8(greatest(least(floor(2 * log2(r.duration)) - 26, 51), 0)), 0::UInt8) || [1::UInt8]) AS latency,
+    sumForEachState(arrayResize([]::Array(UInt8), toUInt8(greatest(least(ceil(2 * log2(r.duration)) - 26, 51), 0)), 0::UInt8) || [1::UInt8]) AS latency,
     min(r.time) AS first_seen, max(r.time) AS last_seen
 FROM {{table "requests"}} AS r
 WHERE part = 0

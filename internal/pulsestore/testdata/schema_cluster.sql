@@ -51,7 +51,8 @@ CREATE TABLE IF NOT EXISTS `qpoint`.`requests_local` ON CLUSTER `it's`
 )
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{shard}-{replica}')
 PARTITION BY toDate(time)
-ORDER BY (time, span_id, trace_id, environment)
+PRIMARY KEY (toStartOfFiveMinutes(time), environment, host_id, service_name)
+ORDER BY (toStartOfFiveMinutes(time), environment, host_id, service_name, pid, kind, server_address, connection_id, time, span_id, trace_id)
 SETTINGS ttl_only_drop_parts = 1, replicated_deduplication_window = 1000;
 CREATE TABLE IF NOT EXISTS `qpoint`.`requests` ON CLUSTER `it's` AS `qpoint`.`requests_local`
 ENGINE = Distributed('it\'s', 'qpoint', 'requests_local', sipHash64(trace_id));
@@ -396,7 +397,7 @@ SELECT toStartOfMinute(toDateTime(r.time, 'UTC')) AS time, environment, kind, se
     toUInt8(intDiv(status, 100)) AS status_class, count() AS requests, countIf(error_type != '') AS errors,
     sum(request_body_size) AS request_bytes, sum(response_body_size) AS response_bytes, sum(r.duration) AS duration_sum, max(r.duration) AS duration_max,
     quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(r.duration) AS duration_quantiles,
-    sumForEachState(arrayResize([]::Array(UInt8), toUInt8(greatest(least(floor(2 * log2(r.duration)) - 26, 51), 0)), 0::UInt8) || [1::UInt8]) AS latency,
+    sumForEachState(arrayResize([]::Array(UInt8), toUInt8(greatest(least(ceil(2 * log2(r.duration)) - 26, 51), 0)), 0::UInt8) || [1::UInt8]) AS latency,
     min(r.time) AS first_seen, max(r.time) AS last_seen
 FROM `qpoint`.`requests_local` AS r
 WHERE part = 0
@@ -497,3 +498,21 @@ ALTER TABLE `qpoint`.`connections` ON CLUSTER `it's`
     ADD COLUMN IF NOT EXISTS tls_server_issuer LowCardinality(String),
     ADD COLUMN IF NOT EXISTS tls_server_not_before DateTime64(0, 'UTC') COMMENT '1970 when not known' CODEC(ZSTD(1)),
     ADD COLUMN IF NOT EXISTS tls_server_not_after DateTime64(0, 'UTC') COMMENT '1970 when not known' CODEC(ZSTD(1));
+-- retention
+ALTER TABLE `qpoint`.`requests_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`requests_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
+ALTER TABLE `qpoint`.`connections_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`connections_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
+ALTER TABLE `qpoint`.`payload_objects_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`payload_objects_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
+ALTER TABLE `qpoint`.`payload_entries_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`payload_entries_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
+ALTER TABLE `qpoint`.`coverage_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 1;
+ALTER TABLE `qpoint`.`coverage_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(3600);
+ALTER TABLE `qpoint`.`dns_local` ON CLUSTER `it's` REMOVE TTL;
+ALTER TABLE `qpoint`.`audit_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`audit_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(34560000);
+ALTER TABLE `qpoint`.`requests_1m_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`requests_1m_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
+ALTER TABLE `qpoint`.`requests_1h_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`requests_1h_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(34560000);

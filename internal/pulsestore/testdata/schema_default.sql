@@ -51,7 +51,8 @@ CREATE TABLE IF NOT EXISTS `qpoint`.`requests`
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toDate(time)
-ORDER BY (time, span_id, trace_id, environment)
+PRIMARY KEY (toStartOfFiveMinutes(time), environment, host_id, service_name)
+ORDER BY (toStartOfFiveMinutes(time), environment, host_id, service_name, pid, kind, server_address, connection_id, time, span_id, trace_id)
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
 CREATE TABLE IF NOT EXISTS `qpoint`.`connections`
 (
@@ -340,7 +341,7 @@ SELECT toStartOfMinute(toDateTime(r.time, 'UTC')) AS time, environment, kind, se
     toUInt8(intDiv(status, 100)) AS status_class, count() AS requests, countIf(error_type != '') AS errors,
     sum(request_body_size) AS request_bytes, sum(response_body_size) AS response_bytes, sum(r.duration) AS duration_sum, max(r.duration) AS duration_max,
     quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(r.duration) AS duration_quantiles,
-    sumForEachState(arrayResize([]::Array(UInt8), toUInt8(greatest(least(floor(2 * log2(r.duration)) - 26, 51), 0)), 0::UInt8) || [1::UInt8]) AS latency,
+    sumForEachState(arrayResize([]::Array(UInt8), toUInt8(greatest(least(ceil(2 * log2(r.duration)) - 26, 51), 0)), 0::UInt8) || [1::UInt8]) AS latency,
     min(r.time) AS first_seen, max(r.time) AS last_seen
 FROM `qpoint`.`requests` AS r
 WHERE part = 0
@@ -433,3 +434,21 @@ ALTER TABLE `qpoint`.`connections`
     ADD COLUMN IF NOT EXISTS tls_server_issuer LowCardinality(String),
     ADD COLUMN IF NOT EXISTS tls_server_not_before DateTime64(0, 'UTC') COMMENT '1970 when not known' CODEC(ZSTD(1)),
     ADD COLUMN IF NOT EXISTS tls_server_not_after DateTime64(0, 'UTC') COMMENT '1970 when not known' CODEC(ZSTD(1));
+-- retention
+ALTER TABLE `qpoint`.`requests` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`requests` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
+ALTER TABLE `qpoint`.`connections` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`connections` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
+ALTER TABLE `qpoint`.`payload_objects` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`payload_objects` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
+ALTER TABLE `qpoint`.`payload_entries` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`payload_entries` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
+ALTER TABLE `qpoint`.`coverage` MODIFY SETTING ttl_only_drop_parts = 1;
+ALTER TABLE `qpoint`.`coverage` MODIFY TTL toDateTime(time) + toIntervalSecond(3600);
+ALTER TABLE `qpoint`.`dns` REMOVE TTL;
+ALTER TABLE `qpoint`.`audit` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`audit` MODIFY TTL toDateTime(time) + toIntervalSecond(34560000);
+ALTER TABLE `qpoint`.`requests_1m` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`requests_1m` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
+ALTER TABLE `qpoint`.`requests_1h` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`requests_1h` MODIFY TTL toDateTime(time) + toIntervalSecond(34560000);
