@@ -49,7 +49,7 @@ type witness struct {
 	trace             pcommon.TraceID
 	span, parent      pcommon.SpanID
 	pid, port, status int // port is the client's
-	path              string
+	path, connection  string
 	incomplete        string // reason
 	truncated         bool
 	request, response []byte
@@ -69,7 +69,7 @@ func (l *lab) witnesses() []*witness {
 				w := &witness{
 					kind: s.Kind(), trace: s.TraceID(), span: s.SpanID(), parent: s.ParentSpanID(), pid: int(pid.Int()),
 					port: number(semantic.NetworkLocalPort), status: number(semantic.HTTPResponseStatusCode),
-					path: text(m, semantic.URLPath), truncated: text(m, semantic.PayloadState) == semantic.PayloadTruncated,
+					path: text(m, semantic.URLPath), connection: text(m, semantic.ConnectionID), truncated: text(m, semantic.PayloadState) == semantic.PayloadTruncated,
 				}
 				if s.Kind() == ptrace.SpanKindServer {
 					w.port = number(semantic.NetworkPeerPort)

@@ -3,11 +3,17 @@
 package qtapreceiver
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.uber.org/zap"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 )
 
 // TestFaults sends real exchanges over a bad line between two network namespaces. TCP repairs it
@@ -61,5 +67,80 @@ func TestFaults(t *testing.T) {
 				require.Zero(t, l.slot.tap.engine.Stats().Missing, "bytes by the kernel's count that were not seen")
 			})
 		}
+	}
+}
+
+// sluggish is a source whose reader falls asleep now and then, so that the ring overflows.
+type sluggish struct{ event.Source }
+
+type sluggishHandler struct {
+	event.Handler
+	packets int
+}
+
+func (s sluggish) Run(ctx context.Context, h event.Handler) error {
+	return s.Source.Run(ctx, &sluggishHandler{Handler: h})
+}
+
+func (h *sluggishHandler) Packet(p *event.Packet) {
+	if h.packets++; h.packets%500 == 0 {
+		time.Sleep(100 * time.Millisecond)
+	}
+	h.Handler.Packet(p)
+}
+
+// TestOverflow makes the ring overflow under real exchanges. What is reported is right all the same;
+// what is missing is counted, to the byte, for the connection that it is missing from.
+func TestOverflow(t *testing.T) {
+	const conns, each = 50, 40
+	for _, scheme := range []string{"http", "https"} {
+		t.Run(scheme, func(t *testing.T) {
+			l := newLab(t, "overflow-"+scheme)
+			l.lossy = true
+			l.open = func(cfg *Config, logger *zap.Logger) (event.Source, []zap.Field, error) {
+				src, fields, err := openKernel(cfg, logger)
+				return sluggish{src}, fields, err
+			}
+			l.start(func(c *Config, _ *PayloadConfig) { c.RingSizeMiB = 1 })
+			dir := t.TempDir()
+			selfSigned(t, dir)
+			n, servers, client := runGo(false, conns, 1)(l, dir, scheme == "https", conns*each)
+			l.settled(2 * n)
+			l.stop()
+
+			st := l.slot.tap.engine.Stats()
+			require.Positive(t, st.Lost["packet"], "the ring overflowed")
+			require.Len(t, st.Lost, 1, "there is room for what is not a packet: %v", st.Lost)
+			all := l.witnesses()
+			sum := judge(t, all, n, servers, client)
+			require.Positive(t, sum.whole)
+			require.Positive(t, sum.incomplete+sum.absent)
+
+			// The kernel's own count of each connection against what was read of it.
+			var carried, missing int64
+			holes := map[string]bool{}
+			for _, m := range l.records(semantic.EventConnection, func(m pcommon.Map) bool { return text(m, semantic.ConnectionState) == "closed" }) {
+				number := func(key string) int64 { v, _ := m.Get(key); return v.Int() }
+				carried += number(semantic.ConnectionSentBytes) + number(semantic.ConnectionReceivedBytes)
+				missing += number(semantic.ConnectionMissingBytes)
+				if holes[text(m, semantic.ConnectionID)] = number(semantic.ConnectionMissingBytes) > 0; !holes[text(m, semantic.ConnectionID)] {
+					require.EqualValues(t, each, number(semantic.ConnectionRequests), "nothing is missing of this connection")
+				}
+			}
+			for _, s := range l.slot.tap.books() {
+				if s.Name == "stream" {
+					// Both ends see the alert that ends TLS go (24 bytes), whether it is acknowledged or not.
+					slack := map[string]int64{"https": 2 * conns * 24}[scheme]
+					read := int64(s.Out)
+					require.GreaterOrEqual(t, read+missing, carried, "carried = read + missing")
+					require.LessOrEqual(t, read+missing, carried+slack, "carried = read + missing")
+				}
+			}
+			require.EqualValues(t, missing, st.Missing, "the connections' records have it all")
+			for _, w := range all {
+				require.True(t, w.incomplete == "" && !w.truncated || holes[w.connection], "%s %s is said to be incomplete without a hole", w.kind, w.path)
+			}
+			t.Logf("%d exchanges, two ends each: %+v; the ring lost %d packets; of %d bytes %d are missing, in %d gaps", n, sum, st.Lost["packet"], carried, missing, st.Gaps)
+		})
 	}
 }
