@@ -76,6 +76,11 @@ test-kernel: packages-test npm ## run the tests that load eBPF programs (root)
 test-e2e: packages-test chdb npm $(BINARY) ## drive the built binary with real programs (root)
 	go test -count=1 -timeout 20m ./tests/e2e
 
+# The proof that nothing is attributed to the wrong connection, process or request; make test runs its short form.
+.PHONY: test-attribution
+test-attribution: packages-test ## 20,000 exchanges of each program, faults on the line, forgeries, 10,000 joined pairs (root)
+	go test -count=1 -timeout 30m -v -run '^Test(Attribution|Faults|Overflow|TraceJoin|Forged)' ./receiver/qtapreceiver -exchanges=20000
+
 # One line of Debian kernels after the other, each in a virtual machine; ONLY=6.1 runs one.
 .PHONY: test-kernels
 test-kernels: packages-test ## run the capture's tests on kernels 5.10, 6.1, 6.12 and 7.x in QEMU

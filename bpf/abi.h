@@ -29,7 +29,8 @@ enum packet_checks {
 	// The checksum is for the reader to verify: sum and the payload's together are 0xffff. It is unset
 	// where the kernel has verified it (merged segments) or there is none (local senders leave it out).
 	PACKET_SUMMED = 1 << 0,
-	// The socket will not take it: a SYN in a connection, or it acknowledges what was never sent.
+	// The socket will not take it: a SYN in a connection, it acknowledges nothing or what was never
+	// sent, or its timestamp is of the past.
 	PACKET_REFUSED = 1 << 1,
 	PACKET_EXPECTED = 1 << 2,
 };

@@ -54,17 +54,8 @@ func TestFaults(t *testing.T) {
 				l.settled(2 * n)
 				l.stop()
 				sum := judge(t, l.witnesses(), n, servers, pids)
-				dropped := map[string]uint64{}
-				for _, s := range l.slot.tap.books() {
-					for reason, n := range s.Dropped {
-						if n > 0 {
-							dropped[s.Name+"/"+reason] = n
-						}
-					}
-				}
-				t.Logf("line: %d lost, %d doubled, %d reordered, %d broken; ends: %+v; dropped %v", line.lost, line.duplicated, line.reordered, line.broken, sum, dropped)
-				require.Equal(t, tally{whole: 2 * n}, sum)
-				require.Zero(t, l.slot.tap.engine.Stats().Missing, "bytes by the kernel's count that were not seen")
+				t.Logf("line: %d lost, %d doubled, %d reordered, %d broken", line.lost, line.duplicated, line.reordered, line.broken)
+				l.account(n, sum)
 			})
 		}
 	}

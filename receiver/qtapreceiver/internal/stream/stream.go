@@ -249,7 +249,7 @@ func (s *Stream) atFIN() {
 		s.fin = false
 		s.stats.Refused++
 	default:
-		s.finished = true
+		s.finished, s.tail = true, s.finOff
 		for len(s.held.chunks) > 0 {
 			s.stats.OutOfWindow += uint64(len(s.held.chunks[0].data))
 			s.remove(0)

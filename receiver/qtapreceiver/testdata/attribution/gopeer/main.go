@@ -17,6 +17,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"time"
 )
 
 var (
@@ -27,6 +28,7 @@ var (
 	conns    = flag.Int("conns", 1, "connections")
 	streams  = flag.Int("streams", 1, "requests at a time on each of them")
 	requests = flag.Int("requests", 1, "requests of each stream")
+	pause    = flag.Duration("pause", 0, "between two requests of a stream")
 	nat      = flag.Bool("nat", false, "the server sees another port")
 	atOnce   = flag.Int("at-once", 1<<20, "connections at a time")
 )
@@ -106,6 +108,7 @@ func ask(url string) {
 			streaming.Go(func() {
 				for n := range *requests {
 					one(t, url, (c**streams+s)**requests+n)
+					time.Sleep(*pause)
 				}
 			})
 		}
