@@ -83,8 +83,8 @@ test-attribution: packages-test ## 20,000 exchanges of each program, faults on t
 
 # One line of Debian kernels after the other, each in a virtual machine; ONLY=6.1 runs one.
 .PHONY: test-kernels
-test-kernels: packages-test ## run the capture's tests on kernels 5.10, 6.1, 6.12 and 7.x in QEMU
-	@scripts/packages.sh qemu-system-x86_64:qemu-system-x86 /usr/bin/python3:python3
+test-kernels: packages-test ## run the capture's tests on kernels 5.10, 6.1, 6.12 and 7.x, and on arm64, in QEMU
+	@scripts/packages.sh qemu-system-x86_64:qemu-system-x86 qemu-system-aarch64:qemu-system-arm /usr/bin/python3:python3
 	go run ./tests/kernels -only "$(ONLY)"
 
 .PHONY: check-arm64
