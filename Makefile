@@ -51,7 +51,7 @@ ui: ## build the page into extension/pulseapiextension/dist
 packages-build: ## install the Debian packages that generate needs
 	@scripts/packages.sh clang-19:clang-19 llvm-strip-19:llvm-19
 packages-test: ## install the Debian packages that the tests drive
-	@scripts/packages.sh curl:curl openssl:openssl nginx:nginx-light wrk:wrk chromium:chromium python3:python3 ip:iproute2 wget:wget gnutls-cli:gnutls-bin git:git /usr/lib/git-core/git-http-backend:git node:nodejs javac:openjdk-17-jdk-headless tstclnt:libnss3-tools npm:npm gcc:gcc musl-gcc:musl-tools
+	@scripts/packages.sh curl:curl openssl:openssl nginx:nginx-light wrk:wrk chromium:chromium python3:python3 ip:iproute2 wget:wget gnutls-cli:gnutls-bin git:git /usr/lib/git-core/git-http-backend:git node:nodejs javac:openjdk-17-jdk-headless tstclnt:libnss3-tools npm:npm gcc:gcc musl-gcc:musl-tools nft:nftables
 	@scripts/openssl-1.1.sh
 	@scripts/bun-musl.sh
 
@@ -76,10 +76,15 @@ test-kernel: packages-test npm ## run the tests that load eBPF programs (root)
 test-e2e: packages-test chdb npm $(BINARY) ## drive the built binary with real programs (root)
 	go test -count=1 -timeout 20m ./tests/e2e
 
+# The proof that nothing is attributed to the wrong connection, process or request; make test runs its short form.
+.PHONY: test-attribution
+test-attribution: packages-test ## 20,000 exchanges of each program, faults on the line, forgeries, 10,000 joined pairs (root)
+	go test -count=1 -timeout 30m -v -run '^Test(Attribution|Faults|Overflow|TraceJoin|Forged)' ./receiver/qtapreceiver -exchanges=20000
+
 # One line of Debian kernels after the other, each in a virtual machine; ONLY=6.1 runs one.
 .PHONY: test-kernels
-test-kernels: packages-test ## run the capture's tests on kernels 5.10, 6.1, 6.12 and 7.x in QEMU
-	@scripts/packages.sh qemu-system-x86_64:qemu-system-x86 /usr/bin/python3:python3
+test-kernels: packages-test ## run the capture's tests on kernels 5.10, 6.1, 6.12 and 7.x, and on arm64, in QEMU
+	@scripts/packages.sh qemu-system-x86_64:qemu-system-x86 qemu-system-aarch64:qemu-system-arm /usr/bin/python3:python3
 	go run ./tests/kernels -only "$(ONLY)"
 
 .PHONY: check-arm64

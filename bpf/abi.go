@@ -30,10 +30,21 @@ const (
 	SocketTorn
 )
 
+// Flags of PacketRecord.Checks (enum packet_checks).
+const (
+	// PacketSummed: the checksum is not verified yet. It is right when Sum and the payload's sum,
+	// 16 bits at a time with end-around carry (RFC 1071), are 0xffff together.
+	PacketSummed = 1 << iota
+	// PacketRefused: the socket will not take the segment.
+	PacketRefused
+	// PacketExpected: RcvNxt is what the socket expected before the segment.
+	PacketExpected
+)
+
 // Sizes of the records without what follows them, in bytes.
 const (
 	tupleSize         = 40
-	PacketRecordSize  = 80
+	PacketRecordSize  = 88
 	SocketRecordSize  = 144
 	SecretRecordSize  = 184
 	ProcessRecordSize = 24
@@ -71,11 +82,13 @@ var le = binary.LittleEndian
 
 // PacketRecord is struct packet_record and the data behind it.
 type PacketRecord struct {
-	Dir, Flags          uint8
-	Len                 uint32
-	Cookie, Time        uint64
-	Seq, Ack, Off, Size uint32
-	Addr                Tuple
+	Dir, Flags, Checks uint8
+	Len                uint32
+	Cookie, Time       uint64
+	Seq, Ack, Off      uint32
+	Size, Sum          uint16
+	RcvNxt             uint32
+	Addr               Tuple
 	// Data points into the decoded bytes.
 	Data []byte
 }
@@ -85,16 +98,18 @@ func (r *PacketRecord) Decode(b []byte) bool {
 	if len(b) < PacketRecordSize {
 		return false
 	}
-	r.Dir, r.Flags = b[1], b[2]
+	r.Dir, r.Flags, r.Checks = b[1], b[2], b[3]
 	r.Len = le.Uint32(b[4:])
 	r.Cookie = le.Uint64(b[8:])
 	r.Time = le.Uint64(b[16:])
 	r.Seq = le.Uint32(b[24:])
 	r.Ack = le.Uint32(b[28:])
 	r.Off = le.Uint32(b[32:])
-	r.Size = le.Uint32(b[36:])
-	r.Addr.decode(b[40:])
-	if uint64(r.Size) > uint64(len(b)-PacketRecordSize) {
+	r.Size = le.Uint16(b[36:])
+	r.Sum = le.Uint16(b[38:])
+	r.RcvNxt = le.Uint32(b[40:])
+	r.Addr.decode(b[48:])
+	if int(r.Size) > len(b)-PacketRecordSize {
 		return false
 	}
 	r.Data = b[PacketRecordSize : PacketRecordSize+int(r.Size)]

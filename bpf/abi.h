@@ -24,18 +24,32 @@ struct tuple {
 	__u32 netns;
 };
 
+// What a received segment is, before the socket has looked at it: this is where the programs see it.
+enum packet_checks {
+	// The checksum is for the reader to verify: sum and the payload's together are 0xffff. It is unset
+	// where the kernel has verified it (merged segments) or there is none (local senders leave it out).
+	PACKET_SUMMED = 1 << 0,
+	// The socket will not take it: a SYN in a connection, it acknowledges nothing or what was never
+	// sent, or its timestamp is of the past.
+	PACKET_REFUSED = 1 << 1,
+	PACKET_EXPECTED = 1 << 2,
+};
+
 struct packet_record {
 	__u8 kind;
 	__u8 dir;
 	__u8 flags;
-	__u8 unused;
+	__u8 checks; // enum packet_checks
 	__u32 len; // payload of the segment
 	__u64 cookie;
 	__u64 time; // CLOCK_MONOTONIC, as all times here
 	__u32 seq;
 	__u32 ack;
 	__u32 off;  // where the data starts in the payload
-	__u32 size; // of the data that follows; the record may be longer
+	__u16 size; // of the data that follows; the record may be longer
+	__u16 sum;  // of pseudo header and TCP header, with PACKET_SUMMED
+	__u32 rcv_nxt; // what the socket expected before this segment, with PACKET_EXPECTED
+	__u32 unused;
 	struct tuple addr;
 };
 
@@ -127,4 +141,5 @@ enum {
 	TCP_FIN = 1 << 0,
 	TCP_SYN = 1 << 1,
 	TCP_RST = 1 << 2,
+	TCP_ACK = 1 << 4,
 };

@@ -84,7 +84,7 @@ func TestPacketRecordABI(t *testing.T) {
 	require.Equal(t, PacketRecordSize, l.size)
 	b := random(l.size + 300)
 	size := l.members["size"]
-	copy(b[size[0]:], []byte{200, 0, 0, 0})
+	copy(b[size[0]:], []byte{200, 0})
 	var r PacketRecord
 	require.True(t, r.Decode(b))
 	require.EqualValues(t, l.uint(t, b, "dir"), r.Dir)
@@ -95,6 +95,9 @@ func TestPacketRecordABI(t *testing.T) {
 	require.EqualValues(t, l.uint(t, b, "seq"), r.Seq)
 	require.EqualValues(t, l.uint(t, b, "ack"), r.Ack)
 	require.EqualValues(t, l.uint(t, b, "off"), r.Off)
+	require.EqualValues(t, l.uint(t, b, "checks"), r.Checks)
+	require.EqualValues(t, l.uint(t, b, "sum"), r.Sum)
+	require.EqualValues(t, l.uint(t, b, "rcv_nxt"), r.RcvNxt)
 	require.EqualValues(t, 200, r.Size)
 	require.Equal(t, b[l.size:l.size+200], r.Data)
 	requireTuple(t, l.bytes(t, b, "addr"), r.Addr)

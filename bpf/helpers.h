@@ -103,6 +103,7 @@ struct __sk_buff {
 	__u64 flow_keys, tstamp;
 	__u32 wire_len, gso_segs;
 	struct bpf_sock *sk;
+	__u32 gso_size;
 };
 
 struct task_file_ctx {

@@ -71,7 +71,12 @@ struct inet_sock {
 	__u16 inet_sport;
 };
 
+struct tcp_options_received {
+	__u32 ts_recent;
+};
+
 struct tcp_sock {
+	struct tcp_options_received rx_opt;
 	__u32 rcv_nxt, snd_nxt, snd_una, write_seq;
 	__u32 segs_in, segs_out, total_retrans, srtt_us;
 	__u64 bytes_received, bytes_acked, bytes_sent;

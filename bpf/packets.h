@@ -13,6 +13,9 @@
 #define pack_hdr_len(pack) ((__u32)(((pack) & 0xffff) + ((pack) >> 16 & 0xff)))
 #define pack_dir(pack) ((__u32)((pack) >> 24 & 1))
 #define pack_netns(pack) ((__u32)((pack) >> 32))
+#define PART(off, size) ((off) | (__u64)(size) << 32)
+// inspected is what inspect returns.
+#define RECEIVED(rcv_nxt, inspected) ((rcv_nxt) | (__u64)(inspected) << 32)
 
 inline_always int parse_addr(struct __sk_buff *skb, __u64 pack, const __u8 *tcp, struct tuple *t)
 {
@@ -46,8 +49,77 @@ inline_always __u32 be32(const __u8 *b)
 	return (__u32)b[0] << 24 | b[1] << 16 | b[2] << 8 | b[3];
 }
 
+inline_always __u32 fold(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (sum & 0xffff) + (sum >> 16);
+}
+
+// inspect tells what it can of a received segment that the socket has yet to accept or to drop:
+// PACKET_ flags in bits 16 and up, below them the sum for PACKET_SUMMED. The programs run after the
+// checksum of headers and short segments was looked at, but before that of the payload.
+global_func int inspect(struct __sk_buff *skb, __u64 pack)
+{
+	__u32 ip_len = pack_ip_len(pack), hdr_len = pack_hdr_len(pack);
+	__u32 tcp[5] = {}, ip[8] = {}, option, checks = 0;
+	__u64 sum = 0;
+	struct bpf_sock *sk = skb->sk;
+
+	if (!sk)
+		return 0;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk || bpf_skb_load_bytes(skb, ip_len, tcp, sizeof(tcp)))
+		return 0;
+	__u8 flags = ((__u8 *)tcp)[13];
+
+	switch (sk->state) {
+	case TCP_ESTABLISHED: case TCP_FIN_WAIT1: case TCP_FIN_WAIT2: case TCP_CLOSE_WAIT: case TCP_LAST_ACK: case TCP_CLOSING: {
+		struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+		if (!tp)
+			return 0;
+		checks |= PACKET_EXPECTED;
+		// Not snd_nxt: an answer can come before the sender has noted what it sent.
+		if ((flags & TCP_SYN) || !(flags & (TCP_ACK | TCP_RST)) ||
+		    ((flags & TCP_ACK) && (__s32)(ntohl(tcp[2]) - tp->write_seq) > 0))
+			checks |= PACKET_REFUSED;
+		// A timestamp of the past (PAWS, RFC 7323 section 5), where every Linux puts it: NOP NOP TS.
+		__u32 stamp[2] = {};
+		if (hdr_len - ip_len >= 32 && !(flags & TCP_RST) && !bpf_skb_load_bytes(skb, ip_len + 20, stamp, 8) &&
+		    stamp[0] == ntohl(0x0101080a) && (__s32)(tp->rx_opt.ts_recent - ntohl(stamp[1])) > 1)
+			checks |= PACKET_REFUSED;
+		break;
+	}
+	}
+	// Whoever merged segments has verified them.
+	if (skb->gso_size)
+		return checks << 16;
+	if (skb->protocol == ntohs(ETH_P_IP)) {
+		if (bpf_skb_load_bytes(skb, 12, ip, 8))
+			return checks << 16;
+	} else if (ip_len != 40 || bpf_skb_load_bytes(skb, 8, ip, 32)) // a routing header changes the sum
+		return checks << 16;
+	for (int i = 0; i < 8; i++)
+		sum += ip[i];
+	sum += ntohl(skb->len - ip_len);
+	sum += ntohl(IPPROTO_TCP);
+
+	__u32 pseudo = fold(sum), check = ((__u16 *)tcp)[8];
+	if (check == pseudo || (check + pseudo == 0xffff && (!check || !pseudo)))
+		return checks << 16; // left to hardware that it never came to
+	for (int i = 0; i < 5; i++)
+		sum += tcp[i];
+	for (int i = 0; i < 10 && ip_len + 20 + 4 * i < hdr_len; i++) {
+		if (bpf_skb_load_bytes(skb, ip_len + 20 + 4 * i, &option, 4))
+			return checks << 16;
+		sum += option;
+	}
+	return (checks | PACKET_SUMMED) << 16 | fold(sum);
+}
+
 inline_always int fill_packet(struct __sk_buff *skb, struct packet_record *r, __u64 pack, __u32 off, __u32 size,
-			     __u64 cookie)
+			     __u64 cookie, __u64 received)
 {
 	__u8 tcp[20] = {};
 
@@ -55,6 +127,9 @@ inline_always int fill_packet(struct __sk_buff *skb, struct packet_record *r, __
 	r->kind = RECORD_PACKET;
 	r->dir = pack_dir(pack);
 	r->flags = tcp[13];
+	r->checks = received >> 48;
+	r->sum = received >> 32;
+	r->rcv_nxt = received;
 	r->unused = 0;
 	r->len = skb->len - pack_hdr_len(pack);
 	r->cookie = cookie;
@@ -76,7 +151,7 @@ inline_always int fill_packet(struct __sk_buff *skb, struct packet_record *r, __
 		} *r = reserve(sizeof(*r), RECORD_PACKET);                               \
 		if (!r)                                                                  \
 			return 0;                                                        \
-		fill_packet(skb, &r->head, pack, off, size, cookie);                     \
+		fill_packet(skb, &r->head, pack, off, size, cookie, received);           \
 		/* 1..MAX in a form that verifiers since 5.10 follow */                  \
 		__u32 n = size - 1;                                                      \
 		barrier_var(n);                                                          \
@@ -90,13 +165,15 @@ inline_always int fill_packet(struct __sk_buff *skb, struct packet_record *r, __
 
 #define MAX_CHUNK 16384
 
-global_func int emit_chunk(struct __sk_buff *skb, __u64 pack, __u32 off, __u32 size, __u64 cookie)
+global_func int emit_chunk(struct __sk_buff *skb, __u64 pack, __u64 part, __u64 cookie, __u64 received)
 {
+	__u32 off = part, size = part >> 32;
+
 	if (size == 0) {
 		struct packet_record *r = reserve(sizeof(*r), RECORD_PACKET);
 		if (!r)
 			return 0;
-		fill_packet(skb, r, pack, off, 0, cookie);
+		fill_packet(skb, r, pack, off, 0, cookie, received);
 		submit(r);
 	} else if (size <= 128)
 		EMIT_SIZE(128);
@@ -247,14 +324,21 @@ inline_always int on_packet(struct __sk_buff *skb, __u32 dir)
 		return 1;
 
 	__u64 cookie = sock_helpers ? bpf_get_socket_cookie(skb) : st->cookie;
+	__u64 received = 0;
+	if (dir == DIR_INGRESS) {
+		struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+		__u32 rcv_nxt = tp ? tp->rcv_nxt : 0;
+
+		received = RECEIVED(rcv_nxt, (__u32)inspect(skb, pack));
+	}
 	if (!left) {
-		emit_chunk(skb, pack, 0, 0, cookie);
+		emit_chunk(skb, pack, 0, cookie, received);
 		return 1;
 	}
 	__u32 off = 0;
 	for (int i = 0; i < 36 && left; i++) { // 64 KiB in four; more only with BIG TCP
 		__u32 size = left > MAX_CHUNK ? MAX_CHUNK : left;
-		emit_chunk(skb, pack, off, size, cookie);
+		emit_chunk(skb, pack, PART(off, size), cookie, received);
 		off += size;
 		left -= size;
 	}

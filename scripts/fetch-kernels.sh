@@ -6,17 +6,18 @@
 # taken once a day; when no mirror answers, what is in the cache is used. Needs apt and a Debian host,
 # whose mirrors are used.
 #
-# Arguments: the lines wanted, default: 5.10 6.1 6.12 7
+# Arguments: the lines wanted, default: 5.10 6.1 6.12 7 arm64
 # Environment: KERNELS_CACHE (default ${XDG_CACHE_HOME:-$HOME/.cache}/otelcol-qpoint/kernels).
 set -euo pipefail
 
 cache=${KERNELS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/otelcol-qpoint/kernels}
-[ $# -gt 0 ] || set -- 5.10 6.1 6.12 7
+[ $# -gt 0 ] || set -- 5.10 6.1 6.12 7 arm64
 apt=$cache/apt
 mkdir -p "$apt/lists/partial" "$apt/archives/partial"
 options=(
 	-o "Dir::Etc::SourceList=$apt/sources.list" -o Dir::Etc::SourceParts=/dev/null
 	-o "Dir::State::Lists=$apt/lists" -o "Dir::Cache=$apt" -o APT::Sandbox::User=root
+	-o APT::Architectures::=amd64 -o APT::Architectures::=arm64
 	-o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
 )
 
@@ -28,14 +29,19 @@ sources() {
 		*) suites='bullseye bookworm bookworm-backports trixie-backports' ;;
 		esac
 		for suite in $suites; do
-			echo "deb [arch=amd64] $site $suite main"
+			arch=amd64
+			[ "$suite" != bookworm-backports ] || arch=amd64,arm64
+			echo "deb [arch=$arch] $site $suite main"
 		done
 	done
 }
 
 update() {
-	[ -z "$(find "$apt/updated" -mmin -1440 2>/dev/null)" ] || return 0
-	sources >"$apt/sources.list"
+	sources >"$apt/sources.new"
+	if [ -n "$(find "$apt/updated" -mmin -1440 2>/dev/null)" ] && cmp -s "$apt/sources.new" "$apt/sources.list"; then
+		return 0
+	fi
+	mv "$apt/sources.new" "$apt/sources.list"
 	if apt-get "${options[@]}" update -q >/dev/null; then
 		touch "$apt/updated"
 	else
@@ -49,6 +55,7 @@ pattern() {
 	5.10) echo '^linux-image-5\.10\.0-[0-9]+-cloud-amd64$' ;;
 	6.1) echo '^linux-image-6\.1\.0-[0-9]+-cloud-amd64$' ;;
 	6.12) echo '^linux-image-6\.12\.[0-9]+\+deb12(\.[0-9]+)?-cloud-amd64$' ;;
+	arm64) echo '^linux-image-6\.12\.[0-9]+\+deb12(\.[0-9]+)?-cloud-arm64$' ;;
 	7) echo '^linux-binary-7\.[0-9.]+\+deb13-cloud-amd64$' ;;
 	*)
 		echo "fetch-kernels: unknown line $1" >&2
@@ -58,7 +65,8 @@ pattern() {
 }
 
 fetch() { # line
-	local wanted package dir image
+	local wanted package dir image arch=amd64
+	[ "$1" != arm64 ] || arch=arm64
 	wanted=$(pattern "$1")
 	for package in $(apt-cache "${options[@]}" search --names-only "$wanted" | cut -d' ' -f1 | sort -Vr); do
 		dir=$cache/$package
@@ -66,7 +74,7 @@ fetch() { # line
 			# A suite may still list what its mirror has dropped: then the next older one is taken.
 			rm -rf "$apt/unpacked"
 			mkdir -p "$apt/unpacked/root"
-			(cd "$apt/unpacked" && apt-get "${options[@]}" download -q "$package" >/dev/null) || continue
+			(cd "$apt/unpacked" && apt-get "${options[@]}" download -q "$package:$arch" >/dev/null) || continue
 			dpkg -x "$apt/unpacked/"*.deb "$apt/unpacked/root"
 			mv "$apt/unpacked/root" "$dir"
 			rm -rf "$apt/unpacked"

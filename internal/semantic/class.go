@@ -57,7 +57,7 @@ var classes = map[string]Class{
 	ConnectionID: ID, ConnectionSequence: Number, ConnectionState: Token, ConnectionRole: Token,
 	ConnectionStart: Number, ConnectionDuration: Number, ConnectionCloseReason: Token,
 	ConnectionSentBytes: Number, ConnectionReceivedBytes: Number, ConnectionSentPackets: Number, ConnectionRecvPackets: Number,
-	ConnectionRetransmits: Number, ConnectionRTT: Number, ConnectionRequests: Number,
+	ConnectionRetransmits: Number, ConnectionRTT: Number, ConnectionRequests: Number, ConnectionMissingBytes: Number,
 
 	DNSQuestionName: Host, DNSQuestionType: Token, DNSResponseCode: Token, DNSAnswers: Number, DNSDuration: Number,
 	ServerNameSource: Token,

@@ -126,6 +126,9 @@ const (
 	ConnectionRetransmits   = "qpoint.connection.retransmits"
 	ConnectionRTT           = "qpoint.connection.rtt" // smoothed round-trip time, nanoseconds
 	ConnectionRequests      = "qpoint.connection.requests"
+	// ConnectionMissingBytes are payload bytes of both directions that the connection carried and the
+	// capture did not see, or could not tell from a forgery; absent when there are none.
+	ConnectionMissingBytes = "qpoint.connection.missing.bytes"
 )
 
 // Exchange attributes of spans.

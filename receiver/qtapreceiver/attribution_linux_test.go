@@ -49,7 +49,7 @@ type witness struct {
 	trace             pcommon.TraceID
 	span, parent      pcommon.SpanID
 	pid, port, status int // port is the client's
-	path              string
+	path, connection  string
 	incomplete        string // reason
 	truncated         bool
 	request, response []byte
@@ -69,12 +69,14 @@ func (l *lab) witnesses() []*witness {
 				w := &witness{
 					kind: s.Kind(), trace: s.TraceID(), span: s.SpanID(), parent: s.ParentSpanID(), pid: int(pid.Int()),
 					port: number(semantic.NetworkLocalPort), status: number(semantic.HTTPResponseStatusCode),
-					path: text(m, semantic.URLPath), truncated: text(m, semantic.PayloadState) == semantic.PayloadTruncated,
+					path: text(m, semantic.URLPath), connection: text(m, semantic.ConnectionID), truncated: text(m, semantic.PayloadState) == semantic.PayloadTruncated,
 				}
 				if s.Kind() == ptrace.SpanKindServer {
 					w.port = number(semantic.NetworkPeerPort)
 				}
-				require.NotContains(l.t, byID, s.SpanID(), "a span id is given once")
+				if byID[s.SpanID()] != nil {
+					l.t.Errorf("span id %s is given twice", s.SpanID())
+				}
 				byID[s.SpanID()] = w
 				all = append(all, w)
 			}
@@ -347,6 +349,30 @@ func goPeer(t *testing.T) string {
 	return out
 }
 
+// account requires that what was missed is what the receiver's counters say: nothing at all, unless
+// the ring overflowed, and then bytes too.
+func (l *lab) account(n int, sum tally) {
+	l.t.Helper()
+	st := l.slot.tap.engine.Stats()
+	dropped := map[string]uint64{}
+	for _, s := range l.slot.tap.books() {
+		for reason, n := range s.Dropped {
+			if n > 0 {
+				dropped[s.Name+"/"+reason] = n
+			}
+		}
+	}
+	l.t.Logf("%d exchanges, two ends each: %d whole, %d incomplete, %d absent; lost packets %d, missing bytes %d; dropped %v",
+		n, sum.whole, sum.incomplete, sum.absent, st.Lost["packet"], st.Missing, dropped)
+	require.Equal(l.t, 2*n, sum.whole+sum.incomplete+sum.absent)
+	if len(st.Lost) == 0 {
+		require.Equal(l.t, tally{whole: 2 * n}, sum)
+		require.Zero(l.t, st.Missing, "bytes by the kernel's count that were not seen")
+	} else {
+		require.Positive(l.t, st.Missing)
+	}
+}
+
 // TestAttribution counts wrong attributions of real programs: there must be none, and nothing may
 // be missed but what the receiver's own counters say.
 func TestAttribution(t *testing.T) {
@@ -360,7 +386,8 @@ func TestAttribution(t *testing.T) {
 		for _, scheme := range []string{"http", "https"} {
 			t.Run(p.name+"-"+scheme, func(t *testing.T) {
 				l := newLab(t, "attribution-"+p.name+scheme)
-				l.start(func(c *Config, _ *PayloadConfig) { c.RingSizeMiB = 64 })
+				l.lossy = true // on a machine that is busy with others; account sees to it
+				l.start(func(c *Config, _ *PayloadConfig) { c.RingSizeMiB = 128 })
 				dir := t.TempDir()
 				selfSigned(t, dir)
 				began := time.Now()
@@ -369,17 +396,8 @@ func TestAttribution(t *testing.T) {
 				l.settled(2 * n)
 				l.stop()
 				sum := judge(t, l.witnesses(), n, servers, client)
-				stages := map[string]uint64{}
-				for _, s := range l.slot.tap.books() {
-					for reason, n := range s.Dropped {
-						if n > 0 {
-							stages[s.Name+"/"+reason] = n
-						}
-					}
-				}
-				t.Logf("%d exchanges in %.1f s (%.0f/s), two ends each: %d whole, %d incomplete, %d absent; dropped %v", n, took.Seconds(), float64(n)/took.Seconds(), sum.whole, sum.incomplete, sum.absent, stages)
-				// stop has required that the ring lost nothing.
-				require.Equal(t, tally{whole: 2 * n}, sum)
+				t.Logf("%d exchanges in %.1f s (%.0f/s)", n, took.Seconds(), float64(n)/took.Seconds())
+				l.account(n, sum)
 			})
 		}
 	}

@@ -47,8 +47,9 @@ func (l *lab) background(cmd *exec.Cmd, port int) {
 	})
 	want := fmt.Sprintf(":%04X 0", port) // local address, then a remote address of zeros
 	require.Eventually(l.t, func() bool {
-		v4, _ := os.ReadFile("/proc/net/tcp")
-		v6, _ := os.ReadFile("/proc/net/tcp6")
+		net := fmt.Sprintf("/proc/%d/net/", cmd.Process.Pid) // it may be in a namespace of its own
+		v4, _ := os.ReadFile(net + "tcp")
+		v6, _ := os.ReadFile(net + "tcp6")
 		return strings.Contains(string(v4)+string(v6), want)
 	}, 20*time.Second, 20*time.Millisecond)
 }

@@ -130,6 +130,7 @@ func (t *tap) start(_ context.Context, host component.Host) (err error) {
 		Ingress:     slices.Contains(t.cfg.Directions, DirectionIngress),
 		Interval:    t.cfg.ConnectionInterval,
 		HeadersOnly: t.cfg.Level == LevelHeaders,
+		NoPackets:   t.cfg.Level == LevelConnections,
 		Emitter:     t.emitter,
 		Processes:   process.NewResolver("/", process.ReadHost("/")),
 		Coverage:    engine.CoverageSettings{Interval: t.cfg.CoverageInterval, Host: hostCoverage(src), Books: t.books},

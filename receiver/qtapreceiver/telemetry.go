@@ -36,6 +36,9 @@ func newTelemetry(set component.TelemetrySettings, e *engine.Engine, books func(
 	dropped := counter("stage_dropped", "1", "What a stage gave up, by reason.")
 	inFlight := gauge("stage_in_flight", "1", "What is inside a stage.")
 	lost := counter("events_lost", "{event}", "Kernel events that did not fit into the ring, by kind.")
+	missing := counter("missing", "By", "Bytes of streams that were on the wire and not captured: gaps for the parsers.")
+	gaps := counter("gaps", "{gap}", "Runs of such bytes.")
+	refused := counter("packets_refused", "{packet}", "Packets that were not believed: forged or damaged.")
 	conns := gauge("connections", "{connection}", "Connections in the table.")
 	opened := counter("connections_opened", "{connection}", "Connections that were seen.")
 	evicted := counter("connections_evicted", "{connection}", "Connections given up because the table was full.")
@@ -62,6 +65,9 @@ func newTelemetry(set component.TelemetrySettings, e *engine.Engine, books func(
 		for kind, n := range st.Lost {
 			o.ObserveInt64(lost, int64(n), metric.WithAttributes(attribute.String("kind", kind)))
 		}
+		o.ObserveInt64(missing, int64(st.Missing))
+		o.ObserveInt64(gaps, int64(st.Gaps))
+		o.ObserveInt64(refused, int64(st.Refused))
 		o.ObserveInt64(conns, int64(st.Connections))
 		o.ObserveInt64(opened, int64(st.Opened))
 		o.ObserveInt64(evicted, int64(st.Evicted))
@@ -71,7 +77,7 @@ func newTelemetry(set component.TelemetrySettings, e *engine.Engine, books func(
 		o.ObserveInt64(ruleErrors, int64(st.RuleErrors))
 		o.ObserveInt64(processes, int64(st.Processes))
 		return nil
-	}, in, out, dropped, inFlight, lost, conns, opened, evicted, expired, excluded, secrets, ruleErrors, processes)
+	}, in, out, dropped, inFlight, lost, missing, gaps, refused, conns, opened, evicted, expired, excluded, secrets, ruleErrors, processes)
 	if err != nil {
 		return nil, fmt.Errorf("own metrics: %w", err)
 	}

@@ -20,6 +20,7 @@ type machine struct {
 	// cpu and smp are what the line was found to boot with: the emulator's newest features make some
 	// kernels take paths that it does not emulate well.
 	cpu, smp, accel string
+	arch            string // amd64 when empty
 }
 
 var machines = []machine{
@@ -27,6 +28,21 @@ var machines = []machine{
 	{line: "6.1", cpu: "max,-cx16", smp: "2", accel: "tcg,thread=multi"},
 	{line: "6.12", cpu: "Haswell-v4,-cx16", smp: "2", accel: "tcg,thread=multi"},
 	{line: "7", cpu: "Haswell-v4", smp: "1", accel: "tcg,thread=single"},
+	{line: "arm64", cpu: "cortex-a72", smp: "2", accel: "tcg,thread=multi", arch: "arm64"},
+}
+
+// command is the emulator of the machine.
+func (m machine) command(ctx context.Context, kernel image, initrd string) *exec.Cmd {
+	args := []string{
+		"-accel", m.accel, "-cpu", m.cpu, "-smp", m.smp, "-m", "2048",
+		"-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio",
+		"-kernel", kernel.path, "-initrd", initrd,
+	}
+	const boot = " quiet panic=-1 random.trust_cpu=on mitigations=off"
+	if m.arch == "arm64" {
+		return exec.CommandContext(ctx, "qemu-system-aarch64", append(args, "-machine", "virt", "-append", "console=ttyAMA0"+boot)...)
+	}
+	return exec.CommandContext(ctx, "qemu-system-x86_64", append(args, "-append", "console=ttyS0"+boot)...)
 }
 
 const (
@@ -97,11 +113,7 @@ func (m machine) test(ctx context.Context, kernel image, initrd string) result {
 func (m machine) boot(ctx context.Context, kernel image, initrd string) (seen output, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	cmd := exec.CommandContext(ctx, "qemu-system-x86_64",
-		"-accel", m.accel, "-cpu", m.cpu, "-smp", m.smp, "-m", "2048",
-		"-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio",
-		"-kernel", kernel.path, "-initrd", initrd,
-		"-append", "console=ttyS0 quiet panic=-1 random.trust_cpu=on mitigations=off")
+	cmd := m.command(ctx, kernel, initrd)
 	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -109,7 +121,7 @@ func (m machine) boot(ctx context.Context, kernel image, initrd string) (seen ou
 	}
 	cmd.Stderr = cmd.Stdout
 	if err := cmd.Start(); err != nil {
-		return seen, fmt.Errorf("start qemu (Debian: qemu-system-x86): %w", err)
+		return seen, fmt.Errorf("start qemu (Debian: qemu-system-x86, qemu-system-arm): %w", err)
 	}
 	start := time.Now()
 	hung := time.AfterFunc(bootTimeout, func() { cancel(errors.New("it hangs")) })

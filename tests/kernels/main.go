@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -47,13 +48,20 @@ func run(ctx context.Context, only, other string) error {
 	}
 	defer os.RemoveAll(dir)
 	start := time.Now()
-	initrd := filepath.Join(dir, "initramfs")
-	commands, expected := other, []string(nil)
-	if other == "" {
-		commands, expected = plan(), slices.Concat(kernelTests, restartTests, receiverTests)
-	}
-	if err := buildInitramfs(ctx, dir, initrd, commands); err != nil {
-		return fmt.Errorf("build the initramfs: %w", err)
+	initrds := map[string]initramfs{}
+	for _, m := range wanted {
+		if _, ok := initrds[m.arch]; ok {
+			continue
+		}
+		i := initramfs{path: filepath.Join(dir, "initramfs-"+m.arch), arch: m.arch}
+		i.plan, i.expected = plan(m.arch)
+		if other != "" {
+			i.plan, i.expected = other, nil
+		}
+		if err := i.build(ctx, dir); err != nil {
+			return fmt.Errorf("build the initramfs: %w", err)
+		}
+		initrds[m.arch] = i
 	}
 	images, err := fetch(ctx, wanted)
 	if err != nil {
@@ -64,8 +72,8 @@ func run(ctx context.Context, only, other string) error {
 	var errs []error
 	var table strings.Builder
 	for _, m := range wanted {
-		r := m.test(ctx, images[m.line], initrd)
-		r.check(expected)
+		r := m.test(ctx, images[m.line], initrds[m.arch].path)
+		r.check(initrds[m.arch].expected)
 		fmt.Fprintf(&table, "%-28s %6.1f s", images[m.line].release, r.took.Seconds())
 		if r.rerun {
 			table.WriteString(", second run")
@@ -123,15 +131,37 @@ var (
 	receiverTests = []string{"TestE2EGoPeers", "TestE2EOpenSSL", "TestE2EDeferredIPv6"}
 )
 
-func plan() string {
+// On another processor run those that need no program of the host: every program is loaded there, and
+// http is captured between Go programs.
+var (
+	foreignKernelTests   = []string{"TestVerifier"}
+	foreignReceiverTests = []string{"TestE2EGoPeers"}
+)
+
+func plan(arch string) (commands string, expected []string) {
+	kernel, receiver := kernelTests, receiverTests
+	if arch != "" {
+		kernel, receiver = foreignKernelTests, foreignReceiverTests
+	}
 	line := func(binary string, tests []string) string {
 		return binary + " -test.v -test.timeout=150s -test.run=^(" + strings.Join(tests, "|") + ")$\n"
 	}
-	return line("/test/kernel.test", kernelTests) + line("/test/restart.test", restartTests) + line("/test/receiver.test", receiverTests)
+	commands = line("/test/kernel.test", kernel)
+	if arch == "" {
+		commands += line("/test/restart.test", restartTests)
+		expected = restartTests
+	}
+	return commands + line("/test/receiver.test", receiver), slices.Concat(expected, kernel, receiver)
 }
 
-// buildInitramfs makes a root file system of the tests and the programs that they drive.
-func buildInitramfs(ctx context.Context, dir, to, plan string) error {
+// initramfs is a root file system of the tests and the programs that they drive.
+type initramfs struct {
+	path, plan string
+	arch       string // "" is the host's, amd64
+	expected   []string
+}
+
+func (i *initramfs) build(ctx context.Context, dir string) error {
 	for _, b := range [][]string{
 		{"build", "-ldflags=-s -w", "-o", filepath.Join(dir, "init"), "./tests/kernels/guest"},
 		{"test", "-c", "-ldflags=-s -w", "-o", filepath.Join(dir, "kernel.test"), "./receiver/qtapreceiver/internal/kernel"},
@@ -139,12 +169,12 @@ func buildInitramfs(ctx context.Context, dir, to, plan string) error {
 		{"test", "-c", "-ldflags=-s -w", "-o", filepath.Join(dir, "receiver.test"), "./receiver/qtapreceiver"},
 	} {
 		cmd := exec.CommandContext(ctx, "go", b...)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=amd64")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+cmp.Or(i.arch, "amd64"))
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("go %s: %w\n%s", strings.Join(b, " "), err, out)
 		}
 	}
-	f, err := os.Create(to)
+	f, err := os.Create(i.path)
 	if err != nil {
 		return err
 	}
@@ -154,13 +184,16 @@ func buildInitramfs(ctx context.Context, dir, to, plan string) error {
 	a.file(filepath.Join(dir, "kernel.test"), "/test/kernel.test")
 	a.file(filepath.Join(dir, "restart.test"), "/test/restart.test")
 	a.file(filepath.Join(dir, "receiver.test"), "/test/receiver.test")
-	a.text("/plan", plan)
+	a.text("/plan", i.plan)
 	a.text("/etc/passwd", "root:x:0:0:root:/:/bin/sh\nwww-data:x:33:33::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")
 	a.text("/etc/group", "root:x:0:\nwww-data:x:33:\nnogroup:x:65534:\n")
 	a.text("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
 	a.text("/etc/machine-id", "00000000000000000000000000000001\n")
 	for _, d := range []string{"/proc", "/sys", "/dev", "/tmp", "/run", "/var/log/nginx", "/var/lib/nginx"} {
 		a.dir(d)
+	}
+	if i.arch != "" { // no programs for it are at hand
+		return errors.Join(a.close(), f.Close())
 	}
 	for _, p := range []string{"sh", "true", "sleep", "ip", "unshare", "curl", "openssl", "nginx"} {
 		a.program(p)

@@ -69,6 +69,7 @@ type conn struct {
 	announceAt int64 // when it shall be, 0: not decided by traffic yet
 	sequence   int64 // of the next record
 	requests   int64
+	missing    uint64       // bytes that were not seen
 	books      event.Socket // the latest counters
 
 	closing  bool
@@ -107,6 +108,13 @@ func (h *half) Data(t int64, off uint64, b []byte) {
 // Gap implements stream.Sink.
 func (h *half) Gap(t int64, off, n uint64) {
 	h.c.gap(h.dir, t, h.base+off, n)
+}
+
+// end says how many bytes the direction had: what did not come of them is missing.
+func (h *half) end(t int64, total uint64) {
+	if h.hasISN && total > h.base {
+		h.stream.End(t, total-h.base)
+	}
 }
 
 // anchor says which sequence number the stream's first byte has.
@@ -229,4 +237,7 @@ func (c *conn) data(dir event.Direction, t int64, pos uint64, b []byte) {
 	c.app.data(dir, t, pos, b)
 }
 
-func (c *conn) gap(dir event.Direction, t int64, pos, n uint64) { c.app.gap(dir, t, pos, n) }
+func (c *conn) gap(dir event.Direction, t int64, pos, n uint64) {
+	c.missing += n
+	c.app.gap(dir, t, pos, n)
+}

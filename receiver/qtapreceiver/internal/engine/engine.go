@@ -57,6 +57,8 @@ type Settings struct {
 	Egress, Ingress  bool     // which ends are reported
 	// HeadersOnly keeps no bodies, whatever Payloads allows.
 	HeadersOnly bool
+	// NoPackets says that the source sends none, so that none are missing.
+	NoPackets bool
 	// Interval is the time between two records of an open connection.
 	Interval time.Duration
 
@@ -140,6 +142,11 @@ func (e *Engine) Packet(p *event.Packet) {
 		e.counts.dropBytes(dropFiltered, n)
 		return
 	}
+	if p.Refused {
+		e.counts.refused++
+		e.counts.dropBytes(dropRefused, n)
+		return
+	}
 	if !c.tuple.complete() {
 		e.setTuple(c, newTuple(p.Local, p.Remote, p.Netns))
 		if c.excluded {
@@ -148,14 +155,7 @@ func (e *Engine) Packet(p *event.Packet) {
 		}
 	}
 	if p.Flags&event.FlagSYN != 0 {
-		c.dirs[p.Dir].anchor(p.Seq + 1)
-		if p.Flags&event.FlagACK == 0 {
-			if p.Dir == event.Egress {
-				e.setRole(c, event.RoleClient)
-			} else {
-				e.setRole(c, event.RoleServer)
-			}
-		}
+		e.syn(c, p)
 	}
 	e.activate(c)
 	if c.ready {
@@ -169,7 +169,24 @@ func (e *Engine) Packet(p *event.Packet) {
 	}
 }
 
+// syn takes what a SYN says. One that was received is believed as far as the socket would: it answers
+// ours. Everything else that came is left to SocketEstablished.
+func (e *Engine) syn(c *conn, p *event.Packet) {
+	switch ack := p.Flags&event.FlagACK != 0; {
+	case p.Dir == event.Egress:
+		c.dirs[event.Egress].anchor(p.Seq + 1)
+		if !ack {
+			e.setRole(c, event.RoleClient)
+		}
+	case ack && c.dirs[event.Egress].hasISN && p.Ack == c.dirs[event.Egress].isn+1:
+		c.dirs[event.Ingress].anchor(p.Seq + 1)
+	}
+}
+
 func (e *Engine) feed(c *conn, p *event.Packet) {
+	if p.HasRcvNxt {
+		c.dirs[event.Ingress].stream.Received(p.RcvNxt)
+	}
 	c.dirs[p.Dir].stream.Packet(p)
 	if p.Flags&event.FlagACK != 0 {
 		c.dirs[1-p.Dir].stream.Acked(p.Ack)
@@ -183,7 +200,8 @@ func (e *Engine) hold(c *conn, p *event.Packet) {
 		e.counts.dropBytes(dropHeldFull, uint64(len(p.Data)))
 		return
 	}
-	if len(c.held) == 0 {
+	// A handshake may take seconds, when its packets are lost. It is what follows it that waits.
+	if c.heldAt == 0 && p.Len > 0 {
 		c.heldAt = p.Time
 	}
 	q := *p
@@ -227,7 +245,7 @@ func (e *Engine) unhold(c *conn) (bytes uint64) {
 	}
 	e.held -= c.heldSize
 	e.counts.heldBytes -= bytes
-	c.held, c.heldSize = nil, 0
+	c.held, c.heldSize, c.heldAt = nil, 0, 0
 	return bytes
 }
 
@@ -390,6 +408,7 @@ func (e *Engine) Socket(s *event.Socket) {
 		if !anchored {
 			e.resume(c)
 		}
+		c.dirs[event.Ingress].stream.Received(s.RcvNxt)
 		if c.announced && !c.excluded && !c.ignored {
 			e.record(c, stateEstablished, s.Time)
 			c.kept.at = 0 // the count of records is kept, too

@@ -34,6 +34,7 @@ func (w *wire) scanned(client bool, role event.Role, sent, received, inFlight ui
 
 // preExisting tells of both ends of w as the first scan of open sockets does.
 func (w *wire) preExisting() *wire {
+	w.sent = [2]uint64{500, 900}
 	w.scanned(true, event.RoleClient, 500, 900, 0)
 	w.scanned(false, event.RoleServer, 900, 500, 0)
 	return w
@@ -242,6 +243,25 @@ func TestServerThatHadReceivedNothingIsPaired(t *testing.T) {
 	w.packet(w.server, event.Ingress, event.FlagACK, w.seq[0], getRequest)
 	b.now += 1e6
 	w.packet(w.server, event.Egress, event.FlagACK, w.seq[1], okResponse)
+	b.idle(time.Second)
+	b.close()
+	require.Equal(t, map[string][]string{"/users/42": {"200"}}, statusOf(t, b))
+}
+
+// A lost SYN is sent again after a second, or three: its connection is no older for that.
+func TestConnectionWhoseHandshakeTookLongIsNotJoined(t *testing.T) {
+	b := newBench(t)
+	w := b.dial(1)
+	w.connect()
+	w.packet(w.client, event.Egress, event.FlagSYN, w.seq[0]-1, "")
+	for range 30 {
+		b.idle(100 * time.Millisecond)
+	}
+	w.packet(w.client, event.Egress, event.FlagSYN, w.seq[0]-1, "")
+	w.establish(true)
+	w.packet(w.client, event.Egress, event.FlagACK, w.seq[0], getRequest)
+	b.now += 1e6
+	w.packet(w.client, event.Ingress, event.FlagACK, w.seq[1], okResponse)
 	b.idle(time.Second)
 	b.close()
 	require.Equal(t, map[string][]string{"/users/42": {"200"}}, statusOf(t, b))

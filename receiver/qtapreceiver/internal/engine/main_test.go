@@ -158,6 +158,7 @@ type wire struct {
 	client, server event.Cookie
 	ca, sa         netip.AddrPort
 	seq            [2]uint32 // next, from the client, from the server
+	sent           [2]uint64 // so much of each
 }
 
 func (b *bench) dial(n int) *wire {
@@ -190,6 +191,7 @@ func (w *wire) send(fromClient bool, data string) {
 	w.packet(out, event.Egress, event.FlagACK, w.seq[i], data)
 	w.packet(in, event.Ingress, event.FlagACK, w.seq[i], data)
 	w.seq[i] += uint32(len(data))
+	w.sent[i] += uint64(len(data))
 }
 
 func (w *wire) connect() {
@@ -220,11 +222,11 @@ func (w *wire) hangup(reason event.CloseReason) {
 	// The local port is gone from the socket by then, as in the kernel.
 	w.b.e.Socket(&event.Socket{
 		Kind: event.SocketClosed, Cookie: w.client, Time: w.b.now, Local: netip.AddrPortFrom(w.ca.Addr(), 0), Remote: w.sa, CloseReason: reason,
-		BytesSent: 100, BytesReceived: 200, SegsOut: 5, SegsIn: 6, RTTMicros: 40,
+		BytesSent: w.sent[0], BytesReceived: w.sent[1], SegsOut: 5, SegsIn: 6, RTTMicros: 40,
 	})
 	w.b.e.Socket(&event.Socket{
 		Kind: event.SocketClosed, Cookie: w.server, Time: w.b.now, Local: netip.AddrPortFrom(w.sa.Addr(), 0), Remote: w.ca, CloseReason: reason,
-		BytesSent: 200, BytesReceived: 100, SegsOut: 6, SegsIn: 5, RTTMicros: 50,
+		BytesSent: w.sent[1], BytesReceived: w.sent[0], SegsOut: 6, SegsIn: 5, RTTMicros: 50,
 	})
 }
 

@@ -51,6 +51,9 @@ func (e *Engine) record(c *conn, state string, t int64) {
 	m.PutInt(semantic.ConnectionRetransmits, int64(c.books.Retransmits))
 	m.PutInt(semantic.ConnectionRTT, int64(c.books.RTTMicros)*1000)
 	m.PutInt(semantic.ConnectionRequests, c.requests)
+	if c.missing > 0 {
+		m.PutInt(semantic.ConnectionMissingBytes, int64(c.missing))
+	}
 	c.putNetwork(m)
 
 	server := c.app.serverName()
@@ -86,8 +89,12 @@ func roleName(r event.Role) string {
 	return "unknown"
 }
 
+// wasReset asks the kernel first: a RST that was seen need not have been believed.
 func (c *conn) wasReset() bool {
-	return c.books.CloseReason == event.CloseReset || c.dirs[0].stream.Reset() || c.dirs[1].stream.Reset()
+	if c.books.CloseReason != event.CloseUnknown {
+		return c.books.CloseReason == event.CloseReset
+	}
+	return c.dirs[0].stream.Reset() || c.dirs[1].stream.Reset()
 }
 
 func (c *conn) closeReason() string {

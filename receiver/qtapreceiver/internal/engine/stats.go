@@ -21,6 +21,7 @@ const (
 	dropHeldFull  = "held_full" // the bounds of what may wait for its connection
 	dropUnclaimed = "unclaimed" // no socket event ever named the connection
 	dropOpaque    = "opaque"    // a protocol that is not read
+	dropRefused   = "refused"   // the socket does not take the segment
 )
 
 // counters are the engine's books. They belong to its goroutine; others read snapshots.
@@ -28,6 +29,7 @@ type counters struct {
 	captured  uint64 // packet bytes that came
 	heldBytes uint64 // of them, waiting for their connection
 	dropped   map[string]uint64
+	refused   uint64 // packets
 	stream    stream.Stats
 
 	protocolIn, protocolOut, protocolHeld uint64
@@ -87,6 +89,11 @@ type Stats struct {
 	Excluded    uint64
 	Secrets     uint64
 	RuleErrors  uint64
+	// Missing are the bytes of streams that were on the wire and not captured, Gaps how many runs.
+	Missing, Gaps uint64
+	// Refused are packets that were not believed whatever they carried: segments that the socket does
+	// not take, and resets and ends of streams in the wrong place.
+	Refused uint64
 	// Lost are the events that did not fit into the ring, by kind.
 	Lost map[string]uint64
 }
@@ -140,6 +147,9 @@ func (e *Engine) stats() Stats {
 		Excluded:    c.excluded,
 		Secrets:     c.secrets,
 		RuleErrors:  c.ruleErrors,
+		Missing:     st.Gap,
+		Gaps:        st.Gaps,
+		Refused:     c.refused + st.Refused,
 		Lost:        maps.Clone(c.lost),
 	}
 }

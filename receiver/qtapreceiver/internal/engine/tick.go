@@ -5,6 +5,8 @@ package engine
 import (
 	"slices"
 	"time"
+
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 )
 
 func (e *Engine) activate(c *conn) {
@@ -58,7 +60,7 @@ func (e *Engine) tick(c *conn, now int64) bool {
 	if c.excluded || c.ignored {
 		return c.closing
 	}
-	if len(c.held) > 0 && now-c.heldAt >= int64(anchorWait) {
+	if c.heldAt != 0 && now-c.heldAt >= int64(anchorWait) {
 		e.release(c, true)
 	}
 	if c.cookie == 0 {
@@ -135,6 +137,10 @@ func (e *Engine) finish(c *conn) {
 		e.release(c, true)
 	}
 	e.counts.dropBytes(dropUnclaimed, e.unhold(c))
+	if said && c.books.Kind == event.SocketClosed && !e.set.NoPackets {
+		c.dirs[event.Ingress].end(c.closedAt, c.books.BytesReceived)
+		c.dirs[event.Egress].end(c.closedAt, c.books.BytesSent)
+	}
 	for i := range c.dirs {
 		c.dirs[i].stream.Close(c.closedAt)
 	}

@@ -51,6 +51,14 @@ type Packet struct {
 	Len uint32
 	// Off is where Data starts within the payload.
 	Off uint32
+	// Refused says that the socket will drop the segment: its checksum is wrong, it acknowledges nothing
+	// or what was never sent, its timestamp is of the past, or it is a SYN where none belongs. Ingress
+	// packets are seen before TCP looks at them.
+	Refused bool `json:",omitempty"`
+	// RcvNxt is the sequence number that the socket expected before this ingress packet, with
+	// HasRcvNxt: it has taken every byte before.
+	RcvNxt    uint32 `json:",omitempty"`
+	HasRcvNxt bool   `json:",omitempty"`
 	// Data is a copied run of the payload. Bytes of the segment that no packet carries were
 	// not copied (cap, skip or a full ring) and are a gap for the reader.
 	Data []byte

@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math/bits"
 	"time"
 
@@ -44,6 +45,8 @@ func (d *decoder) decode(b []byte) {
 			Dir:    event.Direction(r.Dir),
 			Flags:  r.Flags & (event.FlagFIN | event.FlagSYN | event.FlagRST | event.FlagPSH | event.FlagACK),
 			Seq:    r.Seq, Ack: r.Ack, Len: r.Len, Off: r.Off,
+			Refused: r.Checks&bpf.PacketRefused != 0 || corrupt(r),
+			RcvNxt:  r.RcvNxt, HasRcvNxt: r.Checks&bpf.PacketExpected != 0,
 			Data:  r.Data,
 			Local: r.Addr.LocalAddr(), Remote: r.Addr.RemoteAddr(), Netns: r.Addr.Netns,
 		}
@@ -73,6 +76,28 @@ func (d *decoder) decode(b []byte) {
 		}
 		d.handler.Process(&event.Process{Time: int64(r.Time) + d.offset, TGID: r.TGID, UID: r.UID, Exited: r.Exited != 0, Executable: pathOf(r.Path)})
 	}
+}
+
+// corrupt says that a segment's checksum is wrong (RFC 9293 §3.1). Of one that came in parts it is
+// not known: those are larger than what a network carries, and verified when they were merged.
+func corrupt(r *bpf.PacketRecord) bool {
+	return r.Checks&bpf.PacketSummed != 0 && r.Off == 0 && int(r.Len) == len(r.Data) && checksum(r.Sum, r.Data) != 0xffff
+}
+
+// checksum adds b to sum, 16 bits at a time with end-around carry (RFC 1071), in host byte order.
+func checksum(sum uint16, b []byte) uint16 {
+	total, carry := uint64(sum), uint64(0)
+	for ; len(b) >= 8; b = b[8:] {
+		total, carry = bits.Add64(total, binary.LittleEndian.Uint64(b), carry)
+	}
+	var last [8]byte
+	copy(last[:], b)
+	total, carry = bits.Add64(total, binary.LittleEndian.Uint64(last[:]), carry)
+	total = total>>32 + total&0xffffffff + carry
+	total = total>>32 + total&0xffffffff
+	total = total>>16 + total&0xffff
+	total = total>>16 + total&0xffff
+	return uint16(total>>16 + total&0xffff)
 }
 
 func (d *decoder) socketEvent(r *bpf.SocketRecord) {

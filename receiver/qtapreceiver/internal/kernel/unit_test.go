@@ -236,3 +236,34 @@ func TestDecodePacketDoesNotAllocate(t *testing.T) {
 	require.Len(t, l.packet.Data, 4096)
 	require.Zero(t, testing.AllocsPerRun(100, func() { d.decode(record) }))
 }
+
+// The sum of RFC 1071 §3's example, at every length and in both orders.
+func TestChecksum(t *testing.T) {
+	b := []byte{0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7, 0xff, 0xee, 0xdd, 0xcc, 0xbb, 0xaa, 0x99, 0x88, 0x77, 0x66, 0x55}
+	for n := range len(b) + 1 {
+		var want uint32
+		for i := 0; i < n; i += 2 {
+			word := uint32(b[i])
+			if i+1 < n {
+				word |= uint32(b[i+1]) << 8
+			}
+			want += word
+		}
+		want = want>>16 + want&0xffff
+		require.EqualValues(t, want>>16+want&0xffff, checksum(0, b[:n]), n)
+	}
+	require.EqualValues(t, 0xf2dd, checksum(0, b[:8]), "ddf2 in the other byte order")
+	require.EqualValues(t, 1, checksum(0xffff, []byte{1, 0}), "with end-around carry")
+}
+
+func TestCorrupt(t *testing.T) {
+	r := bpf.PacketRecord{Checks: bpf.PacketSummed, Len: 3, Data: []byte{1, 2, 3}}
+	r.Sum = ^checksum(0, r.Data)
+	require.False(t, corrupt(&r))
+	r.Data[1] ^= 4
+	require.True(t, corrupt(&r))
+	r.Len = 4
+	require.False(t, corrupt(&r), "not all of it is here")
+	r.Len, r.Checks = 3, 0
+	require.False(t, corrupt(&r), "nobody has computed it")
+}

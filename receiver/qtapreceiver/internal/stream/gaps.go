@@ -58,11 +58,12 @@ func (s *Stream) Tick(now int64) {
 	for !s.closed {
 		hole, end, since := s.hole()
 		age := now - since
-		if !hole || age < int64(s.limits.MaxHold) && (end > s.acked || age < ackHold) {
+		if !hole || (s.patient || age < int64(s.limits.MaxHold)) && (end > s.acked || age < ackHold) {
 			return
 		}
 		s.stats.Expired++
 		s.giveUp(now, end)
+		s.atFIN()
 	}
 }
 
@@ -82,13 +83,21 @@ func (s *Stream) hole() (ok bool, end uint64, since int64) {
 }
 
 // Close ends the stream: what is held is delivered, what is missing before it, or before the
-// FIN, becomes gaps. Later packets are only counted.
+// FIN, becomes gaps; but of what the receiver told us of (Received), only what it has. Later packets
+// are only counted.
 func (s *Stream) Close(t int64) {
 	if s.closed {
 		return
 	}
 	s.endSegment(t)
-	s.flush(t, s.seen())
+	if to := s.seen(); s.patient {
+		s.flush(t, min(to, s.acked))
+	} else {
+		s.flush(t, to)
+	}
 	s.closed = true
-	s.held.chunks = nil
+	for len(s.held.chunks) > 0 {
+		s.stats.OutOfWindow += uint64(len(s.held.chunks[0].data))
+		s.remove(0)
+	}
 }

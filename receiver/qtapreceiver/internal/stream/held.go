@@ -17,6 +17,8 @@ type chunk struct {
 	off, end uint64
 	t        int64
 	data     []byte
+	// contradicted: two versions came and nobody can tell which the receiver took.
+	contradicted bool
 }
 
 // held are the chunks beyond the head of a stream: sorted, not overlapping.
@@ -61,6 +63,20 @@ func (s *Stream) carve(i int, off, end uint64) {
 	if c.off < off {
 		s.insert(i, chunk{off: c.off, end: off, t: c.t})
 	}
+}
+
+// contradict takes the data in [off, end) out of chunk i: it is not known any more.
+func (s *Stream) contradict(i int, off, end uint64) {
+	c := s.held.chunks[i]
+	s.remove(i)
+	if end < c.end {
+		s.insert(i, chunk{off: end, end: c.end, t: c.t, data: c.data[end-c.off:]})
+	}
+	s.insert(i, chunk{off: off, end: end, t: c.t, contradicted: true})
+	if c.off < off {
+		s.insert(i, chunk{off: c.off, end: off, t: c.t, data: c.data[:off-c.off]})
+	}
+	s.stats.Conflict += end - off
 }
 
 func (s *Stream) account(bytes, cost int) {

@@ -49,12 +49,13 @@ type Stats struct {
 	Delivered uint64
 	// Duplicate bytes had been taken before.
 	Duplicate uint64
-	// Conflict bytes overlap bytes still held and contradict them. The first ones are kept. What was
-	// delivered already is not remembered, so its overlaps count as Duplicate.
+	// Conflict bytes overlap bytes still held and contradict them, or are held and lost to others. What
+	// was delivered already is not remembered, so its overlaps count as Duplicate.
 	Conflict uint64
 	// Late bytes belong to one of the stream's four latest gaps; what is later still counts as Duplicate.
 	Late uint64
-	// OutOfWindow bytes lie before the anchor, behind the FIN, or too far ahead.
+	// OutOfWindow bytes lie before the anchor, behind the FIN, or too far ahead; or the receiver never
+	// had what comes before them.
 	OutOfWindow uint64
 	// Unanchored bytes came before the stream's first sequence number was known.
 	Unanchored uint64
@@ -70,6 +71,8 @@ type Stats struct {
 	// Forced counts the holes given up because MaxBuffered or MaxTotal was reached, Expired those
 	// that waited MaxHold.
 	Forced, Expired uint64
+	// Refused counts the FINs and RSTs that no socket would have believed.
+	Refused uint64
 	// Resyncs counts jumps past MaxWindow that were believed in the end.
 	Resyncs uint64
 }

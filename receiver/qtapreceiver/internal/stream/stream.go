@@ -44,16 +44,19 @@ type Stream struct {
 	closed    bool
 	reset     bool
 
-	fin    bool
-	finOff uint64
+	fin      bool // at finOff; it counts once everything before it is there
+	finOff   uint64
+	finished bool // it is
 
 	// tail is the furthest offset that a sequence number without data (ACK, FIN) vouches for:
 	// everything before it was sent, at tailT or earlier.
 	tail  uint64
 	tailT int64
 
-	acked uint64 // the peer has every byte before this offset
-	skip  uint64 // bytes before this offset need not be awaited
+	acked uint64 // the receiver has every byte before this offset
+	// patient: the receiver itself tells what it has, so that a hole is nothing lost until it does.
+	patient bool
+	skip    uint64 // bytes before this offset need not be awaited
 
 	// The segment whose parts are still coming: [segNext, segEnd) has not been seen.
 	segOpen         bool
@@ -104,9 +107,9 @@ func (s *Stream) Buffered() int { return s.held.bytes }
 
 // Finished says that the stream's end (FIN) was seen and everything before it was delivered
 // or reported as a gap.
-func (s *Stream) Finished() bool { return s.fin && s.next >= s.finOff }
+func (s *Stream) Finished() bool { return s.finished }
 
-// Reset says that a RST was seen in this direction.
+// Reset says that a RST was seen in this direction, where a socket would believe it.
 func (s *Stream) Reset() bool { return s.reset }
 
 // Skip says that the kernel was told not to copy the bytes before stream offset until: holes
@@ -123,6 +126,24 @@ func (s *Stream) Acked(ack uint32) {
 	if off, ok := s.offset(ack); ok && off > s.acked {
 		s.acked = min(off, s.seen())
 	}
+}
+
+// Received takes the sequence number that the receiving socket expects next, as it says itself: for a
+// direction that is received on this host. From then on a hole is given up only when the socket has
+// its bytes: until then TCP waits for them, too, and what lies behind the hole may be anybody's.
+func (s *Stream) Received(next uint32) {
+	s.patient = true
+	s.Acked(next)
+}
+
+// End takes the number of bytes that the stream had in the end, as far as the kernel tells.
+func (s *Stream) End(t int64, total uint64) {
+	if s.closed || !s.anchored {
+		return
+	}
+	s.endSegment(t)
+	s.flush(t, total)
+	s.acked = max(s.acked, total)
 }
 
 // seen is the end of the furthest byte known of.
@@ -155,10 +176,12 @@ func (s *Stream) Packet(p *event.Packet) {
 	seq := p.Seq
 	if p.Flags&event.FlagSYN != 0 {
 		seq++
-		s.Anchor(seq)
+		if !s.anchored {
+			s.Anchor(seq)
+		}
 	}
 	if p.Flags&event.FlagRST != 0 {
-		s.reset = true
+		s.rst(p, seq)
 		// A reset may carry a text for humans (RFC 9293 §3.5.2): not part of the stream.
 		s.stats.OutOfWindow += n
 		return
@@ -191,7 +214,7 @@ func (s *Stream) Packet(p *event.Packet) {
 		s.stats.OutOfWindow += n
 		return
 	}
-	if p.Flags&event.FlagFIN != 0 && !s.fin && end >= s.next && end >= s.seen() {
+	if p.Flags&event.FlagFIN != 0 && !s.Finished() && end >= s.next && (!s.fin || end < s.finOff) {
 		s.fin, s.finOff = true, end
 	}
 	if n == 0 && end > s.tail && end > s.next {
@@ -199,10 +222,38 @@ func (s *Stream) Packet(p *event.Packet) {
 	} else if s.fin {
 		s.tail, s.tailT = max(s.tail, s.finOff), p.Time
 	}
+	defer s.atFIN()
 	if end > s.next || s.segOpen {
 		s.segment(p, start, end)
 	} else {
 		s.passed(start+uint64(p.Off), n)
+	}
+}
+
+// rst believes a RST that was sent here, or that came where a socket would believe it (RFC 5961 §3.2).
+func (s *Stream) rst(p *event.Packet, seq uint32) {
+	off, ok := s.offset(seq)
+	if p.Dir == event.Egress || ok && s.anchored && (off == s.next || off == s.seen()) {
+		s.reset = true
+	} else {
+		s.stats.Refused++
+	}
+}
+
+// atFIN is called after the stream may have moved. A FIN in the midst of what was sent was none of the
+// sender's; behind a FIN that was reached there is nothing.
+func (s *Stream) atFIN() {
+	switch {
+	case !s.fin || s.next < s.finOff:
+	case s.next > s.finOff && !s.finished:
+		s.fin = false
+		s.stats.Refused++
+	default:
+		s.finished, s.tail = true, s.finOff
+		for len(s.held.chunks) > 0 {
+			s.stats.OutOfWindow += uint64(len(s.held.chunks[0].data))
+			s.remove(0)
+		}
 	}
 }
 
@@ -217,7 +268,7 @@ func (s *Stream) segment(p *event.Packet, start, end uint64) {
 		s.absent(p.Time, start, at)
 	}
 	if n > 0 {
-		s.take(p.Time, at, p.Data)
+		s.take(p.Time, start, at, p.Data)
 	}
 	at += n
 	s.segOpen = at < end
@@ -238,7 +289,7 @@ func (s *Stream) endSegment(t int64) {
 
 // plausible says whether a segment lies where one may lie.
 func (s *Stream) plausible(t int64, start, end, n uint64) bool {
-	if s.fin && end > s.finOff {
+	if s.finished && end > s.finOff {
 		return false
 	}
 	if end <= max(s.next, s.skip)+uint64(s.limits.MaxWindow) {
@@ -265,8 +316,10 @@ func (s *Stream) plausible(t int64, start, end, n uint64) bool {
 	return true
 }
 
-// take puts bytes where they belong.
-func (s *Stream) take(t int64, at uint64, b []byte) {
+// take puts bytes where they belong. Where segments overlap and contradict each other it does as TCP
+// does on Linux, and where that depends on what cannot be seen here, nothing is believed.
+// start is where the segment begins that the bytes are of.
+func (s *Stream) take(t int64, start, at uint64, b []byte) {
 	s.far.n = 0
 	for len(b) > 0 {
 		if at < s.next {
@@ -279,17 +332,25 @@ func (s *Stream) take(t int64, at uint64, b []byte) {
 			s.flush(t, min(at, s.skip))
 			continue
 		}
+		if at == s.next {
+			s.inOrder(t, b)
+			return
+		}
 		i := s.held.find(at)
 		n := uint64(len(b))
 		if i < len(s.held.chunks) {
 			switch c := &s.held.chunks[i]; {
 			case c.off > at:
 				n = min(n, c.off-at)
-			case c.data != nil:
+			case c.data != nil || c.contradicted:
 				n = min(n, c.end-at)
-				if bytes.Equal(c.data[at-c.off:][:n], b[:n]) {
+				switch {
+				case c.data != nil && bytes.Equal(c.data[at-c.off:][:n], b[:n]):
 					s.stats.Duplicate += n
-				} else {
+				case c.data != nil && start < c.off:
+					s.stats.Conflict += n
+					s.contradict(i, at, at+n)
+				default:
 					s.stats.Conflict += n
 				}
 				at, b = at+n, b[n:]
@@ -300,17 +361,36 @@ func (s *Stream) take(t int64, at uint64, b []byte) {
 				i = s.held.find(at)
 			}
 		}
-		if at == s.next {
-			s.deliver(t, b[:n])
-			s.drain(t)
-		} else {
-			if s.makeRoom(t, at, n+chunkCost) {
-				continue
-			}
-			s.insert(i, chunk{off: at, end: at + n, t: t, data: bytes.Clone(b[:n])})
+		if s.makeRoom(t, at, n+chunkCost) {
+			continue
 		}
+		s.insert(i, chunk{off: at, end: at + n, t: t, data: bytes.Clone(b[:n])})
 		at, b = at+n, b[n:]
 	}
+}
+
+// inOrder takes the next bytes: all of them, whatever came ahead of its turn, as TCP does.
+func (s *Stream) inOrder(t int64, b []byte) {
+	end := s.next + uint64(len(b))
+	for len(s.held.chunks) > 0 && s.held.chunks[0].off < end {
+		c := s.held.chunks[0]
+		s.remove(0)
+		if c.end > end {
+			rest := chunk{off: end, end: c.end, t: c.t, contradicted: c.contradicted}
+			if c.data != nil {
+				rest.data = c.data[end-c.off:]
+				c.data = c.data[:end-c.off]
+			}
+			s.insert(0, rest)
+		}
+		if n := uint64(len(c.data)); bytes.Equal(c.data, b[c.off-s.next:][:n]) {
+			s.stats.Duplicate += n
+		} else {
+			s.stats.Conflict += n
+		}
+	}
+	s.deliver(t, b)
+	s.drain(t)
 }
 
 // makeRoom gives up the oldest hole when a chunk at offset at does not fit, and says whether it did.
@@ -368,7 +448,7 @@ func (s *Stream) deliver(t int64, b []byte) {
 
 // drain hands over what is held and has its turn now.
 func (s *Stream) drain(t int64) {
-	for len(s.held.chunks) > 0 && s.held.chunks[0].off == s.next {
+	for len(s.held.chunks) > 0 && s.held.chunks[0].off == s.next && !(s.fin && s.next == s.finOff) {
 		c := s.held.chunks[0]
 		s.remove(0)
 		if c.data == nil {

@@ -85,17 +85,108 @@ func TestReorderDuplicateConflict(t *testing.T) {
 	s, r, st := newTest(t, Limits{})
 	s.Anchor(100)
 	s.Packet(data(105, "fghij"))
-	s.Packet(data(103, "deXghij")) // contradicts what is held: not believed
+	s.Packet(data(105, "fX")) // contradicts what is held and begins no earlier: TCP keeps what it has
 	s.Packet(data(105, "fg"))
-	require.Equal(t, 7, s.Buffered())
-	s.Packet(data(100, "abc"))
+	require.Equal(t, 5, s.Buffered())
+	s.Packet(data(100, "abcde"))
 	require.Equal(t, "abcdefghij", string(r.data))
 	s.Packet(data(98, "??abc")) // starts before the anchor
 	s.Packet(data(100, "abcdefghijkl"))
 	require.Equal(t, "abcdefghijkl", string(r.data))
-	require.EqualValues(t, 5, st.Conflict)
+	require.EqualValues(t, 2, st.Conflict)
 	require.EqualValues(t, 2+10, st.Duplicate)
 	require.EqualValues(t, 5, st.OutOfWindow)
+	checkBooks(t, st, s)
+}
+
+func TestInOrderBeatsWhatCameAhead(t *testing.T) {
+	s, r, st := newTest(t, Limits{})
+	s.Anchor(0)
+	s.Packet(data(3, "FORGED")) // ahead of its turn
+	s.Packet(data(0, "abcdef"))
+	require.Equal(t, "abcdefGED", string(r.data), "so does TCP: the tail is what nobody else sent")
+	require.EqualValues(t, 3, st.Conflict)
+	checkBooks(t, st, s)
+}
+
+// Of two versions that came ahead of their turn TCP keeps one or the other, depending on what it has
+// merged: neither is believed.
+func TestContradictionAheadIsNotKnown(t *testing.T) {
+	s, r, st := newTest(t, Limits{})
+	s.Anchor(0)
+	s.Packet(data(5, "fghij"))
+	s.Packet(data(3, "deXghij"))
+	s.Packet(data(5, "fghij")) // again: still two to one
+	s.Packet(data(10, "k"))
+	s.Packet(data(0, "abc"))
+	require.Equal(t, "abcde\x00\x00\x00\x00\x00k", string(r.data))
+	require.Equal(t, []span{{5, 10}}, r.gaps)
+	require.EqualValues(t, 5+5+5, st.Conflict)
+	checkBooks(t, st, s)
+}
+
+// A hole is no loss while the receiver itself waits for it, however long; what lies behind it is
+// believed when the receiver has it.
+func TestReceiverThatTellsIsAwaited(t *testing.T) {
+	s, r, st := newTest(t, Limits{MaxHold: time.Second})
+	s.Anchor(0)
+	s.Received(0)
+	s.Packet(data(3, "def"))
+	s.Tick(100e9)
+	require.Empty(t, r.data)
+	s.Packet(data(0, "abc"))
+	s.Packet(data(9, "jkl"))
+	s.Received(12)
+	s.Tick(200e9)
+	require.Equal(t, "abcdef\x00\x00\x00jkl", string(r.data), "the receiver has what was not captured")
+	s.Packet(data(1012, "a forgery far ahead"))
+	s.Tick(300e9)
+	s.Close(300e9)
+	require.EqualValues(t, 12, s.Offset())
+	require.EqualValues(t, 19, st.OutOfWindow)
+	checkBooks(t, st, s)
+}
+
+func TestForgedFINAndReset(t *testing.T) {
+	s, r, st := newTest(t, Limits{})
+	s.Anchor(0)
+	s.Received(0)
+	s.Packet(data(0, "abc"))
+	fin := func(seq uint32) *event.Packet {
+		return &event.Packet{Seq: seq, Flags: event.FlagFIN | event.FlagACK, Dir: event.Ingress}
+	}
+	s.Packet(fin(5)) // within what comes
+	s.Packet(fin(5000))
+	s.Packet(&event.Packet{Seq: 777, Flags: event.FlagRST, Dir: event.Ingress})
+	s.Packet(&event.Packet{Seq: 999, Flags: event.FlagSYN, Dir: event.Ingress})
+	require.False(t, s.Reset())
+	s.Packet(data(3, "defghi"))
+	s.Tick(100e9)
+	s.Packet(data(9, "jkl"))
+	require.Equal(t, "abcdefghijkl", string(r.data))
+	require.Empty(t, r.gaps)
+	require.False(t, s.Finished())
+	require.EqualValues(t, 2, st.Refused, "a FIN in the midst of data, and a RST beside it")
+	s.Packet(fin(12))
+	require.True(t, s.Finished())
+	s.Packet(&event.Packet{Seq: 12, Flags: event.FlagRST, Dir: event.Ingress})
+	require.True(t, s.Reset())
+	s.Received(13) // the FIN counts as a byte
+	s.Close(0)
+	require.EqualValues(t, 12, s.Offset())
+	checkBooks(t, st, s)
+}
+
+func TestEndSaysWhatIsMissing(t *testing.T) {
+	s, r, st := newTest(t, Limits{})
+	s.Anchor(0)
+	s.Received(0)
+	s.Packet(data(0, "abc"))
+	s.Packet(data(6, "ghi"))
+	s.End(1, 12)
+	s.Close(1)
+	require.Equal(t, "abc\x00\x00\x00ghi\x00\x00\x00", string(r.data))
+	require.EqualValues(t, 6, st.Gap)
 	checkBooks(t, st, s)
 }
 
@@ -368,7 +459,7 @@ func property(t *testing.T, seed uint64) {
 	}
 	// Bytes that arrived and were not delivered came after their gap. Only the latest gaps are
 	// remembered to name them so.
-	late := st.Late
+	late := st.Late + st.Conflict // of two versions of bytes that came ahead neither may be believed
 	if len(r.gaps) > len(s.gaps) {
 		late += st.Duplicate
 	}

@@ -15,7 +15,9 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"os"
+	"strconv"
 	"sync"
+	"time"
 )
 
 var (
@@ -26,6 +28,9 @@ var (
 	conns    = flag.Int("conns", 1, "connections")
 	streams  = flag.Int("streams", 1, "requests at a time on each of them")
 	requests = flag.Int("requests", 1, "requests of each stream")
+	pause    = flag.Duration("pause", 0, "between two requests of a stream")
+	nat      = flag.Bool("nat", false, "the server sees another port")
+	atOnce   = flag.Int("at-once", 1<<20, "connections at a time")
 )
 
 func main() {
@@ -91,18 +96,27 @@ func (b *body) Read(p []byte) (int, error) {
 
 func ask(url string) {
 	var wg sync.WaitGroup
+	room := make(chan bool, *atOnce)
 	for c := range *conns {
+		room <- true
+		var streaming sync.WaitGroup
 		t := &http.Transport{
 			Protocols: protocols(), MaxConnsPerHost: 1, MaxIdleConnsPerHost: 1,
 			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // a test's own server
 		}
 		for s := range *streams {
-			wg.Go(func() {
+			streaming.Go(func() {
 				for n := range *requests {
 					one(t, url, (c**streams+s)**requests+n)
+					time.Sleep(*pause)
 				}
 			})
 		}
+		wg.Go(func() {
+			streaming.Wait()
+			t.CloseIdleConnections()
+			<-room
+		})
 	}
 	wg.Wait()
 }
@@ -122,6 +136,9 @@ func one(t *http.Transport, url string, seq int) {
 	got, err := io.ReadAll(resp.Body)
 	check(err)
 	check(resp.Body.Close())
+	if *nat {
+		local, _ = strconv.Atoi(string(got[17:22]))
+	}
 	if want := fmt.Appendf(nil, "seq=%07d port=%05d ", seq, local); !bytes.HasPrefix(got, want) {
 		log.Fatalf("answer %.40q to %q", got, want)
 	}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package qtapreceiver
+
+import (
+	"bytes"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+)
+
+// natRules rewrite both ends' addresses: the client asks the router, and the server sees the router ask.
+const natRules = `table ip nat {
+	chain before { type nat hook prerouting priority dstnat; ip daddr 10.98.1.1 tcp dport 80 dnat to 10.98.2.2:8080; }
+	chain after { type nat hook postrouting priority srcnat; ip daddr 10.98.2.2 masquerade random; }
+}
+`
+
+// TestTraceJoin has one receiver at either end of connections through a NAT that changes addresses
+// and ports. Without a header, every pair of spans must be one trace, and no other two.
+func TestTraceJoin(t *testing.T) {
+	client, server := newLab(t, "join-client"), newLab(t, "join-server")
+	near, router, far := newNamespace(t, "near"), newNamespace(t, "nat"), newNamespace(t, "far")
+	for i, end := range []*namespace{near, far} {
+		net, device := "10.98."+strconv.Itoa(i+1)+".", "eth"+strconv.Itoa(i)
+		router.ip("link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", end.name)
+		router.ip("address", "add", net+"1/24", "dev", device)
+		router.ip("link", "set", device, "up")
+		end.ip("address", "add", net+"2/24", "dev", "eth0")
+		end.ip("link", "set", "eth0", "up")
+	}
+	near.ip("route", "add", "default", "via", "10.98.1.1")
+	router.run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
+	nft := router.within(client, "nft", "-f", "-")
+	nft.Stdin = bytes.NewReader([]byte(natRules))
+	out, err := nft.CombinedOutput()
+	require.NoError(t, err, string(out))
+
+	client.start(func(c *Config, _ *PayloadConfig) { c.Directions = []string{DirectionEgress} })
+	server.start(func(c *Config, _ *PayloadConfig) { c.Directions = []string{DirectionIngress} })
+	exe, n := goPeer(t), min(*exchanges, 10000)
+	server.background(far.within(server, exe, "-listen", "10.98.2.2:8080"), 8080)
+	var stderr bytes.Buffer
+	ask := near.within(client, exe, "-conns", strconv.Itoa(n), "-at-once", "50", "-nat", "http://10.98.1.1:80")
+	ask.Stderr = &stderr
+	require.NoError(t, ask.Run(), stderr.String())
+	client.settled(n)
+	server.settled(n)
+	client.stop()
+	server.stop()
+
+	// Each payload says which exchange it belongs to; the two ends do not know each other's port.
+	byTrace := map[pcommon.TraceID]*witness{}
+	for _, w := range client.witnesses() {
+		require.Equal(t, ptrace.SpanKindClient, w.kind)
+		if byTrace[w.trace] != nil {
+			t.Errorf("%s and %s are one trace", w.path, byTrace[w.trace].path)
+		}
+		byTrace[w.trace] = w
+	}
+	joined, wrong, served := 0, 0, server.witnesses()
+	for _, s := range served {
+		c := byTrace[s.trace]
+		if c == nil {
+			continue
+		}
+		delete(byTrace, s.trace) // a second that claims it is wrong
+		a, okA := readTruth(c.request)
+		b, okB := readTruth(s.request)
+		if okA && okB && a == b && c.path == s.path && s.parent == c.span && s.port != c.port {
+			joined++
+		} else {
+			wrong++
+			t.Errorf("%s (port %d) and %s (port %d) are one trace", c.path, c.port, s.path, s.port)
+		}
+	}
+	t.Logf("%d connections: %d joined, %d falsely, %d server spans without a client's", n, joined, wrong, len(served)-joined-wrong)
+	require.Zero(t, wrong)
+	require.GreaterOrEqual(t, joined*1000, n*999)
+}
