@@ -124,6 +124,8 @@ func (a *api) routes() []route {
 		{"GET /api/v1/tls", readMetadata, rows, a.getTLS, "tls_findings", "Connections with weak transport security: old TLS, plaintext, servers without a name."},
 		{"GET /api/v1/countries", readMetadata, rows, a.getCountries, "traffic_by_country", "Bytes and connections by country of the other end."},
 		{"GET /api/v1/coverage", readMetadata, []string{"from", "to", "limit", "host", "subject"}, a.getCoverage, "coverage", "What is seen and what is not, and why."},
+		{"GET /api/v1/audit", readAudit, []string{"from", "to", "limit", "actor", "action"}, a.getAudit, "", ""},
+		{"GET /api/v1/retention", readRetention, []string{"ttl", "table", "of_environment", "at"}, a.getRetention, "", ""},
 		{"POST /api/v1/payload-links", "", nil, a.postPayloadLink, "", ""},
 		{"GET /api/v1/config", "", nil, a.getConfig, "", ""},
 		{"GET /api/v1/me", "", nil, a.getMe, "", ""},

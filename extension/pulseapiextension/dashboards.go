@@ -97,7 +97,7 @@ func (a *api) getLatency(q *question) (any, error) {
 type heatJSON struct {
 	Time     string `json:"time"`
 	Low      int64  `json:"low_ns"`
-	High     int64  `json:"high_ns"`
+	High     int64  `json:"high_ns,omitempty"`
 	Requests uint64 `json:"requests"`
 }
 

@@ -113,7 +113,10 @@ func flatten(prefix string, v reflect.Value, names, cells []string) ([]string, [
 		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
 		field := v.Field(i)
 		if field.Kind() == reflect.Struct {
-			names, cells = flatten(prefix+name+".", field, names, cells)
+			if name != "" {
+				name += "."
+			}
+			names, cells = flatten(prefix+name, field, names, cells)
 			continue
 		}
 		text := ""
