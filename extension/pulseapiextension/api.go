@@ -121,7 +121,7 @@ func (a *api) routes() []route {
 		{"GET /api/v1/processes", readMetadata, rows, a.getProcesses, "list_processes", "Inventory of the programs that were observed, with their requests and bytes."},
 		{"GET /api/v1/map", readMetadata, rows, a.getMap, "service_map", "Which service asks which server, and which service answers under which name."},
 		{"GET /api/v1/talkers", readMetadata, with("by"), a.getTalkers, "top_talkers", "Values of a field of connections with the most bytes."},
-		{"GET /api/v1/tls", readMetadata, rows, a.getTLS, "tls_findings", "Connections with weak transport security: old TLS, plaintext, servers without a name."},
+		{"GET /api/v1/tls", readMetadata, with("expires_within"), a.getTLS, "tls_findings", "Connections with weak transport security: old TLS, plaintext, servers without a name, certificates that end soon."},
 		{"GET /api/v1/countries", readMetadata, rows, a.getCountries, "traffic_by_country", "Bytes and connections by country of the other end."},
 		{"GET /api/v1/coverage", readMetadata, []string{"from", "to", "limit", "host", "subject"}, a.getCoverage, "coverage", "What is seen and what is not, and why."},
 		{"GET /api/v1/audit", readAudit, []string{"from", "to", "limit", "actor", "action"}, a.getAudit, "", ""},

@@ -121,7 +121,7 @@ func flatten(prefix string, v reflect.Value, names, cells []string) ([]string, [
 		}
 		text := ""
 		if !field.IsZero() || field.Kind() == reflect.Bool {
-			text = fmt.Sprint(field.Interface())
+			text = fmt.Sprint(reflect.Indirect(field).Interface())
 		}
 		names, cells = append(names, prefix+name), append(cells, harmless(text))
 	}

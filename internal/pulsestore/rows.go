@@ -177,7 +177,7 @@ type Reader interface {
 	// Talkers are the values of a field of connections with the most bytes.
 	Talkers(ctx context.Context, q Selection, by string, limit int) ([]Talker, error)
 	// TLSFindings are connections whose transport security is weak.
-	TLSFindings(ctx context.Context, q Selection, limit int) ([]TLSFinding, error)
+	TLSFindings(ctx context.Context, q TLSQuery) ([]TLSFinding, error)
 	// Peers are the addresses that connections had at their other end.
 	Peers(ctx context.Context, q Selection) ([]Peer, error)
 
