@@ -120,6 +120,34 @@ func TestRoles(t *testing.T) {
 	status, _, _ = s.call(t, "POST", path, link(foreign, `,"purpose":"export"`), as("root"))
 	require.Equal(t, 200, status)
 	require.Equal(t, "bad_body", s.code(t, 400, "POST", path, link(failed, `,"purpose":"x"`), as("root")))
+
+	// Each of them is in the audit, for who may read that.
+	require.Equal(t, "forbidden", s.code(t, 403, "GET", "/api/v1/audit", "", as("sam")))
+	_, body, _ = s.call(t, "GET", "/api/v1/audit", "", as("root"))
+	events := list(t, body, "events")
+	require.Len(t, events, 6)
+	require.Equal(t, []any{"root", "payload.export", "allowed", "other"}, []any{events[0]["actor"], events[0]["action"], events[0]["outcome"], events[0]["environment"]})
+	require.Equal(t, []any{"sam", "payload.link", "allowed", "127.0.0.1"}, []any{events[5]["actor"], events[5]["action"], events[5]["outcome"], events[5]["address"]})
+	_, body, _ = s.call(t, "GET", "/api/v1/audit?actor=kim&limit=5", "", as("root"))
+	require.Len(t, body["events"], 1)
+
+	require.Equal(t, "forbidden", s.code(t, 403, "GET", "/api/v1/retention", "", as("sam")))
+	status, body, _ = s.call(t, "GET", "/api/v1/retention?ttl=10s", "", as("root"))
+	require.Equal(t, 200, status, "%v", body)
+	rows := map[string]float64{}
+	for _, e := range list(t, body, "expiring") {
+		rows[e["table"].(string)] += e["rows"].(float64)
+	}
+	require.Equal(t, 40.0, rows["requests"])
+	_, body, _ = s.call(t, "GET", "/api/v1/retention?ttl=1s&of_environment=other", "", as("root"))
+	for _, e := range list(t, body, "expiring") {
+		require.Equal(t, "other", e["environment"])
+	}
+	_, body, _ = s.call(t, "GET", "/api/v1/retention", "", as("root"))
+	require.Empty(t, body["expiring"])
+	for _, query := range []string{"ttl=x", "ttl=1ms", "ttl=-1h", "table=requests", "ttl=1h&table=nothing", "ttl=1h&table=requests&of_environment=other", "ttl=1h&at=x"} {
+		require.Equal(t, "bad_parameter", s.code(t, 400, "GET", "/api/v1/retention?"+query, "", as("root")), query)
+	}
 }
 
 func TestRateLimit(t *testing.T) {

@@ -291,6 +291,8 @@ func TestPayloadState(t *testing.T) {
 		{"pending", "sent", "", time.Second, "sent", "", ""},
 		{"pending", "sent", "", time.Hour, "sent", "", ""},
 		{"pending", "lost", "queue_full", time.Second, "lost", "queue_full", "payload_lost"},
+		{"pending", "stored", "", time.Second, "sent", "", ""},
+		{"pending", "erased", "asked", time.Hour, "erased", "asked", "payload_erased"},
 		{"truncated", "", "", time.Second, "truncated", "body_cap", ""},
 		{"truncated", "sent", "", time.Second, "truncated", "body_cap", ""},
 		{"truncated", "lost", "queue_full", time.Second, "lost", "queue_full", "payload_lost"},
@@ -333,7 +335,8 @@ func TestPayloadLink(t *testing.T) {
 	bad.PayloadObject = "../../other-bucket/secret.zip"
 	cfg := testConfig(t)
 	cfg.Prefix = "team=a/x"
-	s := start(t, cfg, &rows{requests: []pulsestore.Request{row, bad}})
+	store := &rows{requests: []pulsestore.Request{row, bad}}
+	s := start(t, cfg, store)
 	ids := fmt.Sprintf(`{"trace_id":"%x","span_id":"%x"}`, row.TraceID, row.SpanID)
 	status, body, _ := s.call(t, "POST", "/api/v1/payload-links", ids)
 	require.Equal(t, 200, status)
@@ -348,16 +351,41 @@ func TestPayloadLink(t *testing.T) {
 	require.Equal(t, "bad_key", s.code(t, 404, "POST", "/api/v1/payload-links", fmt.Sprintf(`{"trace_id":"%x","span_id":"%x"}`, bad.TraceID, bad.SpanID)))
 	require.Equal(t, "not_found", s.code(t, 404, "POST", "/api/v1/payload-links", `{"trace_id":"`+strings.Repeat("a", 32)+`","span_id":"`+strings.Repeat("b", 16)+`"}`))
 
-	audit := s.logs.FilterMessage("payload link").All()
-	require.Len(t, audit, 3)
-	first := audit[0].ContextMap()
-	require.Equal(t, "issued", first["result"])
-	require.Equal(t, "local", first["who"])
-	require.Equal(t, "0201000000000000", first["span_id"])
-	require.Len(t, first["key_sha256"], 64)
-	require.Equal(t, "bad_key", audit[1].ContextMap()["reason"])
-	require.Equal(t, "refused", audit[2].ContextMap()["result"])
+	events := store.audit
+	require.Len(t, events, 3)
+	require.Equal(t, pulsestore.AuditEvent{
+		Time: events[0].Time, ID: events[0].ID, Environment: "demo", Actor: "local", Role: "payload:read", Address: netip.MustParseAddr("127.0.0.1"), Action: "payload.link",
+		Outcome: "allowed", TraceID: row.TraceID, SpanID: row.SpanID, Count: 1,
+	}, events[0])
+	require.NotZero(t, events[0].ID)
+	require.Equal(t, []string{"refused", "bad_key"}, []string{events[1].Outcome, events[1].Reason})
+	require.Equal(t, []string{"refused", "not_found"}, []string{events[2].Outcome, events[2].Reason})
+	require.Equal(t, 3, s.logs.FilterMessage("payload link").Len())
 	s.requireLogsWithout(t, testKey, u.Query().Get("X-Amz-Signature"), "very-secret", s.token)
+}
+
+// TestPayloadLinkOfEntry: once its receipt is there, a link is for the bytes of one exchange.
+func TestPayloadLinkOfEntry(t *testing.T) {
+	row := fullRequest(1, time.Now())
+	const part = "2026/11/24/07/3c7b1e/01KAV3T0QW8ZJ5V6X7Y8Z9ABCD.1.zip"
+	store := &rows{requests: []pulsestore.Request{row}, entries: map[[8]byte][]pulsestore.PayloadEntry{row.SpanID: {{Key: part, Offset: 100, Length: 23}}}}
+	s := start(t, testConfig(t), store)
+	ids := fmt.Sprintf(`{"trace_id":"%x","span_id":"%x"}`, row.TraceID, row.SpanID)
+	status, body, _ := s.call(t, "POST", "/api/v1/payload-links", ids)
+	require.Equal(t, 200, status)
+	require.Equal(t, "bytes=100-122", body["range"])
+	require.Equal(t, part, body["key"])
+	u, err := url.Parse(body["url"].(string))
+	require.NoError(t, err)
+	require.Equal(t, "host;range", u.Query().Get("X-Amz-SignedHeaders"))
+
+	// What cannot be written to the audit does not happen.
+	store.mu.Lock()
+	store.auditErr = errors.New("disk full")
+	store.mu.Unlock()
+	status, body, _ = s.call(t, "POST", "/api/v1/payload-links", ids)
+	require.Equal(t, 503, status)
+	require.NotContains(t, body, "url")
 }
 
 func (s *server) requireLogsWithout(t *testing.T, secrets ...string) {

@@ -149,7 +149,8 @@ func TestAuthenticator(t *testing.T) {
 	cfg := testConfig(t)
 	auth := component.MustNewID("bearer")
 	cfg.Auth = someAuth(auth)
-	s := startOn(t, cfg, &rows{requests: []pulsestore.Request{row}}, host{auth: bearer{}})
+	store := &rows{requests: []pulsestore.Request{row}}
+	s := startOn(t, cfg, store, host{auth: bearer{}})
 	require.Equal(t, []component.ID{component.MustNewID("local_clickhouse"), auth}, s.Dependencies())
 	require.NotContains(t, s.stdout.String(), "token")
 	ada := func(r *http.Request) { r.Header.Set("Authorization", "Bearer ada") }
@@ -159,7 +160,7 @@ func TestAuthenticator(t *testing.T) {
 	require.Equal(t, "authenticator", body["auth"])
 	status, _, _ = s.call(t, "POST", "/api/v1/payload-links", fmt.Sprintf(`{"trace_id":"%x","span_id":"%x"}`, row.TraceID, row.SpanID), ada)
 	require.Equal(t, 200, status)
-	require.Equal(t, "ada", s.logs.FilterMessage("payload link").All()[0].ContextMap()["who"])
+	require.Equal(t, "ada", store.audit[0].Actor)
 	status, _, _ = s.call(t, "POST", "/api/v1/session", `{"token":"ada"}`, without)
 	require.Equal(t, 204, status)
 	res, err := http.Get(s.url + "/")

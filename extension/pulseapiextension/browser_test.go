@@ -287,6 +287,7 @@ func (w *world) fill(t *testing.T) {
 			archive.Message{}, archive.Message{Body: []byte(strings.Repeat("line of text\n", 50)), BodySize: 5 << 20, Truncated: true, Headers: []archive.Header{{Name: "content-type", Value: "text/plain"}}}},
 		{"no_response", "GET", "slow.example", "/hang", "/usr/bin/curl", 0, func(r *pulsestore.Request) { r.ErrorType = "timeout" }, archive.Message{}, archive.Message{}},
 	}
+	receipts := pulsestore.NewRows()
 	// One segment larger than the first range that the page reads, so that it needs three.
 	segment := objectkey.New("host-1", now)
 	var exchanges []archive.Exchange
@@ -314,7 +315,12 @@ func (w *world) fill(t *testing.T) {
 		}
 		exchanges = append(exchanges, x)
 	}
-	require.NoError(t, w.put(segment, exchanges))
+	packedUp, err := w.putPacked(segment, exchanges)
+	require.NoError(t, err)
+	// Every other exchange has its receipt, so that the page reads both ways.
+	for i := 0; i < len(exchanges); i += 2 {
+		receipts.AddPayloadEntry(entryOf(&requests[i], segment, packedUp.Entries[i]))
+	}
 
 	states := []struct{ name, state, reason, object string }{
 		{"lost", "lost", "queue_full", segment}, {"not_visible", "not_visible", "attached_late", ""}, {"filtered", "filtered", "", ""},
@@ -365,7 +371,61 @@ func (w *world) fill(t *testing.T) {
 		}
 		return w.insert(many)
 	}
+	require.NoError(t, w.store.Insert(t.Context(), receipts))
 	require.NoError(t, w.insert(requests, pulsestore.PayloadObject{Time: now, Key: segment, Environment: "demo", State: "sent", Opened: now, Closed: now}))
+}
+
+func entryOf(row *pulsestore.Request, key string, e archive.Entry) *pulsestore.PayloadEntry {
+	return &pulsestore.PayloadEntry{
+		Time: row.Time, TraceID: row.TraceID, SpanID: row.SpanID, Environment: row.Environment, HostID: row.HostID, Key: key,
+		Offset: uint64(e.Offset), Length: uint64(e.Length),
+	}
+}
+
+// TestNoNeighbour: a link for one exchange cannot read another one of the same object, nor the object.
+func TestNoNeighbour(t *testing.T) {
+	w := newWorld(t)
+	now := time.Now()
+	segment := objectkey.New("host-1", now)
+	var rows []pulsestore.Request
+	var exchanges []archive.Exchange
+	for i := range 3 {
+		row := w.row(fmt.Sprint(i), byte(i+1), now, segment, "sent")
+		rows = append(rows, row)
+		exchanges = append(exchanges, exchange(row, archive.Message{}, archive.Message{Body: fmt.Appendf(nil, "secret of %d", i), Headers: []archive.Header{{Name: "content-type", Value: "text/plain"}}}))
+	}
+	packed, err := w.putPacked(segment, exchanges)
+	require.NoError(t, err)
+	b := pulsestore.NewRows()
+	for i := range rows {
+		b.AddRequest(&rows[i])
+		b.AddPayloadEntry(entryOf(&rows[i], segment, packed.Entries[i]))
+	}
+	require.NoError(t, w.store.Insert(t.Context(), b))
+	status, link, _ := w.live.call(t, "POST", "/api/v1/payload-links", fmt.Sprintf(`{"trace_id":"%x","span_id":"%x"}`, rows[1].TraceID, rows[1].SpanID))
+	require.Equal(t, 200, status)
+	read := func(span string) (int, []byte) {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", link["url"].(string), nil)
+		require.NoError(t, err)
+		if span != "" {
+			r.Header.Set("Range", span)
+		}
+		res, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		return res.StatusCode, body
+	}
+	status, own := read(link["range"].(string))
+	require.Equal(t, 206, status)
+	e := packed.Entries[1]
+	require.Equal(t, packed.Bytes[e.Offset:e.Offset+e.Length], own)
+	for _, span := range []string{"", "bytes=0-", fmt.Sprintf("bytes=%d-%d", e.Offset, e.Offset+e.Length), fmt.Sprintf("bytes=%d-%d", packed.Entries[0].Offset, packed.Entries[0].Offset+packed.Entries[0].Length-1)} {
+		status, body := read(span)
+		require.Equal(t, 403, status, "%q", span)
+		require.NotContains(t, string(body), "PK\x03\x04")
+	}
 }
 
 // fresh inserts a row that is new.
@@ -399,9 +459,14 @@ func exchange(row pulsestore.Request, request, response archive.Message) archive
 }
 
 func (w *world) put(key string, exchanges []archive.Exchange) error {
+	_, err := w.putPacked(key, exchanges)
+	return err
+}
+
+func (w *world) putPacked(key string, exchanges []archive.Exchange) (*archive.Archive, error) {
 	packed, err := archive.NewPacker().Pack(slices.Values(exchanges))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return w.bucket.Put(context.Background(), objectstore.Put{Key: key, Body: packed.Bytes, Digest: base64.RawURLEncoding.EncodeToString(packed.Digest[:])})
+	return &packed, w.bucket.Put(context.Background(), objectstore.Put{Key: key, Body: packed.Bytes, Digest: base64.RawURLEncoding.EncodeToString(packed.Digest[:])})
 }

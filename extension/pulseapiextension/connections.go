@@ -13,22 +13,23 @@ import (
 
 type connectionJSON struct {
 	handshakeJSON
-	Time            string `json:"time"`
-	Start           string `json:"start"`
-	ConnectionID    string `json:"connection_id"`
-	Sequence        uint32 `json:"sequence"`
-	State           string `json:"state"`
-	Role            string `json:"role"`
-	CloseReason     string `json:"close_reason,omitempty"`
-	Environment     string `json:"environment"`
-	ServiceName     string `json:"service_name"`
-	HostID          string `json:"host_id,omitempty"`
-	HostName        string `json:"host_name,omitempty"`
-	PID             uint32 `json:"pid,omitempty"`
-	Executable      string `json:"executable,omitempty"`
-	User            string `json:"user,omitempty"`
-	ContainerID     string `json:"container_id,omitempty"`
-	PodUID          string `json:"pod_uid,omitempty"`
+	Time         string `json:"time"`
+	Start        string `json:"start"`
+	ConnectionID string `json:"connection_id"`
+	Sequence     uint32 `json:"sequence"`
+	State        string `json:"state"`
+	Role         string `json:"role"`
+	CloseReason  string `json:"close_reason,omitempty"`
+	Environment  string `json:"environment"`
+	ServiceName  string `json:"service_name"`
+	HostID       string `json:"host_id,omitempty"`
+	HostName     string `json:"host_name,omitempty"`
+	PID          uint32 `json:"pid,omitempty"`
+	Executable   string `json:"executable,omitempty"`
+	User         string `json:"user,omitempty"`
+	ContainerID  string `json:"container_id,omitempty"`
+	PodUID       string `json:"pod_uid,omitempty"`
+	kubernetesJSON
 	LocalAddress    string `json:"local_address,omitempty"`
 	LocalPort       uint16 `json:"local_port,omitempty"`
 	PeerAddress     string `json:"peer_address,omitempty"`
@@ -49,6 +50,8 @@ type connectionJSON struct {
 	Requests        uint32 `json:"requests"`
 	Visibility      string `json:"visibility"`
 	Reason          string `json:"reason,omitempty"`
+	Transport       string `json:"transport,omitempty"`
+	NameSource      string `json:"name_source,omitempty"`
 }
 
 type connectionsAnswer struct {
@@ -128,12 +131,12 @@ func connectionView(row *pulsestore.Connection) connectionJSON {
 		Time:          timeText(row.Time), Start: timeText(row.Start), ConnectionID: connectionText(row.ConnectionID), Sequence: row.Sequence,
 		State: row.State, Role: row.Role, CloseReason: row.CloseReason, Environment: row.Environment, ServiceName: row.ServiceName,
 		HostID: row.HostID, HostName: row.HostName, PID: row.PID, Executable: row.Executable, User: row.User,
-		ContainerID: row.ContainerID, PodUID: row.PodUID,
+		ContainerID: row.ContainerID, PodUID: row.PodUID, kubernetesJSON: kubernetesView(&row.Origin),
 		LocalAddress: addrText(row.LocalAddress), LocalPort: row.LocalPort, PeerAddress: addrText(row.PeerAddress), PeerPort: row.PeerPort,
 		ServerAddress: row.ServerAddress, Protocol: row.Protocol, ProtocolVersion: row.ProtocolVersion,
 		TLSVersion: row.TLSVersion, TLSCipher: row.TLSCipher, TLSNextProtocol: row.TLSNextProtocol,
 		SentBytes: row.SentBytes, ReceivedBytes: row.ReceivedBytes, SentPackets: row.SentPackets, ReceivedPackets: row.ReceivedPackets,
 		Retransmits: row.Retransmits, RTT: int64(row.RTT), Duration: int64(row.Duration), Requests: row.Requests,
-		Visibility: row.Visibility, Reason: row.Reason,
+		Visibility: row.Visibility, Reason: row.Reason, Transport: row.Transport, NameSource: row.NameSource,
 	}
 }

@@ -97,7 +97,7 @@ func (a *api) getLatency(q *question) (any, error) {
 type heatJSON struct {
 	Time     string `json:"time"`
 	Low      int64  `json:"low_ns"`
-	High     int64  `json:"high_ns"`
+	High     int64  `json:"high_ns,omitempty"`
 	Requests uint64 `json:"requests"`
 }
 
@@ -393,6 +393,8 @@ type findingJSON struct {
 	Port          uint16 `json:"port,omitempty"`
 	Protocol      string `json:"protocol,omitempty"`
 	TLSVersion    string `json:"tls_version,omitempty"`
+	Subject       string `json:"tls_server_subject,omitempty"`
+	NotAfter      string `json:"tls_server_not_after,omitempty"`
 	Connections   uint64 `json:"connections"`
 	Bytes         uint64 `json:"bytes"`
 	FirstSeen     string `json:"first_seen"`
@@ -403,21 +405,29 @@ type tlsAnswer struct {
 	Findings []findingJSON `json:"findings"`
 }
 
+// defaultExpires is how soon a certificate has to end to be a finding.
+const defaultExpires = 30 * 24 * time.Hour
+
 func (a *api) getTLS(q *question) (any, error) {
-	s, err := q.selection(pulsestore.OfConnections, a.now())
-	if err != nil {
+	ask := pulsestore.TLSQuery{ExpiresWithin: defaultExpires}
+	var err error
+	if ask.Selection, err = q.selection(pulsestore.OfConnections, a.now()); err != nil {
 		return nil, err
 	}
-	limit, err := q.int("limit", defaultLimit, maxLimit)
-	if err != nil {
+	if text, ok := q.params["expires_within"]; ok {
+		if ask.ExpiresWithin, err = parseTTL(text); err != nil || ask.ExpiresWithin < 0 {
+			return nil, badParam("expires_within", "is not a length of time such as 30d")
+		}
+	}
+	if ask.Limit, err = q.int("limit", defaultLimit, maxLimit); err != nil {
 		return nil, err
 	}
 	var answer tlsAnswer
-	answer.Findings, err = view(a, q, func(ctx context.Context) ([]pulsestore.TLSFinding, error) { return a.reader.TLSFindings(ctx, s, limit) },
+	answer.Findings, err = view(a, q, func(ctx context.Context) ([]pulsestore.TLSFinding, error) { return a.reader.TLSFindings(ctx, ask) },
 		func(f *pulsestore.TLSFinding) findingJSON {
 			return findingJSON{
 				f.Finding, f.Role, f.ServiceName, f.Executable, f.HostName, f.ServerAddress, addrText(f.Peer), f.PeerPort, f.Protocol, f.TLSVersion,
-				f.Connections, f.Bytes, timeText(f.FirstSeen), timeText(f.LastSeen),
+				f.Subject, knownTime(f.NotAfter), f.Connections, f.Bytes, timeText(f.FirstSeen), timeText(f.LastSeen),
 			}
 		})
 	return answer, err

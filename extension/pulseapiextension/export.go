@@ -113,12 +113,15 @@ func flatten(prefix string, v reflect.Value, names, cells []string) ([]string, [
 		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
 		field := v.Field(i)
 		if field.Kind() == reflect.Struct {
-			names, cells = flatten(prefix+name+".", field, names, cells)
+			if name != "" {
+				name += "."
+			}
+			names, cells = flatten(prefix+name, field, names, cells)
 			continue
 		}
 		text := ""
 		if !field.IsZero() || field.Kind() == reflect.Bool {
-			text = fmt.Sprint(field.Interface())
+			text = fmt.Sprint(reflect.Indirect(field).Interface())
 		}
 		names, cells = append(names, prefix+name), append(cells, harmless(text))
 	}

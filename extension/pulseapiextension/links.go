@@ -4,11 +4,11 @@ package pulseapiextension
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -78,18 +78,28 @@ func (s *signer) origin() string {
 
 func (s *signer) bucket() string { return s.settings().Bucket }
 
-// link signs a GET of the object with the given key, without its prefix.
-func (s *signer) link(ctx context.Context, key string, now time.Time) (string, error) {
+// place is where a payload lies.
+type place struct {
+	key string // of the object, without its prefix
+	// bytes is the Range of one exchange, "" while only the object is known.
+	bytes string
+}
+
+// link signs a GET of a place: with a range, of these bytes and no others.
+func (s *signer) link(ctx context.Context, at place, now time.Time) (string, error) {
 	set := s.settings()
 	u := *s.base
-	u.Path += s.prefix + key
+	u.Path += s.prefix + at.key
 	u.RawPath = escapePath(u.Path)
 	u.RawQuery = url.Values{"X-Amz-Expires": {strconv.Itoa(int(linkLifetime / time.Second))}}.Encode()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return "", err
 	}
-	// In the query, not in headers: a request without headers of its own needs no CORS preflight.
+	if at.bytes != "" {
+		r.Header.Set("Range", at.bytes) // becomes a signed header: another range has another signature
+	}
+	// In the query, not in headers: a request without headers of its own but a range needs no CORS preflight.
 	signed, _, err := v4.NewSigner().PresignHTTP(ctx,
 		aws.Credentials{AccessKeyID: string(set.AccessKey), SecretAccessKey: string(set.SecretKey)},
 		r, "UNSIGNED-PAYLOAD", "s3", set.Region, now,
@@ -124,6 +134,8 @@ type linkAnswer struct {
 	Bucket    string `json:"bucket"`
 	Key       string `json:"key"` // with the prefix
 	Entry     string `json:"entry"`
+	// Range has to be sent as it is, when there is one: the link is for these bytes only, which are one entry of the ZIP.
+	Range string `json:"range,omitempty"`
 }
 
 // postPayloadLink gives out a link to the object of one exchange. The caller names the exchange
@@ -152,36 +164,62 @@ func (a *api) postPayloadLink(q *question) (any, error) {
 	}
 	scope, err := a.scope(q.may, needs)
 	if err != nil {
-		a.auditLink(q, body, "", "refused", "forbidden")
+		return nil, a.refused(q, body, trace, span, "forbidden", err)
+	}
+	row, at, reason, err := a.payloadPlace(q.Context(), scope, trace, span)
+	if err != nil {
+		return nil, a.refused(q, body, trace, span, reason, err)
+	}
+	link, err := a.signer.link(q.Context(), at, a.now())
+	if err != nil {
+		return nil, a.refused(q, body, trace, span, "signer", fmt.Errorf("cannot sign a payload link: %w", err))
+	}
+	// What cannot be written down does not happen.
+	if err := a.auditLink(q, body, pulsestore.AuditEvent{TraceID: trace, SpanID: span, Environment: row.Environment, Outcome: "allowed", Count: 1}); err != nil {
 		return nil, err
 	}
-	key, reason, err := a.payloadKey(q.Context(), scope, trace, span)
-	if err != nil {
-		a.auditLink(q, body, "", "refused", reason)
-		return nil, err
-	}
-	link, err := a.signer.link(q.Context(), key, a.now())
-	if err != nil {
-		a.auditLink(q, body, key, "refused", "signer")
-		return nil, fmt.Errorf("cannot sign a payload link: %w", err)
-	}
-	a.auditLink(q, body, key, "issued", "")
 	return linkAnswer{
 		URL: link, ExpiresAt: timeText(a.now().Add(linkLifetime)),
-		Bucket: a.signer.bucket(), Key: a.signer.prefix + key, Entry: body.SpanID + ".har",
+		Bucket: a.signer.bucket(), Key: a.signer.prefix + at.key, Entry: body.SpanID + ".har", Range: at.bytes,
 	}, nil
 }
 
-// payloadKey returns the key of the object that holds the exchange, or why there is none.
-func (a *api) payloadKey(ctx context.Context, scope pulsestore.Scope, trace [16]byte, span [8]byte) (key, reason string, err error) {
+// refused writes down that a link was not given out, as well as that can be done, and returns why it was not.
+func (a *api) refused(q *question, body linkRequest, trace [16]byte, span [8]byte, reason string, why error) error {
+	outcome := "refused"
+	var p *problem
+	if !errors.As(why, &p) || p.Status >= http.StatusInternalServerError {
+		outcome = "failed"
+	}
+	event := pulsestore.AuditEvent{TraceID: trace, SpanID: span, Environment: a.environment, Outcome: outcome, Reason: reason}
+	if err := a.auditLink(q, body, event); err != nil {
+		a.log.Error("cannot write to the audit", zap.Error(err))
+	}
+	return why
+}
+
+// payloadPlace returns the row of an exchange and where its payload lies, or why there is none.
+func (a *api) payloadPlace(ctx context.Context, scope pulsestore.Scope, trace [16]byte, span [8]byte) (row *pulsestore.Request, at place, reason string, err error) {
 	row, objects, err := a.request(ctx, scope, trace, span)
+	var entries []pulsestore.PayloadEntry
+	if err == nil {
+		err = a.query(ctx, func(ctx context.Context) error {
+			entries, err = a.reader.PayloadEntries(ctx, pulsestore.OnlyEnvironment(row.Environment), trace, span)
+			return err
+		})
+	}
 	if err != nil {
 		reason = "store_unavailable"
 		var p *problem
 		if errors.As(err, &p) {
 			reason = p.Code
 		}
-		return "", reason, err
+		return nil, at, reason, err
+	}
+	at.key = row.PayloadObject
+	if len(entries) > 0 { // the receipt knows best: a segment may have been stored in parts
+		e := entries[len(entries)-1]
+		at = place{e.Key, fmt.Sprintf("bytes=%d-%d", e.Offset, e.Offset+e.Length-1)}
 	}
 	state, reason := payloadState(row, objects, a.now())
 	kept := state == semantic.PayloadSent || state == semantic.PayloadPending || state == semantic.PayloadTruncated ||
@@ -189,16 +227,16 @@ func (a *api) payloadKey(ctx context.Context, scope pulsestore.Scope, trace [16]
 		state == semantic.PayloadLost && reason == reasonNoReceipt
 	switch {
 	case a.signer == nil:
-		return "", "no_bucket", fail(http.StatusNotFound, "no_bucket", "this Pulse knows no bucket: set `storage` or `s3` of `pulse_api`")
-	case !kept || row.PayloadObject == "":
+		return nil, at, "no_bucket", fail(http.StatusNotFound, "no_bucket", "this Pulse knows no bucket: set `storage` or `s3` of `pulse_api`")
+	case !kept || at.key == "":
 		p := fail(http.StatusNotFound, "payload_"+nonEmpty(state, "none"), "the payload of this request is not in the bucket")
 		p.Reason = reason
-		return "", p.Code, p
-	case objectkey.Validate(row.PayloadObject) != nil:
+		return nil, at, p.Code, p
+	case objectkey.Validate(at.key) != nil:
 		// Rows come from other hosts: what is not shaped as our keys is never signed.
-		return "", "bad_key", fail(http.StatusNotFound, "bad_key", "the stored object key is not one that qpoint_s3 writes")
+		return nil, at, "bad_key", fail(http.StatusNotFound, "bad_key", "the stored object key is not one that qpoint_s3 writes")
 	}
-	return row.PayloadObject, "", nil
+	return row, at, "", nil
 }
 
 func nonEmpty(s, otherwise string) string {
@@ -208,20 +246,19 @@ func nonEmpty(s, otherwise string) string {
 	return s
 }
 
-// auditLink says who asked for which payload and what came of it. The key is hashed: with it and
-// a leaked log, nobody should find the object faster.
-func (a *api) auditLink(q *question, body linkRequest, key, result, reason string) {
-	fields := []zap.Field{
-		zap.String("who", q.caller), zap.String("from", q.RemoteAddr), zap.String("purpose", body.Purpose),
-		zap.String("trace_id", body.TraceID), zap.String("span_id", body.SpanID), zap.String("result", result),
+// auditLink writes down who asked for which payload and what came of it. No key: with it and a leaked audit, nobody should
+// find the object faster.
+func (a *api) auditLink(q *question, body linkRequest, e pulsestore.AuditEvent) error {
+	e.Time, e.Actor, e.Action, e.Role = a.now(), q.caller, "payload.link", string(readPayload)
+	if body.Purpose == "export" {
+		e.Action, e.Role = "payload.export", string(exportPayload)
 	}
-	if key != "" {
-		sum := sha256.Sum256([]byte(key))
-		fields = append(fields, zap.String("key_sha256", hex.EncodeToString(sum[:])))
+	_, _ = rand.Read(e.ID[:]) // never fails, by its contract
+	if from, err := netip.ParseAddr(remoteHost(q.Request)); err == nil {
+		e.Address = from
 	}
-	if reason != "" {
-		fields = append(fields, zap.String("reason", reason))
-	}
-	a.audit.Info("payload link", fields...)
-	a.links.Add(q.Context(), 1, metric.WithAttributes(attribute.String("result", result)))
+	a.audit.Info("payload link", zap.String("who", e.Actor), zap.String("from", q.RemoteAddr), zap.String("action", e.Action),
+		zap.String("trace_id", body.TraceID), zap.String("span_id", body.SpanID), zap.String("result", e.Outcome), zap.String("reason", e.Reason))
+	a.links.Add(q.Context(), 1, metric.WithAttributes(attribute.String("result", e.Outcome)))
+	return a.query(q.Context(), func(ctx context.Context) error { return a.reader.Audit(ctx, e) })
 }

@@ -16,20 +16,21 @@ import (
 
 // parameterAbout describes the parameters of tools; openapi.yaml has the whole contract.
 var parameterAbout = map[string]string{
-	"from":      "Begin of the time range, RFC 3339. 24 hours before `to` when absent.",
-	"to":        "End of the time range, RFC 3339. Now when absent.",
-	"limit":     "How many rows at most, up to 1000.",
-	"filter":    "Which rows: key:value words as filter_fields lists them, e.g. `status:>=500 dur:>1s -server:*.internal (service:shop OR peer:10.0.0.0/8)`.",
-	"cursor":    "next_cursor of the answer before, to go on.",
-	"of":        "requests or connections.",
-	"buckets":   "How many steps of time at most, up to 500.",
-	"fields":    "Names of fields, with commas between them.",
-	"field":     "Name of a field.",
-	"prefix":    "What values begin with.",
-	"by":        "What to group by: for list_endpoints server or endpoint, for top_talkers the name of a field of connections.",
-	"new_since": "RFC 3339: leaves out what was seen before this time.",
-	"host":      "Exact id of a host.",
-	"subject":   "feature, library, process or drops.",
+	"from":           "Begin of the time range, RFC 3339. 24 hours before `to` when absent.",
+	"to":             "End of the time range, RFC 3339. Now when absent.",
+	"limit":          "How many rows at most, up to 1000.",
+	"filter":         "Which rows: key:value words as filter_fields lists them, e.g. `status:>=500 dur:>1s -server:*.internal (service:shop OR peer:10.0.0.0/8)`.",
+	"cursor":         "next_cursor of the answer before, to go on.",
+	"of":             "requests or connections.",
+	"buckets":        "How many steps of time at most, up to 500.",
+	"fields":         "Names of fields, with commas between them.",
+	"field":          "Name of a field.",
+	"prefix":         "What values begin with.",
+	"by":             "What to group by: for list_endpoints server or endpoint, for top_talkers the name of a field of connections.",
+	"new_since":      "RFC 3339: leaves out what was seen before this time.",
+	"expires_within": "How soon certificates end that are findings, such as 30d.",
+	"host":           "Exact id of a host.",
+	"subject":        "feature, library, process or drops.",
 }
 
 // caller is who asks by MCP, in the context of the request that carries the call.

@@ -19,23 +19,26 @@ const (
 	receiptTimeout = 60 * time.Second
 	// reasonNoReceipt says that no segment record ever arrived.
 	reasonNoReceipt = "no_receipt"
+	// payloadErased is the state of an object that was removed on purpose.
+	payloadErased = "erased"
 )
 
 type requestJSON struct {
-	Time             string      `json:"time"`
-	TraceID          string      `json:"trace_id"`
-	SpanID           string      `json:"span_id"`
-	ParentSpanID     string      `json:"parent_span_id,omitempty"`
-	Kind             string      `json:"kind"`
-	Environment      string      `json:"environment"`
-	ServiceName      string      `json:"service_name"`
-	HostID           string      `json:"host_id,omitempty"`
-	HostName         string      `json:"host_name,omitempty"`
-	PID              uint32      `json:"pid,omitempty"`
-	Executable       string      `json:"executable,omitempty"`
-	User             string      `json:"user,omitempty"`
-	ContainerID      string      `json:"container_id,omitempty"`
-	PodUID           string      `json:"pod_uid,omitempty"`
+	Time         string `json:"time"`
+	TraceID      string `json:"trace_id"`
+	SpanID       string `json:"span_id"`
+	ParentSpanID string `json:"parent_span_id,omitempty"`
+	Kind         string `json:"kind"`
+	Environment  string `json:"environment"`
+	ServiceName  string `json:"service_name"`
+	HostID       string `json:"host_id,omitempty"`
+	HostName     string `json:"host_name,omitempty"`
+	PID          uint32 `json:"pid,omitempty"`
+	Executable   string `json:"executable,omitempty"`
+	User         string `json:"user,omitempty"`
+	ContainerID  string `json:"container_id,omitempty"`
+	PodUID       string `json:"pod_uid,omitempty"`
+	kubernetesJSON
 	ConnectionID     string      `json:"connection_id,omitempty"`
 	ExchangeSequence uint32      `json:"exchange_sequence"`
 	Method           string      `json:"method"`
@@ -60,7 +63,28 @@ type requestJSON struct {
 	TimingReceive    int64       `json:"timing_receive_ns,omitempty"`
 	RequestBodySize  uint64      `json:"request_body_size"`
 	ResponseBodySize uint64      `json:"response_body_size"`
+	Part             uint32      `json:"part,omitempty"`
+	RPCSystem        string      `json:"rpc_system,omitempty"`
+	RPCMethod        string      `json:"rpc_method,omitempty"`
+	RPCStatus        string      `json:"rpc_status,omitempty"`
+	RequestMessages  uint32      `json:"request_messages,omitempty"`
+	ResponseMessages uint32      `json:"response_messages,omitempty"`
+	CloseCode        uint16      `json:"close_code,omitempty"`
 	Payload          payloadJSON `json:"payload"`
+}
+
+// kubernetesJSON is where in a cluster a process runs.
+type kubernetesJSON struct {
+	ServiceNamespace string `json:"service_namespace,omitempty"`
+	PodName          string `json:"pod_name,omitempty"`
+	K8sNamespace     string `json:"k8s_namespace,omitempty"`
+	K8sNode          string `json:"k8s_node,omitempty"`
+	K8sContainer     string `json:"k8s_container,omitempty"`
+	K8sDeployment    string `json:"k8s_deployment,omitempty"`
+}
+
+func kubernetesView(o *pulsestore.Origin) kubernetesJSON {
+	return kubernetesJSON{o.ServiceNamespace, o.PodName, o.K8sNamespace, o.K8sNode, o.K8sContainer, o.K8sDeployment}
 }
 
 type payloadJSON struct {
@@ -186,8 +210,8 @@ func payloadState(row *pulsestore.Request, objects map[string]pulsestore.Payload
 	}
 	object, ok := objects[row.PayloadObject]
 	switch {
-	case ok && object.State == semantic.PayloadLost:
-		return semantic.PayloadLost, object.Reason
+	case ok && (object.State == semantic.PayloadLost || object.State == payloadErased):
+		return object.State, object.Reason
 	case row.PayloadState == semantic.PayloadTruncated:
 		return row.PayloadState, row.PayloadReason
 	case ok:
@@ -203,7 +227,7 @@ func requestView(row *pulsestore.Request, objects map[string]pulsestore.PayloadO
 		Time: timeText(row.Time), TraceID: hex.EncodeToString(row.TraceID[:]), SpanID: hex.EncodeToString(row.SpanID[:]),
 		Kind: row.Kind, Environment: row.Environment, ServiceName: row.ServiceName,
 		HostID: row.HostID, HostName: row.HostName, PID: row.PID, Executable: row.Executable, User: row.User,
-		ContainerID: row.ContainerID, PodUID: row.PodUID, ConnectionID: connectionText(row.ConnectionID), ExchangeSequence: row.ExchangeSequence,
+		ContainerID: row.ContainerID, PodUID: row.PodUID, kubernetesJSON: kubernetesView(&row.Origin), ConnectionID: connectionText(row.ConnectionID), ExchangeSequence: row.ExchangeSequence,
 		Method: row.Method, Scheme: row.Scheme, ServerAddress: row.ServerAddress, ServerPort: row.ServerPort,
 		ClientAddress: addrText(row.ClientAddress), ClientPort: row.ClientPort,
 		PeerAddress: addrText(row.PeerAddress), PeerPort: row.PeerPort,
@@ -211,6 +235,8 @@ func requestView(row *pulsestore.Request, objects map[string]pulsestore.PayloadO
 		ProtocolVersion: row.ProtocolVersion, TLSVersion: row.TLSVersion, TLSCipher: row.TLSCipher,
 		Duration: int64(row.Duration), TimingSend: int64(row.TimingSend), TimingWait: int64(row.TimingWait), TimingReceive: int64(row.TimingReceive),
 		RequestBodySize: row.RequestBodySize, ResponseBodySize: row.ResponseBodySize,
+		Part: row.Part, RPCSystem: row.RPCSystem, RPCMethod: row.RPCMethod, RPCStatus: row.RPCStatus,
+		RequestMessages: row.RequestMessages, ResponseMessages: row.ResponseMessages, CloseCode: row.CloseCode,
 		Payload: payloadJSON{Object: row.PayloadObject, Visible: row.PayloadVisible},
 	}
 	if row.ParentSpanID != [8]byte{} {

@@ -23,6 +23,9 @@ type rows struct {
 	connections       []pulsestore.Connection
 	coverage          []pulsestore.Coverage
 	objects           map[string]pulsestore.PayloadObject
+	entries           map[[8]byte][]pulsestore.PayloadEntry
+	audit             []pulsestore.AuditEvent
+	auditErr          error
 	err               error
 	block             chan struct{} // when not nil, queries wait for it
 	asked             []pulsestore.RequestQuery
@@ -110,6 +113,20 @@ func (r *rows) PayloadObjects(ctx context.Context, _ pulsestore.Scope, keys []st
 	}
 	r.mu.Unlock()
 	return found, r.wait(ctx)
+}
+
+func (r *rows) PayloadEntries(ctx context.Context, _ pulsestore.Scope, _ [16]byte, span [8]byte) ([]pulsestore.PayloadEntry, error) {
+	return r.entries[span], r.wait(ctx)
+}
+
+func (r *rows) Audit(ctx context.Context, events ...pulsestore.AuditEvent) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.auditErr != nil {
+		return r.auditErr
+	}
+	r.audit = append(r.audit, events...)
+	return nil
 }
 
 func (r *rows) Ping(ctx context.Context) error { return r.wait(ctx) }

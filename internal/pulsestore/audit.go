@@ -90,7 +90,7 @@ func (b *Rows) AddAuditEvent(r *AuditEvent) {
 	b.audit.identify(r.Time).bytes(r.ID[:])
 }
 
-// Audit stores events and returns when they are stored: what they permit may happen then, and not before.
+// Audit implements Reader.
 func (s *Store) Audit(ctx context.Context, events ...AuditEvent) error {
 	rows := NewRows()
 	for i := range events {
@@ -102,7 +102,7 @@ func (s *Store) Audit(ctx context.Context, events ...AuditEvent) error {
 	return s.Insert(ctx, rows)
 }
 
-// AuditEvents returns events, newest first.
+// AuditEvents implements Reader.
 func (s *Store) AuditEvents(ctx context.Context, q AuditFilter) ([]AuditEvent, error) {
 	if err := checkLimit(q.Limit); err != nil {
 		return nil, err

@@ -312,16 +312,28 @@ func (s *Store) Talkers(ctx context.Context, q Selection, by string, limit int) 
 
 // Kinds of TLSFinding.
 const (
-	FindingOldVersion = "old_version" // TLS before 1.2 (RFC 8996)
-	FindingPlaintext  = "plaintext"   // a known protocol without TLS
-	FindingDirectIP   = "direct_ip"   // a client that named no server
+	FindingOldVersion = "old_version"          // TLS before 1.2 (RFC 8996)
+	FindingPlaintext  = "plaintext"            // a known protocol without TLS
+	FindingDirectIP   = "direct_ip"            // a client that named no server
+	FindingExpired    = "expired_certificate"  // at the end of the selection
+	FindingExpiring   = "expiring_certificate" // within a time from then
 )
+
+// TLSQuery asks for connections whose transport security is weak.
+type TLSQuery struct {
+	Selection
+	// ExpiresWithin is how soon after the end of the selection a certificate has to end to be found.
+	ExpiresWithin time.Duration
+	Limit         int
+}
 
 // TLSFinding is what is wrong with the transport security of some connections.
 type TLSFinding struct {
 	Finding, Role, ServiceName, Executable, HostName, ServerAddress string
 	PeerPort                                                        uint16
 	Protocol, TLSVersion                                            string
+	Subject                                                         string     // of the server's certificate
+	NotAfter                                                        time.Time  // of it; zero when not known
 	Peer                                                            netip.Addr // one of them
 	Connections, Bytes                                              uint64
 	FirstSeen, LastSeen                                             time.Time
@@ -329,29 +341,35 @@ type TLSFinding struct {
 
 // findings is an array of what a connection is found guilty of.
 const findings = "arrayFilter(x -> x != '', [" +
-	"if(tls_version IN ('1.0', '1.1', '1', 'ssl3', '3.0', '2.0'), 'old_version', ''), " +
-	"if(tls_version = '' AND protocol NOT IN ('', 'tls', 'unknown'), 'plaintext', ''), " +
-	"if(role = 'client' AND (server_address = '' OR isIPv4String(server_address) OR isIPv6String(server_address)), 'direct_ip', '')])"
+	"if(tls_version IN ('1.0', '1.1', '1', 'ssl3', '3.0', '2.0'), '" + FindingOldVersion + "', ''), " +
+	"if(tls_version = '' AND protocol NOT IN ('', 'tls', 'unknown'), '" + FindingPlaintext + "', ''), " +
+	"if(role = 'client' AND (server_address = '' OR isIPv4String(server_address) OR isIPv6String(server_address)), '" + FindingDirectIP + "', ''), " +
+	"multiIf(toUnixTimestamp64Second(tls_server_not_after) = 0, '', toUnixTimestamp64Second(tls_server_not_after) <= {end:Int64}, '" + FindingExpired + "', " +
+	"toUnixTimestamp64Second(tls_server_not_after) <= {soon:Int64}, '" + FindingExpiring + "', '')])"
 
-// TLSFindings implements Reader: by kind, the most connections first.
-func (s *Store) TLSFindings(ctx context.Context, q Selection, limit int) ([]TLSFinding, error) {
-	if err := checkLimit(limit); err != nil {
+// TLSFindings implements Reader: the most connections first.
+func (s *Store) TLSFindings(ctx context.Context, q TLSQuery) ([]TLSFinding, error) {
+	if err := checkLimit(q.Limit); err != nil {
 		return nil, err
 	}
-	t := newestConnections
+	end := q.To
+	if end.IsZero() {
+		end = time.Now()
+	}
 	w := &where{conditions: []string{"notEmpty(" + findings + ")"}}
-	from, err := s.rows(t, q, w)
+	w.args = append(w.args, named("end", end.Unix()), named("soon", end.Add(q.ExpiresWithin).Unix()))
+	from, err := s.rows(newestConnections, q.Selection, w)
 	if err != nil {
 		return nil, err
 	}
 	out := []TLSFinding{}
 	if err := s.ask(ctx, "arrayJoin("+findings+"), role, service_name, executable, host_name, server_address, if(role = 'server', local_port, peer_port), protocol, tls_version, "+
-		"any(peer_address), count(), sum(sent_bytes + received_bytes), min(start), max(time)", from,
-		fmt.Sprintf(" GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9 ORDER BY 11 DESC, 1, 2, 3, 4, 5, 6, 7, 8, 9 LIMIT %d", limit), func(rows driver.Rows) error {
+		"tls_server_subject, tls_server_not_after, any(peer_address), count(), sum(sent_bytes + received_bytes), min(start), max(time)", from,
+		fmt.Sprintf(" GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 ORDER BY 13 DESC, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 LIMIT %d", q.Limit), func(rows driver.Rows) error {
 			var f TLSFinding
 			err := rows.Scan(&f.Finding, &f.Role, &f.ServiceName, &f.Executable, &f.HostName, &f.ServerAddress, &f.PeerPort, &f.Protocol, &f.TLSVersion,
-				&f.Peer, &f.Connections, &f.Bytes, &f.FirstSeen, &f.LastSeen)
-			f.Peer = fromColumn(f.Peer)
+				&f.Subject, &f.NotAfter, &f.Peer, &f.Connections, &f.Bytes, &f.FirstSeen, &f.LastSeen)
+			f.Peer, f.NotAfter = fromColumn(f.Peer), fromValidity(f.NotAfter)
 			out = append(out, f)
 			return err
 		}); err != nil {

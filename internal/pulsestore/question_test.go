@@ -30,6 +30,7 @@ func TestQuestions(t *testing.T) {
 	s := newStore(t)
 	ctx := context.Background()
 	start := base.Truncate(time.Minute)
+	sel := all("production", start, start.Add(2*time.Minute))
 	rows := pulsestore.NewRows()
 	for n := range 120 { // one a second: two minutes
 		r := request(n)
@@ -64,6 +65,11 @@ func TestQuestions(t *testing.T) {
 			c.TLSVersion = ""
 		case 2:
 			c.ServerAddress, c.PeerAddress = "", netip.MustParseAddr("192.0.2.7")
+		case 4, 5, 6:
+			c.TLSServerSubject, c.TLSServerNotAfter = "CN=a.example", sel.To.Add(time.Duration(n-5)*20*24*time.Hour-time.Hour).Truncate(time.Second)
+			if n == 5 {
+				c.TLSServerNotAfter = sel.To.Add(31 * 24 * time.Hour)
+			}
 		case 3:
 			c.Role, c.ServerAddress, c.LocalPort, c.Visibility, c.Reason = "server", "", 8443, "not_visible", "no_secret"
 		}
@@ -75,7 +81,6 @@ func TestQuestions(t *testing.T) {
 	foreign.Environment = "staging"
 	rows.AddConnection(&foreign)
 	require.NoError(t, s.Insert(ctx, rows))
-	sel := all("production", start, start.Add(2*time.Minute))
 	minutes := pulsestore.TimeQuery{Selection: sel, Of: pulsestore.OfRequests, Step: time.Minute}
 
 	t.Run("histogram", func(t *testing.T) {
@@ -249,13 +254,14 @@ func TestQuestions(t *testing.T) {
 		assert.Equal(t, pulsestore.Peer{Address: netip.MustParseAddr("2001:db8::1"), Connections: 11, SentBytes: 1100, ReceivedBytes: 11000}, peers[0])
 	})
 	t.Run("findings", func(t *testing.T) {
-		got, err := s.TLSFindings(ctx, sel, 10)
+		got, err := s.TLSFindings(ctx, pulsestore.TLSQuery{Selection: sel, ExpiresWithin: 30 * 24 * time.Hour, Limit: 10})
 		require.NoError(t, err)
 		kinds := map[string]uint64{}
 		for _, f := range got {
 			kinds[f.Finding] += f.Connections
 		}
-		assert.Equal(t, map[string]uint64{pulsestore.FindingOldVersion: 1, pulsestore.FindingPlaintext: 1, pulsestore.FindingDirectIP: 1}, kinds)
+		assert.Equal(t, map[string]uint64{pulsestore.FindingOldVersion: 1, pulsestore.FindingPlaintext: 1, pulsestore.FindingDirectIP: 1,
+			pulsestore.FindingExpired: 1, pulsestore.FindingExpiring: 1}, kinds)
 	})
 	t.Run("connection pages", func(t *testing.T) {
 		q := pulsestore.ConnectionQuery{Selection: sel, Limit: 5}
@@ -339,7 +345,7 @@ func scopes(t *testing.T, s *pulsestore.Store, start time.Time) {
 		see("edges", edges, err)
 		talkers, err := s.Talkers(ctx, sel, "environment", 100)
 		see("talkers", talkers, err)
-		found, err := s.TLSFindings(ctx, sel, 100)
+		found, err := s.TLSFindings(ctx, pulsestore.TLSQuery{Selection: sel, Limit: 100})
 		see("findings", found, err)
 		peers, err := s.Peers(ctx, sel)
 		see("peers", peers, err)

@@ -177,9 +177,19 @@ type Reader interface {
 	// Talkers are the values of a field of connections with the most bytes.
 	Talkers(ctx context.Context, q Selection, by string, limit int) ([]Talker, error)
 	// TLSFindings are connections whose transport security is weak.
-	TLSFindings(ctx context.Context, q Selection, limit int) ([]TLSFinding, error)
+	TLSFindings(ctx context.Context, q TLSQuery) ([]TLSFinding, error)
 	// Peers are the addresses that connections had at their other end.
 	Peers(ctx context.Context, q Selection) ([]Peer, error)
+
+	// PayloadEntries returns where the payload of one exchange lies; nothing before its receipt came.
+	PayloadEntries(ctx context.Context, scope Scope, trace [16]byte, span [8]byte) ([]PayloadEntry, error)
+	// AuditEvents returns who asked for what, newest first.
+	AuditEvents(ctx context.Context, q AuditFilter) ([]AuditEvent, error)
+	// Audit stores events, and is the one thing that Reader writes: what they permit may happen when it returns nil.
+	Audit(ctx context.Context, events ...AuditEvent) error
+	// Retention returns the policy that the tables have; Expiring what would go under another.
+	Retention(ctx context.Context) (Retention, error)
+	Expiring(ctx context.Context, r Retention, at time.Time, scope Scope) ([]Expiry, error)
 
 	Ping(ctx context.Context) error
 }

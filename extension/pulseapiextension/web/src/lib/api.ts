@@ -60,6 +60,7 @@ export interface Link {
   bucket: string;
   key: string;
   entry: string;
+  range?: string; // the only bytes that the link is for
 }
 
 export interface Config {

@@ -1,7 +1,7 @@
 // Loads the payload of one request: a link from Pulse, the bytes straight from the bucket.
 import { getRequest, postLink, Problem, type Link, type Request } from './api.ts';
 import { parseHar, type Exchange } from './har.ts';
-import { NoEntry, readEntry, ZipError, type Ranges } from './zip.ts';
+import { NoEntry, readEntry, readLocal, ZipError, type Ranges } from './zip.ts';
 
 export type Trouble =
   | 'lost' | 'not_visible' | 'filtered' | 'sampled_out' | 'gone' | 'cors' | 'unreachable' | 'denied'
@@ -50,6 +50,14 @@ function bucketRanges(url: string, signal: AbortSignal): Ranges {
   };
 }
 
+/** The HAR of one exchange: the link's own bytes, or found in the whole object while no receipt says where it lies. */
+async function readLink(link: Link, signal: AbortSignal): Promise<Uint8Array> {
+  const ranges = bucketRanges(link.url, signal);
+  const own = /^bytes=(\d+)-(\d+)$/.exec(link.range ?? '');
+  if (!own) return readEntry(ranges, link.entry);
+  return readLocal((await ranges(Number(own[1]), Number(own[2]))).bytes, link.entry);
+}
+
 /** A blocked fetch says nothing about why; an opaque one tells "not allowed" from "not there". */
 async function whyBlocked(url: string, signal: AbortSignal): Promise<BucketError> {
   try {
@@ -85,7 +93,7 @@ export async function load(first: Request, signal: AbortSignal, show: (v: View) 
     try {
       // A link is an audited event: one is used for as long as it works.
       if (!link || Date.parse(link.expires_at) - Date.now() < 5_000) link = await postLink(request.trace_id, request.span_id, signal);
-      const exchange = parseHar(await readEntry(bucketRanges(link.url, signal), link.entry));
+      const exchange = parseHar(await readLink(link, signal));
       return show({ kind: 'ready', exchange, link });
     } catch (err) {
       if (signal.aborted) return;
