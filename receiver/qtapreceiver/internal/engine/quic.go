@@ -254,8 +254,8 @@ func (e *Engine) recordQUIC(q *quicConn, state string, t int64, reason string) {
 		version = "2" // RFC 9369, whatever its number
 	}
 	m.PutStr(semantic.NetworkProtocolVersion, version)
-	putStr(m, semantic.TLSClientJA3, h.JA3)
-	putStr(m, semantic.TLSClientJA4, h.JA4)
+	putStr(m, semantic.TLSClientJA3, q.hello.JA3)
+	putStr(m, semantic.TLSClientJA4, q.hello.JA4)
 	m.PutStr(semantic.PayloadVisibility, semantic.PayloadNotVisible)
 	m.PutStr(semantic.PayloadReason, reasonQUIC)
 }
