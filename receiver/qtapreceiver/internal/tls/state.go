@@ -42,7 +42,7 @@ func (c *Conn) Dead() bool { return c.dead || c.closed }
 
 // State fills in dst and says whether it could: both directions must be past their handshake and in step.
 func (c *Conn) State(dst *State) bool {
-	if c.dead || c.closed || c.suite == nil {
+	if c.dead || c.closed || c.suite == nil || c.renegotiated != nil && c.renegotiated.begun {
 		return false
 	}
 	for _, h := range []*half{&c.client, &c.server} {
