@@ -32,6 +32,7 @@ const (
 	flagResumed = 1 << iota
 	flagWaits
 	flagQuiet
+	flagFull
 
 	flagEncryptThenMAC = 1 // of a direction
 )
@@ -42,7 +43,7 @@ func (s *Session) encode(e *bpf.RestartEntry) {
 		Version: bpf.RestartVersion, Start: s.Start, ClientISN: s.ClientISN, ServerISN: s.ServerISN,
 		Records: s.Records, Requests: s.Requests, Exchanges: s.Exchanges, Cipher: s.TLS.Cipher, Role: uint8(s.Role),
 	}
-	for flag, set := range map[uint8]bool{flagResumed: s.TLS.Resumed, flagWaits: s.Waits, flagQuiet: s.Quiet} {
+	for flag, set := range map[uint8]bool{flagResumed: s.TLS.Resumed, flagFull: s.TLS.Full, flagWaits: s.Waits, flagQuiet: s.Quiet} {
 		if set {
 			e.Flags |= flag
 		}
@@ -73,7 +74,7 @@ func (s *Session) decode(e *bpf.RestartEntry) bool {
 	}
 	*s = Session{
 		TLS: tls.State{
-			Cipher: e.Cipher, SNI: string(e.Name[:e.NameSize]), ALPN: string(e.Protocol[:e.ProtocolSize]), Resumed: e.Flags&flagResumed != 0,
+			Cipher: e.Cipher, SNI: string(e.Name[:e.NameSize]), ALPN: string(e.Protocol[:e.ProtocolSize]), Resumed: e.Flags&flagResumed != 0, Full: e.Flags&flagFull != 0,
 			Client: decodeDirection(&e.Client), Server: decodeDirection(&e.Server),
 		},
 		Role: event.Role(e.Role), Start: e.Start, ClientISN: e.ClientISN, ServerISN: e.ServerISN,

@@ -55,7 +55,7 @@ func open(t *testing.T, dir string, ttl time.Duration) *Store {
 
 func session() *Session {
 	x := &Session{
-		TLS:  tls.State{Cipher: 0x1302, SNI: "api.example", ALPN: "http/1.1", Resumed: true},
+		TLS:  tls.State{Cipher: 0x1302, SNI: "api.example", ALPN: "http/1.1", Resumed: true, Full: true},
 		Role: event.RoleServer, Start: 12, ClientISN: 3, ServerISN: 4, Records: 5, Requests: 6, Exchanges: 7, Waits: true,
 	}
 	for i, d := range []*tls.DirectionState{&x.TLS.Client, &x.TLS.Server} {

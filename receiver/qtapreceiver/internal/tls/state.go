@@ -10,7 +10,7 @@ import (
 type State struct {
 	Cipher         uint16 // IANA number
 	SNI, ALPN      string
-	Resumed        bool
+	Resumed, Full  bool // as in Info
 	Client, Server DirectionState
 }
 
@@ -50,7 +50,7 @@ func (c *Conn) State(dst *State) bool {
 			return false
 		}
 	}
-	dst.Cipher, dst.SNI, dst.ALPN, dst.Resumed = c.suite.id, c.info.SNI, c.info.ALPN, c.info.Resumed
+	dst.Cipher, dst.SNI, dst.ALPN, dst.Resumed, dst.Full = c.suite.id, c.info.SNI, c.info.ALPN, c.info.Resumed, c.info.Full
 	c.client.save(&dst.Client)
 	c.server.save(&dst.Server)
 	return true
@@ -112,7 +112,7 @@ func Resume(keys *KeyStore, sink Sink, limits Limits, stats *Stats, s *State, cl
 	if c.suite == nil {
 		return nil
 	}
-	c.info = Info{Version: versionNames[c.suite.version], Cipher: c.suite.name, SNI: s.SNI, ALPN: s.ALPN, Resumed: s.Resumed}
+	c.info = Info{Version: versionNames[c.suite.version], Cipher: c.suite.name, SNI: s.SNI, ALPN: s.ALPN, Resumed: s.Resumed, Full: s.Full}
 	for _, d := range []struct {
 		h     *half
 		from  *DirectionState

@@ -74,6 +74,7 @@ func TestResume(t *testing.T) {
 					}
 					r = r.resumed(&s)
 					require.Equal(t, "example.test", r.last().SNI)
+					require.True(t, r.last().Full)
 					require.False(t, r.last().Visible, "not before a tag proves it")
 					feed(c.seen[end:])
 					r.end()
