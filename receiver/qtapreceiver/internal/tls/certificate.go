@@ -10,6 +10,9 @@ import (
 	"io"
 	"time"
 	"unicode/utf8"
+
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/zstd"
 )
 
 // Certificate is what is told of a server's certificate. A client's is not looked at: its subject may
@@ -29,7 +32,10 @@ const (
 	// maxName bounds a distinguished name: attributes that would make it longer are left out.
 	maxName = 256
 
-	compressionZlib = 1 // RFC 8879 §3
+	// RFC 8879 §7.3.
+	compressionZlib   = 1
+	compressionBrotli = 2
+	compressionZstd   = 3
 )
 
 // parseCertificates reads the first certificate, the server's own, of a Certificate message's body. What
@@ -55,16 +61,32 @@ func parseCertificates(body []byte, version uint16) (c Certificate) {
 }
 
 // decompressCertificates returns the Certificate message's body that a CompressedCertificate (RFC 8879
-// §4) has; nil when it is compressed in another way than zlib, or is not what it says.
+// §4) has; nil when it is not what it says.
 func decompressCertificates(body []byte) []byte {
 	r := reader{b: body}
 	algorithm, size := r.u16(), r.u24()
 	b := r.vec24()
-	if r.bad || algorithm != compressionZlib || size > maxHandshakeLen {
+	if r.bad || size > maxHandshakeLen {
 		return nil
 	}
-	z, err := zlib.NewReader(bytes.NewReader(b))
-	if err != nil {
+	var z io.Reader
+	switch algorithm {
+	case compressionZlib:
+		d, err := zlib.NewReader(bytes.NewReader(b))
+		if err != nil {
+			return nil
+		}
+		z = d
+	case compressionBrotli:
+		z = brotli.NewReader(bytes.NewReader(b))
+	case compressionZstd:
+		d, err := zstd.NewReader(bytes.NewReader(b), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(1<<20))
+		if err != nil {
+			return nil
+		}
+		defer d.Close()
+		z = d
+	default:
 		return nil
 	}
 	out := make([]byte, size)

@@ -11,11 +11,14 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"io"
 	"math/big"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/require"
 )
 
@@ -75,23 +78,36 @@ func TestCertificate(t *testing.T) {
 	require.Equal(t, "O="+strings.Repeat("a", 200), long.Subject, "bounded")
 
 	plain := certificateMessage(version13, der)
-	z := compressed(t, plain)
-	message := compressedMessage
-	require.Equal(t, plain, decompressCertificates(message(compressionZlib, len(plain), z)))
-	require.Nil(t, decompressCertificates(message(2, len(plain), z)), "brotli")
-	require.Nil(t, decompressCertificates(message(compressionZlib, len(plain)+1, z)))
-	require.Nil(t, decompressCertificates(message(compressionZlib, 1<<24-1, z)))
-	require.Nil(t, decompressCertificates(message(compressionZlib, len(plain), z[:20])))
+	for algorithm := byte(compressionZlib); algorithm <= compressionZstd; algorithm++ {
+		z := compressed(t, algorithm, plain)
+		require.Equal(t, plain, decompressCertificates(compressedMessage(algorithm, len(plain), z)))
+		require.Nil(t, decompressCertificates(compressedMessage(algorithm%3+1, len(plain), z)), "another algorithm")
+		require.Nil(t, decompressCertificates(compressedMessage(algorithm, len(plain)+1, z)))
+		require.Nil(t, decompressCertificates(compressedMessage(algorithm, 1<<24-1, z)))
+		require.Nil(t, decompressCertificates(compressedMessage(algorithm, len(plain), z[:20])))
+	}
 	require.Nil(t, decompressCertificates(nil))
 }
 
-func compressed(t testing.TB, plain []byte) []byte {
-	var z bytes.Buffer
-	w := zlib.NewWriter(&z)
+func compressed(t testing.TB, algorithm byte, plain []byte) []byte {
+	var out bytes.Buffer
+	var w io.WriteCloser
+	switch algorithm {
+	case compressionZlib:
+		w = zlib.NewWriter(&out)
+	case compressionBrotli:
+		w = brotli.NewWriter(&out)
+	case compressionZstd:
+		z, err := zstd.NewWriter(&out)
+		require.NoError(t, err)
+		w = z
+	default:
+		return plain
+	}
 	_, err := w.Write(plain)
 	require.NoError(t, err)
 	require.NoError(t, w.Close())
-	return z.Bytes()
+	return out.Bytes()
 }
 
 // compressedMessage makes the body of a CompressedCertificate message.
@@ -104,7 +120,7 @@ func compressedMessage(algorithm byte, size int, b []byte) []byte {
 func TestCompressedCertificate(t *testing.T) {
 	hello := unhex(t, rfcClientHello)
 	plain := certificateMessage(version13, certificateOf(t, pkix.Name{CommonName: "small.test"}))
-	for algorithm, want := range map[byte]string{1: "CN=small.test", 2: "", 3: ""} {
+	for algorithm, want := range map[byte]string{compressionZlib: "CN=small.test", compressionBrotli: "CN=small.test", compressionZstd: "CN=small.test", 4: ""} {
 		var hs, app secret
 		hs.set(bytes.Repeat([]byte{7}, 32)) // as keyLog has
 		app.set(bytes.Repeat([]byte{7}, 32))
@@ -115,7 +131,7 @@ func TestCompressedCertificate(t *testing.T) {
 			typ  byte
 			body []byte
 		}{
-			{msgEncryptedExts, []byte{0, 0}}, {msgCompressedCert, compressedMessage(algorithm, len(plain), compressed(t, plain))}, {15, make([]byte, 70)}, {msgFinished, make([]byte, 32)},
+			{msgEncryptedExts, []byte{0, 0}}, {msgCompressedCert, compressedMessage(algorithm, len(plain), compressed(t, algorithm, plain))}, {15, make([]byte, 70)}, {msgFinished, make([]byte, 32)},
 		} {
 			flight.seal(p, typeHandshake, append([]byte{m.typ}, vector24(m.body)...))
 		}
@@ -141,7 +157,9 @@ func FuzzCertificates(f *testing.F) {
 	der := testCert().Certificate[0]
 	f.Add(certificateMessage(version12, der))
 	f.Add(certificateMessage(version13, der, der))
-	f.Add([]byte{0, 1, 0, 0, 9, 0, 0, 3, 1, 2, 3})
+	for algorithm := byte(0); algorithm <= compressionZstd; algorithm++ {
+		f.Add(compressedMessage(algorithm, 100, compressed(f, algorithm, make([]byte, 100))))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, version := range []uint16{version12, version13} {
 			c := parseCertificates(b, version)
