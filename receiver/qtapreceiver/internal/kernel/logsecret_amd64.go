@@ -220,7 +220,7 @@ func handedRandom(code []byte) (state, random uint64, ok bool) {
 		if !toReg {
 			return 0, 0, false
 		}
-		v := value{}
+		var v value
 		switch src := inst.Args[1].(type) {
 		case x86asm.Reg:
 			if inst.Op != x86asm.MOV || !is64(dst) {
