@@ -11,7 +11,7 @@
 #include "keys_openssl1.h"
 #include "keys_gnutls.h"
 #include "keys_go.h"
-#include "keys_boringssl.h"
+#include "keys_logsecret.h"
 
 // Pointers that keep the records' types in BTF, where the test of abi.go finds them.
 const struct packet_record *abi_packet __attribute__((unused));

@@ -26,7 +26,6 @@ const (
 	CaptureMapRing           = "ring"
 	CaptureMapSockStates     = "sock_states"
 	CaptureMapSockTable      = "sock_table"
-	CaptureProgBoringsslLog  = "boringssl_log"
 	CaptureProgGnutlsPrf     = "gnutls_prf"
 	CaptureProgGoKeylog      = "go_keylog"
 	CaptureProgNettleExpand  = "nettle_expand"
@@ -44,6 +43,7 @@ const (
 	CaptureProgSocketScan    = "socket_scan"
 	CaptureProgSocketSend    = "socket_send"
 	CaptureProgSocketState   = "socket_state"
+	CaptureProgSslLogSecret  = "ssl_log_secret"
 	CaptureProgWhoAmI        = "who_am_i"
 	CaptureVarAbiPacket      = "abi_packet"
 	CaptureVarAbiProcess     = "abi_process"
@@ -105,7 +105,6 @@ type CaptureSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type CaptureProgramSpecs struct {
-	BoringsslLog  *ebpf.ProgramSpec `ebpf:"boringssl_log"`
 	GnutlsPrf     *ebpf.ProgramSpec `ebpf:"gnutls_prf"`
 	GoKeylog      *ebpf.ProgramSpec `ebpf:"go_keylog"`
 	NettleExpand  *ebpf.ProgramSpec `ebpf:"nettle_expand"`
@@ -123,6 +122,7 @@ type CaptureProgramSpecs struct {
 	SocketScan    *ebpf.ProgramSpec `ebpf:"socket_scan"`
 	SocketSend    *ebpf.ProgramSpec `ebpf:"socket_send"`
 	SocketState   *ebpf.ProgramSpec `ebpf:"socket_state"`
+	SslLogSecret  *ebpf.ProgramSpec `ebpf:"ssl_log_secret"`
 	WhoAmI        *ebpf.ProgramSpec `ebpf:"who_am_i"`
 }
 
@@ -237,7 +237,6 @@ type CaptureVariables struct {
 //
 // It can be passed to LoadCaptureObjects or ebpf.CollectionSpec.LoadAndAssign.
 type CapturePrograms struct {
-	BoringsslLog  *ebpf.Program `ebpf:"boringssl_log"`
 	GnutlsPrf     *ebpf.Program `ebpf:"gnutls_prf"`
 	GoKeylog      *ebpf.Program `ebpf:"go_keylog"`
 	NettleExpand  *ebpf.Program `ebpf:"nettle_expand"`
@@ -255,12 +254,12 @@ type CapturePrograms struct {
 	SocketScan    *ebpf.Program `ebpf:"socket_scan"`
 	SocketSend    *ebpf.Program `ebpf:"socket_send"`
 	SocketState   *ebpf.Program `ebpf:"socket_state"`
+	SslLogSecret  *ebpf.Program `ebpf:"ssl_log_secret"`
 	WhoAmI        *ebpf.Program `ebpf:"who_am_i"`
 }
 
 func (p *CapturePrograms) Close() error {
 	return _CaptureClose(
-		p.BoringsslLog,
 		p.GnutlsPrf,
 		p.GoKeylog,
 		p.NettleExpand,
@@ -278,6 +277,7 @@ func (p *CapturePrograms) Close() error {
 		p.SocketScan,
 		p.SocketSend,
 		p.SocketState,
+		p.SslLogSecret,
 		p.WhoAmI,
 	)
 }

@@ -145,32 +145,44 @@ func TestE2EOpenSSLPrograms(t *testing.T) {
 	})
 }
 
-// TestE2EOpenSSLInside reads a program that has OpenSSL and musl linked into it: it exports nothing, but is not stripped.
+// TestE2EOpenSSLInside reads a program that has OpenSSL and musl linked into it and exports nothing, also stripped.
 func TestE2EOpenSSLInside(t *testing.T) {
 	sentry := npmProgram(t, "@sentry/cli-linux-x64/bin/sentry-cli")
 	l := newLab(t, "inside")
 	l.start(func(c *Config, _ *PayloadConfig) { c.TLS.DenyProcesses = []string{"nginx"} })
-	dir, home, port := t.TempDir(), t.TempDir(), freePort(t)
+	dir, home := t.TempDir(), t.TempDir()
 	body := []byte(`{"version": "0", "user": null, "auth": null}`)
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "api/0"), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "api/0/index.html"), body, 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(home, ".sentryclirc"), []byte("[http]\nverify_ssl=false\n"), 0o644))
-	l.nginxTLS(port, dir, "TLSv1.2 TLSv1.3")
-	// Stripped, nothing tells where its secrets pass.
-	stripped := filepath.Join(t.TempDir(), "sentry-stripped")
+	stripped := filepath.Join(t.TempDir(), "stripped")
 	withoutSymbols(t, sentry, stripped)
 	ask := func(exe string, port int) {
 		cmd := l.command(exe, "--url", fmt.Sprintf("https://127.0.0.1:%d/", port), "--auth-token", "none", "info")
 		cmd.Dir, cmd.Env = home, append(os.Environ(), "HOME="+home, "SENTRY_DISABLE_UPDATE_CHECK=1")
 		_, _ = cmd.CombinedOutput() // it says that nobody is logged in
 	}
-	l.verifyNotVisible("sentry-stripped", port, "no_secret_openssl", func() { ask(stripped, port) })
+	// One that does not look as expected is left alone.
+	odd, port := filepath.Join(t.TempDir(), "odd"), freePort(t)
+	b, err := os.ReadFile(stripped)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(odd, bytes.Replace(b, []byte("\x00CLIENT_RANDOM\x00"), []byte("\x00CLIENT_RANDOX\x00"), 1), 0o755))
+	l.nginxTLS(port, dir, "TLSv1.3")
+	l.verifyNotVisible("odd", port, "no_secret_openssl", func() { ask(odd, port) })
 
-	// The first time, there is no server, but the program has been found by then.
-	ask(sentry, freePort(t))
-	time.Sleep(300 * time.Millisecond)
-	ask(sentry, port)
-	l.verify("/api/0/", body, "sentry-cli", "nginx", "https", fmt.Sprintf("https://127.0.0.1:%d/api/0/", port))
+	for _, exe := range []string{sentry, stripped} {
+		for _, version := range []string{"1.3", "1.2"} {
+			port := freePort(t)
+			l.nginxTLS(port, dir, "TLSv"+version)
+			ask(exe, freePort(t)) // there is no server, but the program has been found by then
+			time.Sleep(300 * time.Millisecond)
+			ask(exe, port)
+			l.verify("/api/0/", body, filepath.Base(exe), "nginx", "https", fmt.Sprintf("https://127.0.0.1:%d/api/0/", port))
+			client, _ := l.spans("/api/0/")
+			require.Equal(t, version, text(client.span.Attributes(), semantic.TLSProtocolVersion))
+			l.traces.Reset()
+		}
+	}
 	l.stop()
 }
 

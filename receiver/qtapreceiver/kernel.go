@@ -13,7 +13,7 @@ import (
 
 // notVisible are the TLS implementations whose sessions cannot be read unless they write a key
 // log (`tls::keylog_files`): their connections say so (`qpoint.payload.visibility`).
-var notVisible = []string{"NSS", "rustls", "Java", "Go before 1.18", "OpenSSL linked without exported symbols"}
+var notVisible = []string{"NSS", "rustls", "Java", "Go before 1.18"}
 
 // kernelConfig is what the configuration asks of the kernel.
 func kernelConfig(cfg *Config, logger *zap.Logger) kernel.Config {

@@ -98,8 +98,8 @@ func (c *Capture) load() error {
 	} else {
 		drop(bpf.CaptureProgSocketCreate) // it has nowhere to leave a mark
 	}
-	for _, src := range append([]keySource{boringssl}, keySources...) {
-		if !c.cfg.Keys || src.name == boringssl.name && c.features.Get(featureCookies) != Supported {
+	for _, src := range append([]keySource{logSecret}, keySources...) {
+		if !c.cfg.Keys || src.find == nil && c.features.Get(featureCookies) != Supported {
 			drop(src.programs...)
 			continue
 		}

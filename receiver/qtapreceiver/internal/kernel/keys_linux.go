@@ -61,7 +61,7 @@ type keyPoint struct {
 	cookie  uint64 // what the program is to know of this file
 }
 
-// keySources are all of them, but for the one that is found by constants (boringssl).
+// keySources are all of them, but for the one that is found by constants (logSecret).
 var keySources = []keySource{openssl3, openssl1, gnutls, gnutls12, goTLS}
 
 // exported makes a find of exported functions, all of which must be there.

@@ -111,7 +111,7 @@ func Probe(cfg Config) Features {
 		if multi != nil {
 			add("perf uprobes", true, perfAllowed(sysAdmin))
 		}
-		add(featureCookies, false, orSince(features.HaveProgramHelper(ebpf.Kprobe, asm.FnGetAttachCookie), "5.15; the secrets of BoringSSL are not captured"))
+		add(featureCookies, false, orSince(features.HaveProgramHelper(ebpf.Kprobe, asm.FnGetAttachCookie), "5.15; the secrets of BoringSSL and of OpenSSL without symbols are not captured"))
 	}
 	return f
 }

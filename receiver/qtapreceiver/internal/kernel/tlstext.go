@@ -35,6 +35,9 @@ const (
 	unreadRustls    = "rustls"
 )
 
+// errNotAsExpected says that code is not as that of a known implementation. A probe would be a guess.
+var errNotAsExpected = errors.New("the labels of the key log are not used as expected")
+
 // opensslVersion is OPENSSL_VERSION_TEXT.
 var opensslVersion = regexp.MustCompile(`OpenSSL [13]\.\d+\.\d+[a-z+-]{0,8}\d* +\d{1,2} [A-Z][a-z]{2} \d{4}`)
 

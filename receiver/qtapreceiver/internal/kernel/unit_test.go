@@ -128,6 +128,7 @@ func FuzzFindFunction(f *testing.F) {
 		if text, err := readTLSText(e); err == nil {
 			_, _ = text.implementation()
 			_, _, _ = findBoringSSL(e, text)
+			_, _, _ = findOpenSSL(e, text)
 		}
 	})
 }

@@ -5,7 +5,6 @@ package kernel
 import (
 	"debug/elf"
 	"encoding/binary"
-	"errors"
 	"slices"
 
 	"golang.org/x/arch/x86/x86asm"
@@ -18,23 +17,47 @@ const (
 	maxLogCode = 1024
 )
 
-// errNotBoringSSL says that the code is not as expected. A probe would be a guess.
-var errNotBoringSSL = errors.New("the key log's labels are not used as BoringSSL does")
-
-// findBoringSSL finds ssl_log_secret(ssl, label, secret, secret_size) of BoringSSL in a stripped program, and
-// in its code where the client random is, relative to ssl: the value of the probe's cookie.
+// findBoringSSL finds ssl_log_secret(ssl, label, secret, secret_size) of BoringSSL in a stripped program, and in its code
+// where the client random is, relative to ssl: the value of the probe's cookie.
 //
-// Every label must be passed as the second argument to one and the same function, which must read 32 bytes
-// one by one at an offset of what a field of its first argument points to. A client random that is not one
-// makes no harm: nothing on the wire has it, so no connection takes the secret.
+// Every label must be passed as the second argument to one and the same function, which must read 32 bytes one by one at
+// an offset of what a field of its first argument points to. The program of the probe compares the label again, and a
+// client random that is none makes no harm: nothing on the wire has it, so no connection takes the secret.
 func findBoringSSL(f *elf.File, t *tlsText) (fn function, cookie uint64, err error) {
-	if f.Machine != elf.EM_X86_64 || slices.Contains(t.labels[:], 0) {
-		return function{}, 0, errNotBoringSSL
+	fn, used, err := labelTaker(f, t)
+	if err != nil {
+		return function{}, 0, err
+	}
+	state, random, ok := clientRandom(fn.code)
+	if !ok || slices.Contains(used[:], false) {
+		return function{}, 0, errNotAsExpected
+	}
+	return fn, state | random<<16, nil
+}
+
+// findOpenSSL finds the same function of OpenSSL, 1.1.1 and later. It uses only the label of TLS 1.2 in a straight line;
+// but the function does nothing but hand on its arguments with the client random, each where it must be.
+func findOpenSSL(f *elf.File, t *tlsText) (fn function, cookie uint64, err error) {
+	fn, used, err := labelTaker(f, t)
+	if err != nil {
+		return function{}, 0, err
+	}
+	state, random, ok := handedRandom(fn.code)
+	if !ok || !used[len(used)-1] {
+		return function{}, 0, errNotAsExpected
+	}
+	return fn, state | random<<16, nil
+}
+
+// labelTaker finds the only function that labels are passed to as the second argument, and says which ones are.
+func labelTaker(f *elf.File, t *tlsText) (fn function, used [len(logLabels)]bool, err error) {
+	if slices.Contains(t.labels[:], 0) {
+		return function{}, used, errNotAsExpected
 	}
 	var target uint64
-	used, conflict := [len(logLabels)]bool{}, false
+	conflict := false
 	for _, p := range f.Progs {
-		if p.Type != elf.PT_LOAD || p.Flags&elf.PF_X == 0 || p.Filesz > maxText {
+		if f.Machine != elf.EM_X86_64 || p.Type != elf.PT_LOAD || p.Flags&elf.PF_X == 0 || p.Filesz > maxText {
 			continue
 		}
 		err := pieces(p, p.Filesz, func(off uint64, b []byte) bool {
@@ -49,20 +72,14 @@ func findBoringSSL(f *elf.File, t *tlsText) (fn function, cookie uint64, err err
 			return !conflict
 		})
 		if err != nil {
-			return function{}, 0, err
+			return function{}, used, err
 		}
 	}
-	if conflict || slices.Contains(used[:], false) {
-		return function{}, 0, errNotBoringSSL
+	if conflict || target == 0 {
+		return function{}, used, errNotAsExpected
 	}
-	if fn, err = functionAt(f, "ssl_log_secret", target, maxLogCode); err != nil {
-		return function{}, 0, err
-	}
-	state, random, ok := clientRandom(fn.code)
-	if !ok {
-		return function{}, 0, errNotBoringSSL
-	}
-	return fn, state | random<<16, nil
+	fn, err = functionAt(f, "ssl_log_secret", target, maxLogCode)
+	return fn, used, err
 }
 
 // labelUse is an instruction that makes a label the second argument.
@@ -174,6 +191,70 @@ func clientRandom(code []byte) (state, random uint64, ok bool) {
 		}
 	}
 	return state, random, random != 0 && to32[counter]
+}
+
+// handedRandom reads in the code of OpenSSL's ssl_log_secret(ssl, label, secret, secret_size) how it comes to the client
+// random: it ends with nss_keylog_int(label, ssl, random, 32, secret, secret_size), and nothing comes before but moves and
+// the question whether there is a callback.
+func handedRandom(code []byte) (state, random uint64, ok bool) {
+	const ssl, label, secret, size, number, pointer, place = 1, 2, 3, 4, 5, 6, 7
+	type value struct {
+		kind   int
+		at, to uint64 // of pointer: the offset in ssl; of place: behind that pointer, or in ssl itself
+	}
+	regs := map[x86asm.Reg]value{x86asm.RDI: {kind: ssl}, x86asm.RSI: {kind: label}, x86asm.RDX: {kind: secret}, x86asm.RCX: {kind: size}}
+	for at := 0; at < len(code); {
+		inst, n := decodeInst(code[at:])
+		if n == 0 {
+			return 0, 0, false
+		}
+		at += n
+		switch inst.Op {
+		case x86asm.NOP, x86asm.CMP, x86asm.TEST, x86asm.JE, x86asm.JNE: // without a callback it returns
+			continue
+		}
+		if inst.Op == x86asm.JMP && n == 5 {
+			break
+		}
+		dst, toReg := inst.Args[0].(x86asm.Reg)
+		if !toReg {
+			return 0, 0, false
+		}
+		var v value
+		switch src := inst.Args[1].(type) {
+		case x86asm.Reg:
+			if inst.Op != x86asm.MOV || !is64(dst) {
+				return 0, 0, false
+			}
+			v = regs[src]
+		case x86asm.Imm:
+			if inst.Op != x86asm.MOV {
+				return 0, 0, false
+			}
+			v = value{number, uint64(src), 0}
+		case x86asm.Mem:
+			base := regs[src.Base]
+			if src.Segment != 0 || src.Index != 0 || src.Disp <= 0 || src.Disp >= 1<<16 || !is64(dst) {
+				return 0, 0, false
+			}
+			switch {
+			case inst.Op == x86asm.MOV && base.kind == ssl:
+				v = value{pointer, uint64(src.Disp), 0}
+			case inst.Op == x86asm.LEA && base.kind == ssl:
+				v = value{place, 0, uint64(src.Disp)}
+			case inst.Op == x86asm.LEA && base.kind == pointer:
+				v = value{place, base.at, uint64(src.Disp)}
+			default:
+				return 0, 0, false
+			}
+		default:
+			return 0, 0, false
+		}
+		regs[wide(dst)] = v
+	}
+	r := regs[x86asm.RDX]
+	return r.at, r.to, r.kind == place && regs[x86asm.RDI].kind == label && regs[x86asm.RSI].kind == ssl &&
+		regs[x86asm.RCX] == value{number, 32, 0} && regs[x86asm.R8].kind == secret && regs[x86asm.R9].kind == size
 }
 
 func is64(r x86asm.Reg) bool { return r >= x86asm.RAX && r <= x86asm.R15 }

@@ -47,6 +47,12 @@ func TestFindLocal(t *testing.T) {
 	i := slices.IndexFunc(syms, func(s elf.Symbol) bool { return s.Name == "EVP_KDF_derive" })
 	require.Equal(t, syms[i].Value, fileAddr(t, f, fn))
 	require.Len(t, fn.code, int(syms[i].Size))
+	// Without its symbols, the same program is read by another function.
+	log, cookie, err := findOpenSSL(f, text)
+	require.NoError(t, err)
+	i = slices.IndexFunc(syms, func(s elf.Symbol) bool { return s.Name == "ssl_log_secret" })
+	require.Equal(t, syms[i].Value, fileAddr(t, f, log))
+	require.NotZero(t, cookie>>16)
 	for _, missing := range []string{"EVP_KDF_deriv", "VP_KDF_derive", "", "no_such_symbol"} {
 		_, err = findLocal(f, missing)
 		require.ErrorIs(t, err, errNoSymbol, missing)
@@ -91,7 +97,7 @@ func TestFindBoringSSL(t *testing.T) {
 			require.Equal(t, c.name, name)
 			fn, cookie, err := findBoringSSL(f, text)
 			if !c.found {
-				require.ErrorIs(t, err, errNotBoringSSL)
+				require.ErrorIs(t, err, errNotAsExpected)
 				return
 			}
 			require.NoError(t, err)
@@ -174,8 +180,55 @@ func TestClientRandom(t *testing.T) {
 	}
 }
 
-// FuzzBoringSSL reads code that no compiler makes.
-func FuzzBoringSSL(f *testing.F) {
+// TestFindOpenSSL looks into builds of several versions and compilers. In libraries it is not looked for: their secrets
+// pass through another.
+func TestFindOpenSSL(t *testing.T) {
+	_, old := openssl1Command(t)
+	for _, path := range []string{filepath.Join(filepath.Dir(opensslLibrary(t)), "libssl.so.3"), filepath.Join(old, "libssl.so.1.1")} {
+		f, text, err := textOf(t, path)
+		require.NoError(t, err)
+		_, cookie, err := findOpenSSL(f, text)
+		require.NoError(t, err, path)
+		t.Logf("%s: %#x", path, cookie)
+		require.NotZero(t, cookie>>16, path)
+	}
+}
+
+// TestHandedRandom reads OpenSSL's function as compilers make it, and what is not it.
+func TestHandedRandom(t *testing.T) {
+	const (
+		openssl3 = "4889f8" + "4989d0" + "4889f7" + "4989c9" // mov rax, rdi; mov r8, rdx; mov rdi, rsi; mov r9, rcx
+		random3  = "488d9088010000"                          // lea rdx, [rax+0x188]
+		rest     = "b920000000" + "4889c6" + "e9a0b8ffff"    // mov ecx, 32; mov rsi, rax; jmp
+		random1  = "488b80a8000000" + "488d90b8000000"       // mov rax, [rax+0xa8]; lea rdx, [rax+0xb8]
+	)
+	for s, want := range map[string][2]uint64{
+		openssl3 + random3 + rest:                                   {0, 0x188},
+		"f30f1efa" + openssl3 + random3 + rest:                      {0, 0x188},
+		openssl3 + "4889c6" + random1 + "b920000000" + "e9a0b8ffff": {0xa8, 0xb8},
+		openssl3 + random3 + "b920000000" + "4889c6" + "e8a0b8ffff": {},         // a call is not the end
+		openssl3 + random3 + "b930000000" + "4889c6" + "e9a0b8ffff": {},         // 48 bytes
+		openssl3 + random3 + "b920000000" + "e9a0b8ffff":            {},         // the second argument is the label
+		openssl3 + "4889d6" + random3 + "b920000000" + "e9a0b8ffff": {},         // the second argument is the secret
+		"4889f8" + "4989d0" + "4889f7" + random3 + rest:             {},         // without the size
+		openssl3 + "4883b8a003000000" + "7402" + random3 + rest:     {0, 0x188}, // cmp qword [rax+0x3a0], 0; je
+		openssl3 + "eb02" + random3 + rest:                          {},         // a jump within it
+		openssl3 + "488d9424" + "88010000" + rest:                   {},         // of the stack
+		openssl3 + "488b9088010000" + rest:                          {},         // what is there, not where
+		openssl3 + random1 + rest:                                   {},         // the second argument is the state
+		openssl3 + random3:                                          {},         // ends
+		"488b3f" + openssl3 + random3 + rest:                        {},         // of another ssl
+	} {
+		from, random, ok := handedRandom(code(t, s))
+		require.Equal(t, want != [2]uint64{}, ok, s)
+		if ok {
+			require.Equal(t, want, [2]uint64{from, random}, s)
+		}
+	}
+}
+
+// FuzzLogSecret reads code that no compiler makes.
+func FuzzLogSecret(f *testing.F) {
 	f.Add([]byte{0x48, 0x8d, 0x35, 0xf9, 0xff, 0xff, 0xff, 0xe8, 0, 0, 0, 0}, uint64(4096))
 	f.Add([]byte{0x48, 0x89, 0xfb, 0x4c, 0x8b, 0x6b, 0x30, 0x41, 0x0f, 0xb6, 0x4c, 0x05, 0x30, 0x48, 0x83, 0xf8, 0x20}, uint64(0))
 	f.Fuzz(func(t *testing.T, b []byte, addr uint64) {
@@ -184,6 +237,9 @@ func FuzzBoringSSL(f *testing.F) {
 			calledWith(b[u.at:], addr)
 		}
 		if state, random, ok := clientRandom(b); ok && (state == 0 || state >= 1<<16 || random == 0 || random >= 1<<16) {
+			t.Fatal(state, random)
+		}
+		if state, random, ok := handedRandom(b); ok && (state >= 1<<16 || random == 0 || random >= 1<<16) {
 			t.Fatal(state, random)
 		}
 	})
