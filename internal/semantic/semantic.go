@@ -110,7 +110,8 @@ const (
 	TLSServerNotAfter  = "tls.server.not_after"  // likewise
 )
 
-// Connection attributes. Counters are cumulative since the connection opened, from the kernel's own books.
+// Connection attributes. Counters are cumulative since the connection opened, from the kernel's own books; of QUIC they are the
+// payload bytes and datagrams of UDP that went over the socket.
 const (
 	ConnectionID            = "qpoint.connection.id"             // 16 hex digits, unique per host and observed end
 	ConnectionSequence      = "qpoint.connection.sequence"       // 0 at open, +1 per record

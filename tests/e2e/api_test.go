@@ -98,9 +98,10 @@ type har struct {
 		} `json:"postData"`
 	} `json:"request"`
 	Response struct {
-		Status  int         `json:"status"`
-		Headers []nameValue `json:"headers"`
-		Content struct {
+		Status   int         `json:"status"`
+		Headers  []nameValue `json:"headers"`
+		Trailers []nameValue `json:"_trailers"`
+		Content  struct {
 			Size      int    `json:"size"`
 			Text      string `json:"text"`
 			Encoding  string `json:"encoding"`

@@ -96,7 +96,11 @@ func TestCaptureGRPC(t *testing.T) {
 		require.Equal(t, 200, row.Status)
 		traces[row.TraceID]++
 		errors[row.Kind+" "+row.ErrorType]++
-		require.NotEmpty(t, c.payload(t, row).requestBody(t))
+		entry := c.payload(t, row)
+		require.NotEmpty(t, entry.requestBody(t))
+		if row.ErrorType == "" && row.Kind == "client" {
+			require.Contains(t, entry.Response.Trailers, nameValue{"grpc-status", "0"})
+		}
 	}
 	require.Len(t, traces, 11)
 	require.Equal(t, map[string]int{"client ": 10, "server ": 11, "client NOT_FOUND": 1}, errors, "NOT_FOUND is no error of a server")

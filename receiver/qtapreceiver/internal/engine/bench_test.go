@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 )
 
 // BenchmarkExchange is one request and its response, seen at both ends of a keep-alive
@@ -27,4 +29,21 @@ func BenchmarkExchange(b *testing.B) {
 		bench.segs = nil
 		bench.mu.Unlock()
 	}
+}
+
+// BenchmarkStream is the cost of a piece of a response that goes on, at both ends of its connection.
+func BenchmarkStream(b *testing.B) {
+	bench := newBench(b, withPayloads(1<<16), withPartAge(time.Second))
+	w := bench.dial(1).open()
+	w.own()
+	w.send(true, getRequest)
+	w.send(false, linesResponse+chunk("{\"n\":1}\n"))
+	bench.idle(1100 * time.Millisecond)
+	piece := chunk(repeat("{\"n\":1}\n", 100))
+	b.SetBytes(int64(len(piece)))
+	b.ReportAllocs()
+	for b.Loop() {
+		w.send(false, piece)
+	}
+	w.hangup(event.CloseFIN)
 }

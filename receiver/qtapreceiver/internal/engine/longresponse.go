@@ -114,16 +114,20 @@ type streamed struct {
 	body          []byte
 	size, missing uint64 // of the part; missing in bytes on the wire
 	arrivals, all []arrival
-	total         int // bytes of the exchange so far, on the wire
+	total, said   int // bytes of the exchange so far, on the wire; those that parts have told
 }
 
 func (a *application) newStreamed(x *l7.Exchange) *streamed {
 	s := &streamed{max: a.c.e.maxBody(), records: recordsOf(x), rpc: x.RPC != nil}
 	if field := x.Response.Get("Content-Encoding"); field != "" {
 		var ok bool
-		if s.decoder, ok = coding.New(field); !ok {
-			s.spoilt = !isIdentity(field)
+		if isIdentity(field) {
+			return s
 		}
+		if a.c.e.charged < maxCharged/2 { // a decoder is large; no connection shall go for one
+			s.decoder, ok = coding.New(field)
+		}
+		s.spoilt = !ok
 	}
 	return s
 }
@@ -242,7 +246,12 @@ func (s *streamed) take(x *l7.Exchange, last bool) (span, record func(pcommon.Ma
 	r := x.Response
 	r.Body, r.BodySize, r.Missing, r.Truncated = body, s.size-uint64(len(rest)), s.missing, cut
 	s.body, s.size, s.missing = rest, uint64(len(rest)), 0
-	return nil, func(m pcommon.Map) {
+	if s.decoder != nil {
+		wire := int64(s.total - s.said)
+		s.said = s.total
+		span = func(m pcommon.Map) { m.PutInt(semantic.HTTPResponseBodySize, wire) }
+	}
+	return span, func(m pcommon.Map) {
 		if s.decoder != nil {
 			m.PutBool(semantic.PayloadResponseBodyDecoded, true)
 		}

@@ -129,6 +129,7 @@ func TestCodedEventStream(t *testing.T) {
 	send("", "ta: two\n\n")
 	b.idle(1100 * time.Millisecond)
 	_ = z.Close()
+	tail := wire.Len() // it makes no part
 	all += wire.String()
 	w.send(false, chunk(wire.String())+"0\r\n\r\n")
 	w.hangup(event.CloseFIN)
@@ -146,6 +147,11 @@ func TestCodedEventStream(t *testing.T) {
 		v, _ := lr.Attributes().Get(semantic.PayloadResponseBody)
 		require.Equal(t, all, string(v.Bytes().AsRaw()), "as on the wire")
 	}
+	sum := int64(0)
+	for _, s := range parts(b.spans()) {
+		sum += number(t, s, semantic.HTTPResponseBodySize)
+	}
+	require.Equal(t, int64(2*(len(all)-tail)), sum, "a span counts what was on the wire")
 }
 
 // TestCodedNoStream: what cannot be decoded by itself makes no parts.
