@@ -113,6 +113,7 @@ func TestWritersAndDashboards(t *testing.T) {
 	conn := open(t, e)
 	for _, question := range []string{
 		"SELECT count() FROM qpoint.requests", "SELECT count() FROM qpoint.requests FINAL", "SELECT sum(requests) FROM qpoint.requests_1m", "SELECT sum(requests) FROM qpoint.requests_1h",
+		"SELECT sum(requests) FROM qpoint.processes_1m", "SELECT sum(requests) FROM qpoint.processes_1h",
 	} {
 		var n uint64
 		require.NoError(t, conn.QueryRow(ctx, question).Scan(&n))

@@ -75,9 +75,14 @@ var requestFields = filter.NewFields(with(
 	filter.Field{Name: "parent", Aliases: []string{"parent_span_id"}, Kind: filter.Fixed8, Column: "parent_span_id", Description: "span id of the parent"},
 ), "server", "path")
 
-// rollupFields are those of requests that the rollups have; a status in whole hundreds only.
-var rollupFields = filter.NewFields(subset(requestFields, "environment", "service", "host", "exe", "namespace", "kind", "method", "server", "template",
-	"status"))
+// rollupFields and processFields are those of requests that the rollups have: by endpoint and program, and by process and where
+// it runs. A status is in whole hundreds only.
+var (
+	rollupFields = filter.NewFields(subset(requestFields, "environment", "service", "exe", "namespace", "kind", "method", "server", "port", "template", "tls",
+		"status"))
+	processFields = filter.NewFields(subset(requestFields, "environment", "service", "host", "host_id", "exe", "user", "container", "pod", "namespace", "kind",
+		"status"))
+)
 
 func subset(of *filter.Fields, names ...string) []filter.Field {
 	var out []filter.Field

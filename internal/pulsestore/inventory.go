@@ -53,7 +53,7 @@ func (s *Store) Endpoints(ctx context.Context, q EndpointQuery) ([]Endpoint, err
 	if err != nil {
 		return nil, err
 	}
-	t := requestsFor(q.Selection, 0)
+	t := requestsFor(q.Selection, 0, "server", "method", "template")
 	from, err := s.rows(t, q.Selection, nil)
 	if err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func (e *Endpoint) key() [3]string { return [3]string{e.ServerAddress, e.Method,
 // not seen before it.
 func (s *Store) endpointsSeen(ctx context.Context, q EndpointQuery, keys, group string) (map[[3]string]time.Time, error) {
 	q.From = time.Time{}
-	t := requestsFor(q.Selection, 0)
+	t := requestsFor(q.Selection, 0, "server", "method", "template")
 	w, having := &where{}, ""
 	if !q.NewSince.IsZero() {
 		having = " HAVING " + t.first.sql() + " >= fromUnixTimestamp64Nano({new_since:Int64}, 'UTC')"
@@ -156,7 +156,7 @@ func (s *Store) Processes(ctx context.Context, q Selection, limit int) ([]Progra
 		return nil
 	}
 	rest := " GROUP BY " + programColumns + " LIMIT 20000"
-	if t := requestsFor(q, 0); t.fields.Has(q.Filter) {
+	if t := requestsFor(q, 0, "host", "service", "exe"); t.fields.Has(q.Filter) {
 		from, err := s.rows(t, q, nil)
 		if err != nil {
 			return nil, err
@@ -221,7 +221,7 @@ func (s *Store) Edges(ctx context.Context, q Selection, limit int) ([]Edge, erro
 		}
 		return found[id]
 	}
-	if t := requestsFor(q, 0); t.fields.Has(q.Filter) {
+	if t := requestsFor(q, 0, "service", "server"); t.fields.Has(q.Filter) {
 		from, err := s.rows(t, q, nil)
 		if err != nil {
 			return nil, err

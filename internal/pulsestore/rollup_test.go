@@ -68,7 +68,7 @@ func TestRollups(t *testing.T) {
 		min(time), max(time), arrayMap(x -> toFloat32(x), quantilesExact(0.5, 0.9, 0.95, 0.99)(duration)) FROM qpoint.requests WHERE part = 0`).
 		Scan(&want.requests, &want.errors, &want.sent, &want.received, &want.sum, &want.most, &want.first, &want.last, &want.quantiles))
 	require.EqualValues(t, n*9/10, want.requests)
-	for _, table := range []string{"requests_1m", "requests_1h"} {
+	for _, table := range []string{"requests_1m", "requests_1h", "processes_1m", "processes_1h"} {
 		var got figures
 		require.NoError(t, conn.QueryRow(ctx, `SELECT sum(requests), sum(errors), sum(request_bytes), sum(response_bytes), sum(duration_sum), max(duration_max),
 			min(first_seen), max(last_seen), arrayMap(x -> toFloat32(x), quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(duration_quantiles)), sumForEachMerge(latency) FROM qpoint.`+table).

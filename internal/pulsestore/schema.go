@@ -26,6 +26,8 @@ const (
 	tableAudit          = "audit"
 	tableRequestsMinute = "requests_1m"
 	tableRequestsHour   = "requests_1h"
+	tableProcessMinute  = "processes_1m"
+	tableProcessHour    = "processes_1h"
 	tableMigrations     = "schema_migrations"
 )
 
@@ -51,6 +53,8 @@ var storedTables = []storedTable{
 	// Written by the views of each shard.
 	{name: tableRequestsMinute, shard: "rand()", daily: true},
 	{name: tableRequestsHour, shard: "rand()", long: true},
+	{name: tableProcessMinute, shard: "rand()", daily: true},
+	{name: tableProcessHour, shard: "rand()", long: true},
 }
 
 // Tables returns the names of the tables that hold data and expire.
@@ -123,9 +127,17 @@ func (s schema) engine(name, where string, args ...string) string {
 	return name + "(" + strings.Join(args, ", ") + ")"
 }
 
-// Rollups are the tables of sums by minute and by hour, with the partitions they have.
-func (schema) Rollups() []struct{ Name, Partition string } {
-	return []struct{ Name, Partition string }{{tableRequestsMinute, "toDate(time)"}, {tableRequestsHour, "toMonday(time)"}}
+// rollupTable is a table of sums, with the partitions that it has.
+type rollupTable struct{ Name, Partition string }
+
+// Rollups and ProcessRollups are the tables of sums by minute and by hour.
+func (schema) Rollups() []rollupTable {
+	return []rollupTable{{tableRequestsMinute, "toDate(time)"}, {tableRequestsHour, "toMonday(time)"}}
+}
+
+// ProcessRollups see Rollups.
+func (schema) ProcessRollups() []rollupTable {
+	return []rollupTable{{tableProcessMinute, "toDate(time)"}, {tableProcessHour, "toMonday(time)"}}
 }
 
 // Settings returns the table settings.

@@ -241,7 +241,7 @@ func (s *Store) Facets(ctx context.Context, q FacetQuery) ([]Facet, error) {
 		}
 		from := t
 		if q.Of == OfRequests {
-			best := requestsFor(q.Selection, 0)
+			best := requestsFor(q.Selection, 0, name)
 			if f := best.fields.Get(name); f != nil && f.Facet {
 				from = best
 			}

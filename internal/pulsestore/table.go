@@ -4,6 +4,7 @@ package pulsestore
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore/filter"
@@ -57,8 +58,10 @@ var (
 		sent: measure{"sum", "", "request_body_size"}, received: measure{"sum", "", "response_body_size"},
 		first: measure{"min", "", "time"}, last: measure{"max", "", "time"}, quantiles: measure{"quantilesDD", levels, "duration"},
 	}
-	requestMinutes = rollup(tableRequestsMinute, time.Minute)
-	requestHours   = rollup(tableRequestsHour, time.Hour)
+	requestMinutes = rollup(tableRequestsMinute, time.Minute, rollupFields)
+	requestHours   = rollup(tableRequestsHour, time.Hour, rollupFields)
+	processMinutes = rollup(tableProcessMinute, time.Minute, processFields)
+	processHours   = rollup(tableProcessHour, time.Hour, processFields)
 
 	// connectionTable has several records of a connection.
 	connectionTable = &table{name: tableConnections, time: "start", fields: connectionFields}
@@ -83,9 +86,9 @@ const heatBucket = "greatest(least(ceil(2 * log2(duration)) - 26, 51), 0)"
 const heatBuckets = 52
 
 // rollup is a table of sums of requests.
-func rollup(name string, grain time.Duration) *table {
+func rollup(name string, grain time.Duration, fields *filter.Fields) *table {
 	return &table{
-		name: name, time: "time", grain: grain, fields: rollupFields, nanos: "toInt64(toUnixTimestamp(time)) * 1000000000",
+		name: name, time: "time", grain: grain, fields: fields, nanos: "toInt64(toUnixTimestamp(time)) * 1000000000",
 		class: "if(status_class = 0, 'none', concat(toString(status_class), 'xx'))",
 		count: measure{"sum", "", "requests"}, errors: measure{"sum", "", "errors"},
 		sent: measure{"sum", "", "request_bytes"}, received: measure{"sum", "", "response_bytes"},
@@ -100,18 +103,18 @@ const (
 	hoursFrom   = 6 * time.Hour
 )
 
-// requestsFor returns where the requests of a selection are best counted by: the coarsest table that has every field
-// which the filter and the scope ask for, and whose grain fits the step (0 for no steps) and the range.
-func requestsFor(q Selection, step time.Duration) *table {
+// requestsFor returns where the requests of a selection are best counted by: the table with the fewest rows that has every
+// field which the filter and the scope ask for, and those named, and whose grain fits the step (0 for no steps) and the range.
+func requestsFor(q Selection, step time.Duration, fields ...string) *table {
 	whole := q.From.IsZero() || q.To.IsZero()
-	fits := func(t *table, from time.Duration) bool {
-		return step%t.grain == 0 && (whole || q.To.Sub(q.From) >= from) && t.fields.Has(q.Filter) && t.fields.Has(q.Scope.bound)
-	}
-	switch {
-	case fits(requestHours, hoursFrom):
-		return requestHours
-	case fits(requestMinutes, minutesFrom):
-		return requestMinutes
+	for _, t := range []struct {
+		*table
+		from time.Duration
+	}{{processHours, hoursFrom}, {requestHours, hoursFrom}, {processMinutes, minutesFrom}, {requestMinutes, minutesFrom}} {
+		if step%t.grain == 0 && (whole || q.To.Sub(q.From) >= t.from) && t.fields.Has(q.Filter) && t.fields.Has(q.Scope.bound) &&
+			!slices.ContainsFunc(fields, func(name string) bool { return t.fields.Get(name) == nil }) {
+			return t.table
+		}
 	}
 	return requestTable
 }

@@ -282,11 +282,7 @@ CREATE TABLE IF NOT EXISTS `qpoint`.`requests_1m`
     tls_version LowCardinality(String),
     service_name LowCardinality(String),
     executable LowCardinality(String),
-    user LowCardinality(String),
-    container_id LowCardinality(String),
     k8s_namespace LowCardinality(String),
-    host_id LowCardinality(String),
-    host_name LowCardinality(String),
     status_class UInt8 COMMENT '1 to 5; 0: no response' CODEC(ZSTD(1)),
     requests SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
     errors SimpleAggregateFunction(sum, UInt64) COMMENT 'with an error.type' CODEC(T64, ZSTD(1)),
@@ -301,7 +297,7 @@ CREATE TABLE IF NOT EXISTS `qpoint`.`requests_1m`
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toDate(time)
-ORDER BY (time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, user, container_id, k8s_namespace, host_id, host_name, status_class)
+ORDER BY (time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, k8s_namespace, status_class)
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
 CREATE TABLE IF NOT EXISTS `qpoint`.`requests_1h`
 (
@@ -315,11 +311,7 @@ CREATE TABLE IF NOT EXISTS `qpoint`.`requests_1h`
     tls_version LowCardinality(String),
     service_name LowCardinality(String),
     executable LowCardinality(String),
-    user LowCardinality(String),
-    container_id LowCardinality(String),
     k8s_namespace LowCardinality(String),
-    host_id LowCardinality(String),
-    host_name LowCardinality(String),
     status_class UInt8 COMMENT '1 to 5; 0: no response' CODEC(ZSTD(1)),
     requests SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
     errors SimpleAggregateFunction(sum, UInt64) COMMENT 'with an error.type' CODEC(T64, ZSTD(1)),
@@ -334,10 +326,10 @@ CREATE TABLE IF NOT EXISTS `qpoint`.`requests_1h`
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toMonday(time)
-ORDER BY (time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, user, container_id, k8s_namespace, host_id, host_name, status_class)
+ORDER BY (time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, k8s_namespace, status_class)
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
 CREATE MATERIALIZED VIEW IF NOT EXISTS `qpoint`.`requests_1m_view`  TO `qpoint`.`requests_1m` AS
-SELECT toStartOfMinute(toDateTime(r.time, 'UTC')) AS time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, user, container_id, k8s_namespace, host_id, host_name,
+SELECT toStartOfMinute(toDateTime(r.time, 'UTC')) AS time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, k8s_namespace,
     toUInt8(intDiv(status, 100)) AS status_class, count() AS requests, countIf(error_type != '') AS errors,
     sum(request_body_size) AS request_bytes, sum(response_body_size) AS response_bytes, sum(r.duration) AS duration_sum, max(r.duration) AS duration_max,
     quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(r.duration) AS duration_quantiles,
@@ -345,16 +337,16 @@ SELECT toStartOfMinute(toDateTime(r.time, 'UTC')) AS time, environment, kind, se
     min(r.time) AS first_seen, max(r.time) AS last_seen
 FROM `qpoint`.`requests` AS r
 WHERE part = 0
-GROUP BY time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, user, container_id, k8s_namespace, host_id, host_name, status_class;
+GROUP BY time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, k8s_namespace, status_class;
 CREATE MATERIALIZED VIEW IF NOT EXISTS `qpoint`.`requests_1h_view`  TO `qpoint`.`requests_1h` AS
-SELECT toStartOfHour(m.time) AS time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, user, container_id, k8s_namespace, host_id, host_name, status_class,
+SELECT toStartOfHour(m.time) AS time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, k8s_namespace, status_class,
     sum(m.requests) AS requests, sum(m.errors) AS errors, sum(m.request_bytes) AS request_bytes, sum(m.response_bytes) AS response_bytes,
     sum(m.duration_sum) AS duration_sum, max(m.duration_max) AS duration_max,
     quantilesDDMergeState(0.01, 0.5, 0.9, 0.95, 0.99)(m.duration_quantiles) AS duration_quantiles,
     sumForEachMergeState(m.latency) AS latency,
     min(m.first_seen) AS first_seen, max(m.last_seen) AS last_seen
 FROM `qpoint`.`requests_1m` AS m
-GROUP BY time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, user, container_id, k8s_namespace, host_id, host_name, status_class;
+GROUP BY time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, k8s_namespace, status_class;
 -- 6 otel_views
 CREATE VIEW IF NOT EXISTS `qpoint`.`otel_traces`  AS
 SELECT
@@ -434,6 +426,84 @@ ALTER TABLE `qpoint`.`connections`
     ADD COLUMN IF NOT EXISTS tls_server_issuer LowCardinality(String),
     ADD COLUMN IF NOT EXISTS tls_server_not_before DateTime64(0, 'UTC') COMMENT '1970 when not known' CODEC(ZSTD(1)),
     ADD COLUMN IF NOT EXISTS tls_server_not_after DateTime64(0, 'UTC') COMMENT '1970 when not known' CODEC(ZSTD(1));
+-- 8 process_rollups
+CREATE TABLE IF NOT EXISTS `qpoint`.`processes_1m`
+(
+    time DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    environment LowCardinality(String),
+    kind LowCardinality(String),
+    host_id LowCardinality(String),
+    host_name LowCardinality(String),
+    service_name LowCardinality(String),
+    executable LowCardinality(String),
+    user LowCardinality(String),
+    container_id LowCardinality(String),
+    pod_uid LowCardinality(String),
+    k8s_namespace LowCardinality(String),
+    status_class UInt8 COMMENT '1 to 5; 0: no response' CODEC(ZSTD(1)),
+    requests SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    errors SimpleAggregateFunction(sum, UInt64) COMMENT 'with an error.type' CODEC(T64, ZSTD(1)),
+    request_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    response_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    duration_sum SimpleAggregateFunction(sum, UInt64) COMMENT 'ns' CODEC(T64, ZSTD(1)),
+    duration_max SimpleAggregateFunction(max, UInt64) COMMENT 'ns' CODEC(T64, ZSTD(1)),
+    duration_quantiles AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99), UInt64) CODEC(ZSTD(1)),
+    latency AggregateFunction(sumForEach, Array(UInt8)) CODEC(ZSTD(1)),
+    first_seen SimpleAggregateFunction(min, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1)),
+    last_seen SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toDate(time)
+ORDER BY (time, environment, kind, host_id, host_name, service_name, executable, user, container_id, pod_uid, k8s_namespace, status_class)
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
+CREATE TABLE IF NOT EXISTS `qpoint`.`processes_1h`
+(
+    time DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    environment LowCardinality(String),
+    kind LowCardinality(String),
+    host_id LowCardinality(String),
+    host_name LowCardinality(String),
+    service_name LowCardinality(String),
+    executable LowCardinality(String),
+    user LowCardinality(String),
+    container_id LowCardinality(String),
+    pod_uid LowCardinality(String),
+    k8s_namespace LowCardinality(String),
+    status_class UInt8 COMMENT '1 to 5; 0: no response' CODEC(ZSTD(1)),
+    requests SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    errors SimpleAggregateFunction(sum, UInt64) COMMENT 'with an error.type' CODEC(T64, ZSTD(1)),
+    request_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    response_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    duration_sum SimpleAggregateFunction(sum, UInt64) COMMENT 'ns' CODEC(T64, ZSTD(1)),
+    duration_max SimpleAggregateFunction(max, UInt64) COMMENT 'ns' CODEC(T64, ZSTD(1)),
+    duration_quantiles AggregateFunction(quantilesDD(0.01, 0.5, 0.9, 0.95, 0.99), UInt64) CODEC(ZSTD(1)),
+    latency AggregateFunction(sumForEach, Array(UInt8)) CODEC(ZSTD(1)),
+    first_seen SimpleAggregateFunction(min, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1)),
+    last_seen SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toMonday(time)
+ORDER BY (time, environment, kind, host_id, host_name, service_name, executable, user, container_id, pod_uid, k8s_namespace, status_class)
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
+CREATE MATERIALIZED VIEW IF NOT EXISTS `qpoint`.`processes_1m_view`  TO `qpoint`.`processes_1m` AS
+SELECT toStartOfMinute(toDateTime(r.time, 'UTC')) AS time, environment, kind, host_id, host_name, service_name, executable, user, container_id, pod_uid, k8s_namespace,
+    toUInt8(intDiv(status, 100)) AS status_class, count() AS requests, countIf(error_type != '') AS errors,
+    sum(request_body_size) AS request_bytes, sum(response_body_size) AS response_bytes, sum(r.duration) AS duration_sum, max(r.duration) AS duration_max,
+    quantilesDDState(0.01, 0.5, 0.9, 0.95, 0.99)(r.duration) AS duration_quantiles,
+    sumForEachState(arrayResize([]::Array(UInt8), toUInt8(greatest(least(ceil(2 * log2(r.duration)) - 26, 51), 0)), 0::UInt8) || [1::UInt8]) AS latency,
+    min(r.time) AS first_seen, max(r.time) AS last_seen
+FROM `qpoint`.`requests` AS r
+WHERE part = 0
+GROUP BY time, environment, kind, host_id, host_name, service_name, executable, user, container_id, pod_uid, k8s_namespace, status_class;
+CREATE MATERIALIZED VIEW IF NOT EXISTS `qpoint`.`processes_1h_view`  TO `qpoint`.`processes_1h` AS
+SELECT toStartOfHour(m.time) AS time, environment, kind, host_id, host_name, service_name, executable, user, container_id, pod_uid, k8s_namespace, status_class,
+    sum(m.requests) AS requests, sum(m.errors) AS errors, sum(m.request_bytes) AS request_bytes, sum(m.response_bytes) AS response_bytes,
+    sum(m.duration_sum) AS duration_sum, max(m.duration_max) AS duration_max,
+    quantilesDDMergeState(0.01, 0.5, 0.9, 0.95, 0.99)(m.duration_quantiles) AS duration_quantiles,
+    sumForEachMergeState(m.latency) AS latency,
+    min(m.first_seen) AS first_seen, max(m.last_seen) AS last_seen
+FROM `qpoint`.`processes_1m` AS m
+GROUP BY time, environment, kind, host_id, host_name, service_name, executable, user, container_id, pod_uid, k8s_namespace, status_class;
 -- retention
 ALTER TABLE `qpoint`.`requests` MODIFY SETTING ttl_only_drop_parts = 0;
 ALTER TABLE `qpoint`.`requests` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
@@ -452,3 +522,7 @@ ALTER TABLE `qpoint`.`requests_1m` MODIFY SETTING ttl_only_drop_parts = 0;
 ALTER TABLE `qpoint`.`requests_1m` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
 ALTER TABLE `qpoint`.`requests_1h` MODIFY SETTING ttl_only_drop_parts = 0;
 ALTER TABLE `qpoint`.`requests_1h` MODIFY TTL toDateTime(time) + toIntervalSecond(34560000);
+ALTER TABLE `qpoint`.`processes_1m` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`processes_1m` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
+ALTER TABLE `qpoint`.`processes_1h` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`processes_1h` MODIFY TTL toDateTime(time) + toIntervalSecond(34560000);

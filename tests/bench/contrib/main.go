@@ -183,7 +183,7 @@ func run(ctx context.Context, rounds int, c childConfig, out string) (err error)
 	if sum.BytesPerSpan[contrib], err = size(contribTable, contribTable+"_trace_id_ts"); err != nil {
 		return err
 	}
-	if sum.RollupBytesPerSpan, err = size("requests_1m", "requests_1h"); err != nil {
+	if sum.RollupBytesPerSpan, err = size("requests_1m", "requests_1h", "processes_1m", "processes_1h"); err != nil {
 		return err
 	}
 	sum.DiskRatio = sum.BytesPerSpan[pulse] / sum.BytesPerSpan[contrib]

@@ -33,14 +33,14 @@ import (
 
 // questions are asked of the last day, or hour. Each is a panel of a dashboard or a list.
 var questions = []struct{ Name, SQL string }{
-	{"24 h: requests by minute and status, 1m", "SELECT time, status_class, sum(requests) FROM qpoint.requests_1m WHERE time >= {from:DateTime} GROUP BY time, status_class ORDER BY time"},
-	{"24 h: requests by hour and status, 1h", "SELECT time, status_class, sum(requests) FROM qpoint.requests_1h WHERE time >= {from:DateTime} GROUP BY time, status_class ORDER BY time"},
-	{"24 h: quantiles by hour, 1h", "SELECT time, quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(duration_quantiles) FROM qpoint.requests_1h WHERE time >= {from:DateTime} GROUP BY time ORDER BY time"},
-	{"1 h: quantiles by minute, 1m", "SELECT time, quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(duration_quantiles) FROM qpoint.requests_1m WHERE time >= {hour:DateTime} GROUP BY time ORDER BY time"},
-	{"24 h: heat map by hour, 1h", "SELECT time, sumForEachMerge(latency) FROM qpoint.requests_1h WHERE time >= {from:DateTime} GROUP BY time ORDER BY time"},
-	{"24 h: endpoints with quantiles, first and last seen, 1h", "SELECT server_address, method, template, sum(requests) AS n, sum(errors), quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(duration_quantiles), min(first_seen), max(last_seen) FROM qpoint.requests_1h WHERE time >= {from:DateTime} GROUP BY server_address, method, template ORDER BY n DESC LIMIT 100"},
-	{"24 h: processes, 1h", "SELECT host_name, service_name, executable, sum(requests) AS n, sum(errors), sum(request_bytes + response_bytes) FROM qpoint.requests_1h WHERE time >= {from:DateTime} GROUP BY host_name, service_name, executable ORDER BY n DESC LIMIT 100"},
-	{"24 h: service map, 1h", "SELECT service_name, server_address, sum(requests), sum(errors) FROM qpoint.requests_1h WHERE time >= {from:DateTime} AND kind = 'client' GROUP BY service_name, server_address"},
+	{"24 h: requests by minute and status", "SELECT time, status_class, sum(requests) FROM qpoint.processes_1m WHERE time >= {from:DateTime} GROUP BY time, status_class ORDER BY time"},
+	{"24 h: requests by hour and status", "SELECT time, status_class, sum(requests) FROM qpoint.processes_1h WHERE time >= {from:DateTime} GROUP BY time, status_class ORDER BY time"},
+	{"24 h: quantiles by hour", "SELECT time, quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(duration_quantiles) FROM qpoint.processes_1h WHERE time >= {from:DateTime} GROUP BY time ORDER BY time"},
+	{"1 h: quantiles by minute", "SELECT time, quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(duration_quantiles) FROM qpoint.processes_1m WHERE time >= {hour:DateTime} GROUP BY time ORDER BY time"},
+	{"24 h: heat map by hour", "SELECT time, sumForEachMerge(latency) FROM qpoint.processes_1h WHERE time >= {from:DateTime} GROUP BY time ORDER BY time"},
+	{"24 h: endpoints with quantiles, first and last seen", "SELECT server_address, method, template, sum(requests) AS n, sum(errors), quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(duration_quantiles), min(first_seen), max(last_seen) FROM qpoint.requests_1h WHERE time >= {from:DateTime} GROUP BY server_address, method, template ORDER BY n DESC LIMIT 100"},
+	{"24 h: processes", "SELECT host_name, service_name, executable, sum(requests) AS n, sum(errors), sum(request_bytes + response_bytes) FROM qpoint.processes_1h WHERE time >= {from:DateTime} GROUP BY host_name, service_name, executable ORDER BY n DESC LIMIT 100"},
+	{"24 h: service map", "SELECT service_name, server_address, sum(requests), sum(errors) FROM qpoint.requests_1h WHERE time >= {from:DateTime} AND kind = 'client' GROUP BY service_name, server_address"},
 	{"newest 100", "SELECT * FROM qpoint.requests WHERE part = 0 ORDER BY toStartOfFiveMinutes(time) DESC, time DESC, span_id DESC LIMIT 100"},
 	{"newest 100 by executable", "SELECT * FROM qpoint.requests WHERE part = 0 AND executable = '/usr/lib/jvm/bin/java' ORDER BY toStartOfFiveMinutes(time) DESC, time DESC, span_id DESC LIMIT 100"},
 	{"newest 100 by service and status", "SELECT * FROM qpoint.requests WHERE part = 0 AND service_name = 'cart-api' AND status >= 500 ORDER BY toStartOfFiveMinutes(time) DESC, time DESC, span_id DESC LIMIT 100"},
