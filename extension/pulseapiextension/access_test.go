@@ -220,5 +220,5 @@ func TestBadAccess(t *testing.T) {
 	}
 	cfg := testConfig(t)
 	cfg.Access = &AccessConfig{Grants: []GrantConfig{{Roles: []string{"viewer"}}}}
-	require.ErrorContains(t, cfg.Validate(), "`access` needs `auth`")
+	require.ErrorContains(t, cfg.Validate(), "`access` needs `auth` or `oidc`")
 }

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -57,6 +58,8 @@ type problem struct {
 	Code   string `json:"code"`
 	Detail string `json:"detail,omitempty"`
 	Reason string `json:"reason,omitempty"`
+	// Login is where a browser can sign in, relative to the page.
+	Login string `json:"login,omitempty"`
 	// Position is where a filter is wrong.
 	Position *position `json:"position,omitempty"`
 
@@ -141,6 +144,8 @@ func (a *api) handler() http.Handler {
 	mux.Handle("/api/v1/mcp", a.newMCP(a.version))
 	mux.HandleFunc("POST /api/v1/session", a.postSession)
 	mux.HandleFunc("DELETE /api/v1/session", a.deleteSession)
+	mux.HandleFunc("GET "+loginPath, a.getLogin)
+	mux.HandleFunc("GET "+loginPath+"/callback", a.getLoginCallback)
 	mux.Handle("GET /api/v1/healthz", a.answer(func(r *http.Request) (any, error) { return a.getHealth(r.Context()) }))
 	mux.HandleFunc("GET /api/v1/openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/yaml")
@@ -245,7 +250,12 @@ func (a *api) unauthenticated() *problem {
 	if a.auth.local {
 		return fail(http.StatusUnauthorized, "unauthenticated", "send Authorization: Bearer with the token of `local_token_file`, or open the URL that the collector printed")
 	}
-	return fail(http.StatusUnauthorized, "unauthenticated", "the authenticator refused the request")
+	p := fail(http.StatusUnauthorized, "unauthenticated", "the authenticator refused the request")
+	if a.auth.provider != nil {
+		p.Login = strings.TrimPrefix(loginPath, "/")
+		p.Detail = "sign in at " + loginPath + ", or send an ID token of `oidc`"
+	}
+	return p
 }
 
 func (a *api) answer(h func(*http.Request) (any, error)) http.Handler {
@@ -346,16 +356,23 @@ func (a *api) postSession(w http.ResponseWriter, r *http.Request) {
 		a.writeError(w, r, err)
 		return
 	}
-	id, err := a.auth.open(r.Context(), body.Token, a.now())
-	if err != nil {
+	if err := a.openSession(w, r, body.Token); err != nil {
 		a.refuse(w, r)
 		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (a *api) openSession(w http.ResponseWriter, r *http.Request, token string) error {
+	id, err := a.auth.open(r.Context(), token, a.now())
+	if err != nil {
+		return err
 	}
 	http.SetCookie(w, &http.Cookie{
 		Name: a.cookie.name, Value: id, Path: "/api/", MaxAge: int(sessionLifetime / time.Second),
 		HttpOnly: true, Secure: a.cookie.secure, SameSite: http.SameSiteStrictMode,
 	})
-	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 // deleteSession ends the session of the cookie.

@@ -83,7 +83,7 @@ func startOn(t *testing.T, cfg *Config, reader pulsestore.Reader, h host) *serve
 		require.NoError(t, e.Shutdown(context.Background()))
 	})
 	s.url = "http://" + e.addr.String()
-	if !cfg.Auth.HasValue() {
+	if cfg.local() {
 		token, err := os.ReadFile(cfg.LocalTokenFile)
 		require.NoError(t, err)
 		s.token = strings.TrimSpace(string(token))

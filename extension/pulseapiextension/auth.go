@@ -38,6 +38,8 @@ var errUnauthenticated = errors.New("no valid token")
 type authenticator struct {
 	server extensionauth.Server
 	local  bool // the local token, not an authenticator extension
+	// provider is that of `oidc`; nil without it.
+	provider *identityProvider
 
 	mu       sync.Mutex
 	sessions map[string]session
@@ -67,6 +69,10 @@ func (e *apiExtension) newAuthenticator(ctx context.Context, host component.Host
 			return nil, "", fmt.Errorf("`auth::authenticator` %s knows tokens that write only: name an authenticator of people who read", e.cfg.Auth.Get().Config.AuthenticatorID)
 		}
 		return &authenticator{server: server, sessions: map[string]session{}}, "", nil
+	}
+	if e.cfg.OIDC != nil {
+		p := newIdentityProvider(e.cfg.OIDC)
+		return &authenticator{server: p, provider: p, sessions: map[string]session{}}, "", nil
 	}
 	token, err := localToken(e.cfg.LocalTokenFile)
 	if err != nil {

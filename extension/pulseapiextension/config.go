@@ -55,6 +55,9 @@ type Config struct {
 	// readable by its owner only, when it is missing.
 	LocalTokenFile string `mapstructure:"local_token_file"`
 
+	// OIDC lets people sign in at an OpenID Connect provider. It excludes `auth`.
+	OIDC *OIDCConfig `mapstructure:"oidc"`
+
 	// Access says who may do what. Without it, whoever the authenticator lets in may do everything.
 	Access *AccessConfig `mapstructure:"access"`
 
@@ -140,11 +143,17 @@ func (c *Config) Validate() error {
 	switch {
 	case err != nil:
 		errs = append(errs, fmt.Errorf("`endpoint` %q is not host:port", c.NetAddr.Endpoint))
-	case !isLoopback(host) && !c.Auth.HasValue():
-		errs = append(errs, fmt.Errorf("`endpoint` %s can be reached from other hosts: set `auth`, or listen on %s", c.NetAddr.Endpoint, defaultEndpoint))
+	case !isLoopback(host) && c.local():
+		errs = append(errs, fmt.Errorf("`endpoint` %s can be reached from other hosts: set `auth` or `oidc`, or listen on %s", c.NetAddr.Endpoint, defaultEndpoint))
 	}
-	if !c.Auth.HasValue() && c.LocalTokenFile == "" {
+	if c.local() && c.LocalTokenFile == "" {
 		errs = append(errs, errors.New("`local_token_file` is empty: name a file for the local token, or set `auth`"))
+	}
+	if c.OIDC != nil {
+		if c.Auth.HasValue() {
+			errs = append(errs, errors.New("`auth` and `oidc` exclude each other: keep one"))
+		}
+		errs = append(errs, c.OIDC.validate())
 	}
 	errs = append(errs, c.validateClickHouse())
 	if c.Environment != "" && !semantic.ValidEnvironment(c.Environment) {
@@ -164,14 +173,17 @@ func (c *Config) Validate() error {
 		errs = append(errs, errors.New("`requests_per_second` must be at least 1"))
 	}
 	if c.Access != nil {
-		if !c.Auth.HasValue() {
-			errs = append(errs, errors.New("`access` needs `auth`: the local token has no roles"))
+		if c.local() {
+			errs = append(errs, errors.New("`access` needs `auth` or `oidc`: the local token has no roles"))
 		}
 		_, err := newAccess(c.Access)
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
+
+// local reports whether the local token is who may come in.
+func (c *Config) local() bool { return !c.Auth.HasValue() && c.OIDC == nil }
 
 func (c *Config) validateClickHouse() error {
 	if c.ClickHouse == "" {

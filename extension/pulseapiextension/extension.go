@@ -187,6 +187,9 @@ func (e *apiExtension) close() error {
 		errs = append(errs, e.reader.Close())
 		e.reader = nil
 	}
+	if e.api != nil {
+		e.api.auth.provider.close()
+	}
 	errs = append(errs, e.places.Close())
 	e.places = nil
 	return errors.Join(errs...)

@@ -75,8 +75,10 @@ export class Problem extends Error {
   readonly status: number;
   readonly code: string;
   readonly reason: string;
-  constructor(status: number, code: string, detail: string, reason = '') {
+  readonly login: string; // where to sign in, when that is by a provider
+  constructor(status: number, code: string, detail: string, reason = '', login = '') {
     super(detail);
+    this.login = login;
     this.status = status;
     this.code = code;
     this.reason = reason;
@@ -94,7 +96,7 @@ async function call<T>(path: string, init: RequestInit = {}): Promise<T> {
   if (answer.status === 204) return undefined as T;
   const body = await answer.json().catch(() => null);
   if (!answer.ok || body === null) {
-    throw new Problem(answer.status, body?.code ?? 'no_json', body?.detail ?? `HTTP ${answer.status}`, body?.reason ?? '');
+    throw new Problem(answer.status, body?.code ?? 'no_json', body?.detail ?? `HTTP ${answer.status}`, body?.reason ?? '', body?.login ?? '');
   }
   return body as T;
 }

@@ -25,6 +25,7 @@ export class Live {
   rows: Request[] = $state.raw([]);
   link: Link = $state('connecting');
   problem = $state('');
+  login = $state(''); // where to sign in, when that is by a provider
   loaded = $state(false); // the first answer for these filters is here
   older = $state(''); // cursor of the next older page
   skipped = $state(false); // more came in one second than a page holds
@@ -115,6 +116,7 @@ export class Live {
       if (signal.aborted) return;
       const p = err as Problem;
       this.link = p.status === 401 ? 'signed-out' : 'down';
+      this.login = p.login ?? '';
       this.problem = p.message;
     }
   }
