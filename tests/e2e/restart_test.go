@@ -93,7 +93,7 @@ type connection struct {
 // connections lists the rows of one connection.
 func (c *collector) connections(t *testing.T, since time.Time, id string) []connection {
 	t.Helper()
-	query := url.Values{"connection": {id}, "from": {since.UTC().Format(time.RFC3339Nano)}}
+	query := url.Values{"filter": {"connection:" + id}, "from": {since.UTC().Format(time.RFC3339Nano)}}
 	var page struct {
 		Connections []connection `json:"connections"`
 	}
