@@ -207,6 +207,7 @@ func TestE2ELongConnection(t *testing.T) {
 	l := newLab(t, "long")
 	dir, port := t.TempDir(), freePort(t)
 	randomFile(t, filepath.Join(dir, "before"), 1000)
+	randomFile(t, filepath.Join(dir, "waits"), 1000)
 	body := randomFile(t, filepath.Join(dir, "after"), 2000)
 	l.nginx(port, dir, fmt.Sprintf("listen 127.0.0.1:%d;", port))
 	cmd := l.command("python3", "-c", keepAlive, strconv.Itoa(port))
@@ -224,9 +225,15 @@ func TestE2ELongConnection(t *testing.T) {
 	require.Equal(t, "1000", ask("/before"))
 	l.start(func(c *Config, _ *PayloadConfig) { c.ConnectionInterval = time.Second })
 	time.Sleep(500 * time.Millisecond) // the first scan of open sockets
-	// Whether a response was owed when the capture began is only known after some exchanges.
-	for range 3 {
-		require.Equal(t, "1000", ask("/before?again"))
+	// Whether a response was owed when the capture began is only known when the client's waits have shown it.
+	require.Equal(t, "1000", ask("/before?again"))
+	known := func() bool {
+		c, s := l.spans("/waits")
+		return c != nil && s != nil && text(c.span.Attributes(), semantic.HTTPResponseStatusCode) != "" && text(s.span.Attributes(), semantic.HTTPResponseStatusCode) != ""
+	}
+	for i := 0; i < 60 && !known(); i++ {
+		time.Sleep(time.Duration(10+i%2*490) * time.Millisecond)
+		require.Equal(t, "1000", ask("/waits"))
 	}
 	require.Equal(t, "2000", ask("/after"))
 	time.Sleep(2500 * time.Millisecond)
