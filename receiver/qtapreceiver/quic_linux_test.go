@@ -112,6 +112,7 @@ func TestE2EQUICBrowser(t *testing.T) {
 		require.Eventually(t, func() bool { return len(l.quicRecords(port)[role]) >= 2 }, 60*time.Second, 100*time.Millisecond, role)
 		m := l.quicRecords(port)[role][1]
 		require.Equal(t, "quic.lab.test", text(m, semantic.ServerAddress), role)
+		require.Regexp(t, "^q13d[0-9]{4}h3_", text(m, semantic.TLSClientJA4), role)
 		require.Equal(t, "1", text(m, semantic.NetworkProtocolVersion))
 		for _, key := range []string{semantic.ConnectionSentBytes, semantic.ConnectionReceivedBytes} {
 			v, _ := m.Get(key)

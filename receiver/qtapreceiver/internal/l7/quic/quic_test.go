@@ -125,6 +125,8 @@ func TestCoalesced(t *testing.T) {
 			if n++; done && whole == 0 {
 				whole = n
 				require.Equal(t, "quic.example", h.SNI)
+				require.Equal(t, "q13d", h.JA4[:4])
+				require.Len(t, h.JA3, 32)
 			}
 		}
 		require.Equal(t, 3, n)
