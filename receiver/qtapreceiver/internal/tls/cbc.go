@@ -47,8 +47,8 @@ func (c *cbc) open(dst, rec []byte, seq uint64) ([]byte, error) {
 		return nil, errTag
 	}
 	n := len(dst)
-	out := append(dst, body[aes.BlockSize:]...)
-	plain := out[n:]
+	dst = append(dst, body[aes.BlockSize:]...)
+	plain := dst[n:]
 	c.decrypt(plain, body[:aes.BlockSize])
 	// The last byte is the length of the padding before it, each byte of which is the same.
 	pad := int(plain[len(plain)-1])
@@ -71,7 +71,7 @@ func (c *cbc) open(dst, rec []byte, seq uint64) ([]byte, error) {
 		}
 		plain = plain[:end]
 	}
-	return out[:n+len(plain)], nil
+	return dst[:n+len(plain)], nil
 }
 
 // decrypt is CBC in place. The mode of Go's AES can be given another vector without an allocation.

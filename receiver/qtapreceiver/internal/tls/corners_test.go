@@ -118,12 +118,12 @@ func TestOpenSSLNotRead(t *testing.T) {
 		{[]string{"-tls1_3"}, ReasonNoSecret, "1.3", "TLS_AES_256_GCM_SHA384"},
 	} {
 		for _, resumed := range []bool{false, true} {
-			args := append(x.args, "-sess_out", o.path("session"))
+			session := "-sess_out"
 			if resumed {
-				args = append(x.args, "-sess_in", o.path("session"))
+				session = "-sess_in"
 			}
 			r := newRig(t, Limits{})
-			r.replay(o.connect(true, corner, args...))
+			r.replay(o.connect(true, corner, append([]string{session, o.path("session")}, x.args...)...))
 			r.end()
 			require.Equal(t, []string{x.reason}, r.notVisible, x.args)
 			i := r.last()
