@@ -52,6 +52,12 @@ func (e *events) Datagram(d *event.Datagram) {
 	e.add(func(h event.Handler) { h.(event.DatagramHandler).Datagram(d) })
 }
 
+func (e *events) Flow(f *event.Flow) {
+	e.add(func(h event.Handler) { h.(event.DatagramHandler).Flow(f) })
+}
+
+var _ event.DatagramHandler = (*events)(nil)
+
 func packetEvent(p event.Packet) func(event.Handler) {
 	return func(h event.Handler) { c := p; h.Packet(&c) }
 }

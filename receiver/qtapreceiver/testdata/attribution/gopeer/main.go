@@ -6,7 +6,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"flag"
 	"fmt"
@@ -22,10 +21,6 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/h2c"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/health"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 )
 
 var (
@@ -34,7 +29,6 @@ var (
 	key      = flag.String("key", "", "its key")
 	h2       = flag.Bool("h2", false, "speak HTTP/2, by prior knowledge when it is in the clear")
 	upgrade  = flag.Bool("upgrade", false, "let HTTP/1 be upgraded to HTTP/2 in the clear")
-	overGRPC = flag.Bool("grpc", false, "speak gRPC: the health service")
 	conns    = flag.Int("conns", 1, "connections")
 	streams  = flag.Int("streams", 1, "requests at a time on each of them")
 	requests = flag.Int("requests", 1, "requests of each stream")
@@ -45,10 +39,6 @@ var (
 
 func main() {
 	flag.Parse()
-	if *overGRPC {
-		check(speakGRPC())
-		return
-	}
 	if *listen != "" {
 		serve()
 	}
@@ -167,31 +157,4 @@ func check(err error) {
 	if err != nil {
 		log.Fatal(err)
 	}
-}
-
-// speakGRPC serves, or calls Check so many times and then Watch, until its first answer.
-func speakGRPC() error {
-	if *listen != "" {
-		l, err := net.Listen("tcp", *listen)
-		check(err)
-		s := grpc.NewServer()
-		healthpb.RegisterHealthServer(s, health.NewServer())
-		return s.Serve(l)
-	}
-	cc, err := grpc.NewClient("passthrough:///"+flag.Arg(0), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	check(err)
-	c, ctx := healthpb.NewHealthClient(cc), context.Background()
-	for range *requests {
-		_, err := c.Check(ctx, &healthpb.HealthCheckRequest{})
-		check(err)
-	}
-	watched, cancel := context.WithCancel(ctx)
-	stream, err := c.Watch(watched, &healthpb.HealthCheckRequest{})
-	check(err)
-	_, err = stream.Recv()
-	check(err)
-	cancel()
-	_, _ = stream.Recv()
-	time.Sleep(100 * time.Millisecond) // the cancellation is on its way
-	return cc.Close()
 }
