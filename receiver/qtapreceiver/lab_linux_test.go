@@ -44,6 +44,9 @@ type lab struct {
 	open   openFunc
 	lossy  bool // the test makes the ring overflow
 
+	recording     *recorded // with -record
+	recordingName string
+
 	traces   consumertest.TracesSink
 	logs     consumertest.LogsSink
 	payloads consumertest.LogsSink
@@ -82,6 +85,9 @@ func newLab(t *testing.T, name string) *lab {
 	l.dir, err = os.Open(l.cgroup)
 	require.NoError(t, err)
 	t.Cleanup(func() { l.dir.Close() })
+	if *record {
+		l.recordTo(name)
+	}
 	return l
 }
 
@@ -135,6 +141,7 @@ func (l *lab) stop() {
 		require.NoError(l.t, l.parts[i].Shutdown(context.Background()))
 	}
 	l.parts = nil
+	l.writeRecording()
 	for _, s := range tap.books() {
 		require.True(l.t, s.Balanced(), "stage %s: %+v", s.Name, s.Totals)
 		require.Zero(l.t, s.InFlight, "stage %s", s.Name)

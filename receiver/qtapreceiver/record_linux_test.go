@@ -4,9 +4,11 @@ package qtapreceiver
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -23,7 +25,7 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/metadata"
 )
 
-var record = flag.Bool("record", false, "record kernel events for the engine's replay test")
+var record = flag.Bool("record", false, "record the kernel's events of every test that is run, for the replay tests")
 
 // recorded is a source whose events are written down on their way.
 type recorded struct {
@@ -46,6 +48,8 @@ type known struct {
 	*replay.Recorder
 	tgids map[uint32]bool
 	pass  bool
+
+	lastIdle int64
 }
 
 func (k *known) Socket(s *event.Socket) {
@@ -73,6 +77,50 @@ func (k *known) Packet(p *event.Packet) {
 	if k.pass {
 		k.Recorder.Packet(p)
 	}
+}
+
+// recordTo writes what the lab's kernel reports to testdata/replay/<name>.jsonl.gz. The next test that
+// is run without a kernel compares what comes of it (engine.TestCorpus, -update).
+func (l *lab) recordTo(name string) {
+	open := l.open
+	l.open = func(cfg *Config, logger *zap.Logger) (event.Source, []zap.Field, error) {
+		s, fields, err := open(cfg, logger)
+		l.recording = &recorded{Source: s}
+		return l.recording, fields, err
+	}
+	l.recordingName = name
+}
+
+func (l *lab) writeRecording() {
+	if l.recording == nil {
+		return
+	}
+	play := func(h event.Handler) {
+		require.NoError(l.t, replay.NewSource(bytes.NewReader(l.recording.buf.Bytes())).Run(context.Background(), h))
+	}
+	k := &known{Recorder: replay.NewRecorder(io.Discard, nil), tgids: map[uint32]bool{}}
+	play(k)
+	dir := filepath.Join("testdata", "replay")
+	require.NoError(l.t, os.MkdirAll(dir, 0o755))
+	f, err := os.Create(filepath.Join(dir, l.recordingName+".jsonl.gz"))
+	require.NoError(l.t, err)
+	z, err := gzip.NewWriterLevel(f, gzip.BestCompression)
+	require.NoError(l.t, err)
+	k.Recorder, k.pass = replay.NewRecorder(z, nil), true
+	play(quiet{k})
+	require.NoError(l.t, k.Flush())
+	require.NoError(l.t, z.Close())
+	require.NoError(l.t, f.Close())
+}
+
+// quiet leaves out the moments at which nothing happened.
+type quiet struct{ *known }
+
+func (q quiet) Idle(now int64) {
+	if now/1e8 != q.lastIdle/1e8 {
+		q.Recorder.Idle(now)
+	}
+	q.lastIdle = now
 }
 
 // TestE2ERecord plays what it recorded of real programs again: the same spans must come out, and so

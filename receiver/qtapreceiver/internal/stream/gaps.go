@@ -27,7 +27,7 @@ func (s *Stream) gap(t int64, to uint64) {
 
 // flush gives up every hole before offset to and everything missing up to it.
 func (s *Stream) flush(t int64, to uint64) {
-	for s.next < to {
+	for s.next < to && !s.ends() {
 		end := to
 		if len(s.held.chunks) > 0 {
 			end = min(end, s.held.chunks[0].off)

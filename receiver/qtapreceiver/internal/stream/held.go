@@ -65,18 +65,13 @@ func (s *Stream) carve(i int, off, end uint64) {
 	}
 }
 
-// contradict takes the data in [off, end) out of chunk i: it is not known any more.
-func (s *Stream) contradict(i int, off, end uint64) {
-	c := s.held.chunks[i]
-	s.remove(i)
-	if end < c.end {
-		s.insert(i, chunk{off: end, end: c.end, t: c.t, data: c.data[end-c.off:]})
-	}
-	s.insert(i, chunk{off: off, end: end, t: c.t, contradicted: true})
-	if c.off < off {
-		s.insert(i, chunk{off: c.off, end: off, t: c.t, data: c.data[:off-c.off]})
-	}
-	s.stats.Conflict += end - off
+// contradict forgets what chunk i holds: nobody can tell any more.
+func (s *Stream) contradict(i int) {
+	c := &s.held.chunks[i]
+	n := len(c.data)
+	s.stats.Conflict += uint64(n)
+	c.data, c.contradicted = nil, true
+	s.account(-n, 0)
 }
 
 func (s *Stream) account(bytes, cost int) {

@@ -240,6 +240,9 @@ func (s *Stream) rst(p *event.Packet, seq uint32) {
 	}
 }
 
+// ends says that the stream has come to its FIN: behind it there is nothing.
+func (s *Stream) ends() bool { return s.fin && s.next == s.finOff }
+
 // atFIN is called after the stream may have moved. A FIN in the midst of what was sent was none of the
 // sender's; behind a FIN that was reached there is nothing.
 func (s *Stream) atFIN() {
@@ -322,6 +325,10 @@ func (s *Stream) plausible(t int64, start, end, n uint64) bool {
 func (s *Stream) take(t int64, start, at uint64, b []byte) {
 	s.far.n = 0
 	for len(b) > 0 {
+		if s.ends() {
+			s.stats.OutOfWindow += uint64(len(b))
+			return
+		}
 		if at < s.next {
 			n := min(s.next-at, uint64(len(b)))
 			s.passed(at, n)
@@ -349,7 +356,7 @@ func (s *Stream) take(t int64, start, at uint64, b []byte) {
 					s.stats.Duplicate += n
 				case c.data != nil && start < c.off:
 					s.stats.Conflict += n
-					s.contradict(i, at, at+n)
+					s.contradict(i)
 				default:
 					s.stats.Conflict += n
 				}
@@ -408,7 +415,7 @@ func (s *Stream) makeRoom(t int64, at, cost uint64) bool {
 
 // absent notes that [at, end) was on the wire but not copied: a gap as soon as it is its turn.
 func (s *Stream) absent(t int64, at, end uint64) {
-	for at < end {
+	for at < end && !s.ends() {
 		if at <= s.next {
 			at = s.next
 			to := end
@@ -448,7 +455,7 @@ func (s *Stream) deliver(t int64, b []byte) {
 
 // drain hands over what is held and has its turn now.
 func (s *Stream) drain(t int64) {
-	for len(s.held.chunks) > 0 && s.held.chunks[0].off == s.next && !(s.fin && s.next == s.finOff) {
+	for len(s.held.chunks) > 0 && s.held.chunks[0].off == s.next && !s.ends() {
 		c := s.held.chunks[0]
 		s.remove(0)
 		if c.data == nil {

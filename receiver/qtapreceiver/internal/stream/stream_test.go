@@ -469,6 +469,7 @@ func property(t *testing.T, seed uint64) {
 func FuzzStream(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x05hello\x01\x05\x00\x03abc"), uint32(0))
 	f.Add([]byte("\x10\x20\x00\x08abcdefgh\x00\x00\x02\x04wxyz"), uint32(0xfffffff8))
+	f.Add([]byte("\x40\x00\x08\x00\x50\x00\x02\x04held\x4e\x00\x02\x06forged\x42\x07\x09\x01x\x45\x00\x0a\x00"), uint32(7))
 	f.Fuzz(func(t *testing.T, in []byte, base uint32) {
 		s, _, st := newTest(t, Limits{MaxBuffered: 4096, MaxWindow: 4096})
 		s.Anchor(base)
@@ -498,6 +499,12 @@ func FuzzStream(f *testing.F) {
 				p.Seq += 1 << 16
 			case 7:
 				p.Off, p.Len = 1<<31, 1<<31 // lies
+			case 8:
+				s.Received(seq)
+			case 9:
+				s.End(now, s.Offset()+uint64(extra))
+			case 10:
+				p.Flags, p.Dir = event.FlagRST, event.Ingress
 			}
 			s.Packet(p)
 			checkBooks(t, st, s)

@@ -18,6 +18,9 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/h2c"
 )
 
 var (
@@ -25,6 +28,7 @@ var (
 	cert     = flag.String("cert", "", "certificate")
 	key      = flag.String("key", "", "its key")
 	h2       = flag.Bool("h2", false, "speak HTTP/2, by prior knowledge when it is in the clear")
+	upgrade  = flag.Bool("upgrade", false, "let HTTP/1 be upgraded to HTTP/2 in the clear")
 	conns    = flag.Int("conns", 1, "connections")
 	streams  = flag.Int("streams", 1, "requests at a time on each of them")
 	requests = flag.Int("requests", 1, "requests of each stream")
@@ -69,11 +73,16 @@ func serve() {
 		var seq, from, pid int
 		b, err := io.ReadAll(r.Body)
 		check(err)
-		_, err = fmt.Sscanf(string(b), "seq=%d port=%d pid=%d", &seq, &from, &pid)
-		check(err)
+		if len(b) > 0 {
+			_, err = fmt.Sscanf(string(b), "seq=%d port=%d pid=%d", &seq, &from, &pid)
+			check(err)
+		}
 		_, err = w.Write(marker(seq, port(r.RemoteAddr), os.Getpid()))
 		check(err)
 	})}
+	if *upgrade {
+		s.Protocols, s.Handler = nil, h2c.NewHandler(s.Handler, &http2.Server{})
+	}
 	if *cert != "" {
 		check(s.ListenAndServeTLS(*cert, *key))
 	}
