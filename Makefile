@@ -96,6 +96,12 @@ check-arm64: ## build everything for arm64
 bench: packages-test chdb $(BINARY) ## print the overhead ratios (takes minutes; never fails)
 	go run ./tests/bench -collector $(BINARY) -config $(CONFIG)
 
+# ROWS=1000000 fills the store with fewer rows.
+.PHONY: bench-store
+bench-store: chdb ## compare pulse with contrib's clickhouse exporter, and ask a day of 50M rows (takes an hour)
+	cd tests/bench/contrib && go run . -out ../store.json
+	go run ./tests/bench/store -rows $(or $(ROWS),50000000) -out tests/bench/questions.json
+
 .PHONY: lint
 lint: ## gofmt, licence headers, vet, golangci-lint
 	@out=$$(git ls-files '*.go' | grep -v '_bpfe' | xargs gofmt -l); if [ -n "$$out" ]; then echo "not gofmt-ed: $$out" >&2; exit 1; fi

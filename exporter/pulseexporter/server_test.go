@@ -39,6 +39,7 @@ import (
 
 	"github.com/qpoint-io/otelcol-qpoint/exporter/pulseexporter/internal/metadata"
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
+	"github.com/qpoint-io/otelcol-qpoint/tests/fill"
 )
 
 // handler answers as a server would, by the embedded engine.
@@ -301,4 +302,25 @@ func TestLateData(t *testing.T) {
 	require.NoError(t, conn.QueryRow(ctx, "SELECT uniqExact(partition) FROM system.parts WHERE active AND database = 'qpoint' AND table = 'connections'").Scan(&partitions))
 	assert.LessOrEqual(t, partitions, uint64(60))
 	assert.GreaterOrEqual(t, count("connections"), uint64(399))
+}
+
+// TestFleet stores the spans of a fleet and reads the rows back that they were made of.
+func TestFleet(t *testing.T) {
+	h := newHost(t)
+	ctx := context.Background()
+	to := time.Now().UTC()
+	rows, err := fill.Requests(2000, fill.Options{From: to.Add(-time.Hour), To: to, Seed: 5})
+	require.NoError(t, err)
+	te, err := newTraces(ctx, exportertest.NewNopSettings(metadata.Type), direct())
+	require.NoError(t, err)
+	require.NoError(t, te.Start(ctx, h))
+	defer func() { require.NoError(t, te.Shutdown(ctx)) }()
+	require.NoError(t, te.ConsumeTraces(ctx, fill.Traces(rows, policy)))
+	store, count := h.reader(t)
+	assert.EqualValues(t, len(rows), count("requests"))
+	for i := 0; i < len(rows); i += 97 {
+		got, err := store.Request(ctx, pulsestore.EveryEnvironment(), rows[i].TraceID, rows[i].SpanID)
+		require.NoError(t, err)
+		assert.Equal(t, &rows[i], got)
+	}
 }

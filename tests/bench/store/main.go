@@ -59,18 +59,19 @@ type result struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	rows := flag.Int("rows", 50_000_000, "rows of `requests`, within 24 h")
+	rows := flag.Int("rows", 50_000_000, "rows of `requests`")
+	span := flag.Duration("span", 24*time.Hour, "time within which they are, up to now")
 	dir := flag.String("data", "", "folder of the database, which is kept; default: a temporary one")
 	times := flag.Int("times", 20, "how often each question is asked")
 	out := flag.String("out", "questions.json", "results file")
 	flag.Parse()
-	if err := run(ctx, *rows, *dir, *times, *out); err != nil {
+	if err := run(ctx, *rows, *span, *dir, *times, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "store:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, rows int, dir string, times int, out string) (err error) {
+func run(ctx context.Context, rows int, span time.Duration, dir string, times int, out string) (err error) {
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "bench-store"); err != nil {
 			return err
@@ -106,13 +107,13 @@ func run(ctx context.Context, rows int, dir string, times int, out string) (err 
 	if err := conn.QueryRow(ctx, "SELECT count() FROM qpoint.requests").Scan(&stored); err != nil {
 		return err
 	}
-	report := map[string]any{"time": time.Now().UTC().Format(time.RFC3339), "host": map[string]any{"cpus": runtime.NumCPU(), "arch": runtime.GOARCH}, "rows": rows}
+	report := map[string]any{"time": time.Now().UTC().Format(time.RFC3339), "host": map[string]any{"cpus": runtime.NumCPU(), "arch": runtime.GOARCH}, "rows": rows, "span_hours": span.Hours()}
 	if stored == 0 {
 		to := time.Now().UTC()
 		begin := time.Now()
 		var mu sync.Mutex
 		last := begin
-		if err := fill.Store(ctx, s, fill.Options{Rows: rows, From: to.Add(-24 * time.Hour), To: to, Seed: 1, Progress: func(n int) {
+		if err := fill.Store(ctx, s, fill.Options{Rows: rows, From: to.Add(-span), To: to, Seed: 1, Progress: func(n int) {
 			mu.Lock()
 			defer mu.Unlock()
 			if time.Since(last) > 10*time.Second {
