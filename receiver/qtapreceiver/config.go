@@ -26,6 +26,16 @@ const (
 	LevelFull Level = "full"
 )
 
+// Instrumented says what is done with the spans of processes that send spans themselves.
+type Instrumented string
+
+const (
+	// InstrumentedAnnotate marks the spans.
+	InstrumentedAnnotate Instrumented = "annotate"
+	// InstrumentedSuppress leaves them out.
+	InstrumentedSuppress Instrumented = "suppress"
+)
+
 // Directions of a connection, seen from the observed process.
 const (
 	DirectionEgress  = "egress"  // the process opened the connection
@@ -39,6 +49,8 @@ type Config struct {
 	CGroup string `mapstructure:"cgroup"`
 	// Level is how deep connections are looked into: connections, headers or full.
 	Level Level `mapstructure:"level"`
+	// MaxLevel is the highest level that rules may give; empty is Level, so that they can only lower it.
+	MaxLevel Level `mapstructure:"max_level"`
 	// Ports selects connections by their server's port.
 	Ports PortsConfig `mapstructure:"ports"`
 	// Directions lists which ends are reported: egress, ingress or both.
@@ -55,6 +67,8 @@ type Config struct {
 	Rules []rules.Config `mapstructure:"rules"`
 	// RulesFile is the path of a YAML file with the key `rules`, in place of Rules. It is watched.
 	RulesFile string `mapstructure:"rules_file"`
+	// Instrumented is what is done with the spans of processes that send spans themselves: annotate or suppress.
+	Instrumented Instrumented `mapstructure:"instrumented"`
 	// Doctor prints on standard output what this host and the rights of this process allow, and ends the collector.
 	Doctor bool `mapstructure:"doctor"`
 
@@ -104,12 +118,28 @@ func createDefaultConfig() *Config {
 		ConnectionInterval: 30 * time.Second,
 		CoverageInterval:   5 * time.Minute,
 		RingSizeMiB:        64,
+		Instrumented:       InstrumentedAnnotate,
 		TLS: TLSConfig{
 			Enabled:       true,
 			DenyProcesses: kernel.DefaultDenyProcesses(),
 			RestartState:  RestartStateConfig{TTL: 5 * time.Minute},
 		},
 	}
+}
+
+// depth orders levels; -1 is none.
+func depth(l Level) int { return slices.Index([]Level{LevelConnections, LevelHeaders, LevelFull}, l) }
+
+// maxLevel is how deep the kernel has to be looked into.
+func (c *Config) maxLevel() Level {
+	if c.MaxLevel == "" {
+		return c.Level
+	}
+	return c.MaxLevel
+}
+
+func (c *Config) levels() rules.Levels {
+	return rules.Levels{Base: rules.Level(c.Level), Max: rules.Level(c.maxLevel())}
 }
 
 // Validate names every key that is wrong.
@@ -121,6 +151,12 @@ func (c *Config) Validate() error {
 	case LevelConnections, LevelHeaders, LevelFull:
 	default:
 		bad("`level` %q must be connections, headers or full", c.Level)
+	}
+	switch max := c.maxLevel(); {
+	case depth(max) < 0:
+		bad("`max_level` %q must be connections, headers or full", max)
+	case depth(c.Level) >= 0 && depth(max) < depth(c.Level):
+		bad("`max_level` %s is below `level` %s", max, c.Level)
 	}
 	if c.CGroup != "" && !filepath.IsAbs(c.CGroup) {
 		bad("`cgroup` %q must be an absolute path, such as /sys/fs/cgroup/system.slice", c.CGroup)
@@ -153,6 +189,9 @@ func (c *Config) Validate() error {
 	if n := c.RingSizeMiB; n < 1 || n > 1024 || n&(n-1) != 0 {
 		bad("`ring_size_mib` %d must be a power of two from 1 to 1024", n)
 	}
+	if i := c.Instrumented; i != InstrumentedAnnotate && i != InstrumentedSuppress {
+		bad("`instrumented` %q must be annotate or suppress", i)
+	}
 	for _, p := range c.TLS.DenyProcesses {
 		if p == "" || len(p) > 15 || strings.Contains(p, "/") {
 			bad("`tls::deny_processes` has %q: must be the name of a process as the kernel knows it, at most 15 bytes, without a folder", p)
@@ -161,9 +200,9 @@ func (c *Config) Validate() error {
 	if len(c.Rules) > 0 && c.RulesFile != "" {
 		bad("`rules` and `rules_file` are both set: rules come from one place")
 	}
-	if (len(c.Rules) > 0 || c.RulesFile != "") && c.Level == LevelConnections {
-		bad("`rules` and `rules_file` need `level` headers or full: at connections no request is read")
-	} else if _, err := rules.Compile(c.Rules, rules.Level(c.Level)); err != nil {
+	if (len(c.Rules) > 0 || c.RulesFile != "") && c.maxLevel() == LevelConnections {
+		bad("`rules` and `rules_file` need `level` or `max_level` headers or full: at connections no request is read")
+	} else if _, err := rules.Compile(c.Rules, c.levels()); err != nil {
 		errs = append(errs, err)
 	}
 	for _, p := range c.TLS.KeyLogFiles {
