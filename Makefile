@@ -96,6 +96,10 @@ check-arm64: ## build everything for arm64
 bench: packages-test chdb $(BINARY) ## print the overhead ratios (takes minutes; never fails)
 	go run ./tests/bench -collector $(BINARY) -config $(CONFIG)
 
+.PHONY: bench-store
+bench-store: chdb ## fill a store with 50 million requests and time the questions of dashboards (ROWS=…; takes an hour)
+	go run ./tests/bench/store -rows $(or $(ROWS),50000000)
+
 .PHONY: lint
 lint: ## gofmt, licence headers, vet, golangci-lint
 	@out=$$(git ls-files '*.go' | grep -v '_bpfe' | xargs gofmt -l); if [ -n "$$out" ]; then echo "not gofmt-ed: $$out" >&2; exit 1; fi

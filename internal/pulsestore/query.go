@@ -206,7 +206,7 @@ func pieces(from, to time.Time) [][2]time.Time {
 		return [][2]time.Time{{from, to}}
 	}
 	var out [][2]time.Time
-	for length := 5 * time.Minute; from.Before(to); length *= 12 {
+	for length := 5 * time.Minute; from.Before(to); length *= 4 {
 		begin := to.Add(-length)
 		if begin.Before(from) || length > 30*24*time.Hour {
 			begin = from

@@ -36,15 +36,16 @@ func main() {
 	rows := flag.Int("rows", 50_000_000, "rows of `requests`, within 24 h")
 	dir := flag.String("data", "", "folder of the database, which is kept; default: a temporary one")
 	times := flag.Int("times", 20, "how often each question is asked")
+	random := flag.Int("hostile", 1000, "how many random filters are asked after the questions")
 	out := flag.String("out", "questions.json", "results file")
 	flag.Parse()
-	if err := run(ctx, *rows, *dir, *times, *out); err != nil {
+	if err := run(ctx, *rows, *dir, *times, *random, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "store:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, rows int, dir string, times int, out string) (err error) {
+func run(ctx context.Context, rows int, dir string, times, random int, out string) (err error) {
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "bench-store"); err != nil {
 			return err
@@ -123,6 +124,14 @@ func run(ctx context.Context, rows int, dir string, times int, out string) (err 
 		results = append(results, r)
 	}
 	report["questions"] = results
+	if random > 0 {
+		outcomes, err := hostile(ctx, s, newest, random)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%d random filters: %v\n", random, outcomes)
+		report["hostile"] = outcomes
+	}
 	b, err := json.MarshalIndent(report, "", "  ")
 	if err != nil {
 		return err
