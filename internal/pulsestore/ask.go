@@ -39,6 +39,8 @@ func (l Limits) settings() clickhouse.Settings {
 		"max_bytes_before_external_group_by": l.Memory / 4,
 		// A part of ours never has more: a hostile expression is refused before it is analysed.
 		"max_query_size": 256 << 10,
+		// The columns of a list are read of the rows that are shown, and not of those that are sorted.
+		"query_plan_max_limit_for_lazy_materialization": 2 * maxLimit,
 		// With FINAL, a row and its newer version are always in the same partition.
 		"do_not_merge_across_partitions_select_final": 1,
 	}

@@ -80,7 +80,7 @@ var requestFields = filter.NewFields(with(
 var (
 	rollupFields = filter.NewFields(subset(requestFields, "environment", "service", "exe", "namespace", "kind", "method", "server", "port", "template", "tls",
 		"status"))
-	processFields = filter.NewFields(subset(requestFields, "environment", "service", "host", "host_id", "exe", "user", "container", "pod", "namespace", "kind",
+	processFields = filter.NewFields(subset(requestFields, "environment", "service", "host", "host_id", "exe", "user", "container", "pod_uid", "namespace", "kind",
 		"status"))
 )
 

@@ -212,6 +212,23 @@ func TestQuestions(t *testing.T) {
 			}
 		}
 	})
+	t.Run("every field", func(t *testing.T) {
+		// Whatever table answers, it has the column of each field.
+		for _, of := range []string{pulsestore.OfRequests, pulsestore.OfConnections} {
+			for _, f := range pulsestore.FieldsOf(of).All() {
+				for _, around := range []time.Duration{time.Minute, 30 * time.Minute, 10 * time.Hour} {
+					sel := all("production", start.Add(-around), start.Add(around))
+					sel.Filter = parse(t, of, f.Name+":*")
+					_, err := s.Histogram(ctx, pulsestore.TimeQuery{Selection: sel, Of: of, Step: time.Hour})
+					assert.NoError(t, err, "%s of %s", f.Name, of)
+					if f.Facet {
+						_, err = s.Facets(ctx, pulsestore.FacetQuery{Selection: sel, Of: of, Fields: []string{f.Name}, Limit: 1})
+						assert.NoError(t, err, "%s of %s", f.Name, of)
+					}
+				}
+			}
+		}
+	})
 	t.Run("processes", func(t *testing.T) {
 		got, err := s.Processes(ctx, sel, 10)
 		require.NoError(t, err)
