@@ -174,9 +174,14 @@ func TestE2EOpenSSLInside(t *testing.T) {
 		for _, version := range []string{"1.3", "1.2"} {
 			port := freePort(t)
 			l.nginxTLS(port, dir, "TLSv"+version)
-			ask(exe, freePort(t)) // there is no server, but the program has been found by then
-			time.Sleep(300 * time.Millisecond)
-			ask(exe, port)
+			// It ends so soon that it may have to come again until it is found.
+			for range 20 {
+				ask(exe, port)
+				time.Sleep(500 * time.Millisecond)
+				if client, server := l.spans("/api/0/"); client != nil && server != nil {
+					break
+				}
+			}
 			l.verify("/api/0/", body, filepath.Base(exe), "nginx", "https", fmt.Sprintf("https://127.0.0.1:%d/api/0/", port))
 			client, _ := l.spans("/api/0/")
 			require.Equal(t, version, text(client.span.Attributes(), semantic.TLSProtocolVersion))

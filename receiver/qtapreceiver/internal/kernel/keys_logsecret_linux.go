@@ -7,6 +7,8 @@ package kernel
 import (
 	"debug/elf"
 	"errors"
+	"slices"
+	"strings"
 
 	"github.com/qpoint-io/otelcol-qpoint/bpf"
 )
@@ -32,6 +34,10 @@ func (k *keyProbes) findByText(f *elf.File) (name string, points []keyPoint, unr
 	case unreadRustls:
 		return "", nil, unread, nil
 	case unreadOpenSSL:
+		libs, err := f.ImportedLibraries()
+		if err != nil || slices.ContainsFunc(libs, func(name string) bool { return strings.HasPrefix(name, "libcrypto.so") }) {
+			return "", nil, "", err // its secrets pass through that
+		}
 		for _, src := range []keySource{openssl3, openssl1} { // not stripped
 			fn, err := findLocal(f, src.symbol)
 			if err == nil {
