@@ -76,11 +76,9 @@ func (c *Capture) Run(ctx context.Context, h event.Handler) error {
 // drain reads until the reader's deadline has passed and the ring is empty, or ctx ends.
 func (c *Capture) drain(ctx context.Context, d *decoder, rec *ringbuf.Record) error {
 	for n := 1; ; n++ {
-		err := c.reader.ReadInto(rec)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		if err := c.reader.ReadInto(rec); errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil
-		}
-		if err != nil {
+		} else if err != nil {
 			return fmt.Errorf("read the BPF ring buffer: %w", err)
 		}
 		d.decode(rec.RawSample)
@@ -89,8 +87,10 @@ func (c *Capture) drain(ctx context.Context, d *decoder, rec *ringbuf.Record) er
 			if err := c.beat(d); err != nil {
 				return err
 			}
-			if ctx.Err() != nil {
+			select {
+			case <-ctx.Done():
 				return nil
+			default:
 			}
 		}
 	}

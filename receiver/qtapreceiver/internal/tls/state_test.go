@@ -63,7 +63,7 @@ func TestResume(t *testing.T) {
 					}
 					resumes++
 					before := r.got.Len() + r.sent.Len()
-					partial := len(r.Conn.client.in) + len(r.Conn.server.in)
+					partial := len(r.client.in) + len(r.server.in)
 					end := min(at+missed, len(c.seen))
 					for _, m := range c.seen[at:end] {
 						if m.fromClient {
@@ -106,10 +106,10 @@ func TestResumeAfterKeyUpdate(t *testing.T) {
 	y, traffic := newSynthetic(t, s, sizes, 50)
 	for _, stop := range []int{20, 70} { // before the update, and after it
 		r := established(t, s, traffic)
-		r.Conn.client.state = stateEncrypted
+		r.client.state = stateEncrypted
 		k, err := newProtection(s, traffic)
 		require.NoError(t, err)
-		r.Conn.client.setKeys(k)
+		r.client.setKeys(k)
 		r.feed(false, y.b[:y.starts[stop]])
 		var st State
 		require.True(t, r.State(&st))
