@@ -8,6 +8,8 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
 )
 
+const methodConnect = "CONNECT"
+
 // section is a field section, sorted out.
 type section struct {
 	method, path, scheme, authority string
@@ -114,7 +116,7 @@ func (p *Parser) request(h *half, block fieldBlock, fields []field, t int64) boo
 	m.Start, m.Version = block.at, "2"
 	m.Method, m.Target, m.Scheme, m.Headers = s.method, s.path, s.scheme, s.headers
 	m.UnknownFields, m.Protocol = s.unknown, s.protocol
-	if s.method == "CONNECT" && (s.path == "" || s.authority != "" && s.scheme == "") {
+	if s.method == methodConnect && (s.path == "" || s.authority != "" && s.scheme == "") {
 		m.Target = s.authority
 	}
 	switch {

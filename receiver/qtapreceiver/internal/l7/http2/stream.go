@@ -147,7 +147,7 @@ func (p *Parser) endMessage(h *half, st *stream, t int64) {
 		st.requestDone = true
 	} else {
 		st.responseDone = true
-		if st.Request.Method == "CONNECT" && !st.requestDone { // refused: there is nothing to send
+		if st.Request.Method == methodConnect && !st.requestDone { // refused: there is nothing to send
 			st.requestDone, st.Request.Complete, st.Request.End = true, true, t
 		}
 	}

@@ -25,7 +25,7 @@ func (t *tunnel) done(client bool) bool {
 
 // tunnels says whether a response makes its stream a tunnel.
 func (p *Parser) tunnels(st *stream, block fieldBlock) bool {
-	return st.Request.Method == "CONNECT" && st.Incomplete == "" && !block.endStream && st.Response.Status >= 200 && st.Response.Status < 300
+	return st.Request.Method == methodConnect && st.Incomplete == "" && !block.endStream && st.Response.Status >= 200 && st.Response.Status < 300
 }
 
 // openTunnel ends the exchange of a stream with its response, and hands on what follows.
@@ -81,7 +81,7 @@ type earlyRun struct {
 
 // early keeps what may turn out to be the beginning of a tunnel.
 func (p *Parser) early(h *half, st *stream, pos uint64, b []byte, missing int) {
-	if !h.client || st.Request.Method != "CONNECT" || st.Response != nil || len(b)+missing == 0 {
+	if !h.client || st.Request.Method != methodConnect || st.Response != nil || len(b)+missing == 0 {
 		return
 	}
 	if missing > 0 || st.earlySize+len(b) > maxEarly || len(st.early) > maxEarlyRuns {
