@@ -72,7 +72,7 @@ func (s *Store) Coverage(ctx context.Context, q CoverageQuery) ([]Coverage, erro
 	var out []Coverage
 	if err := s.ask(ctx, originSelect+"time, subject, name, state, reason, advice, count", from, rest, func(rows driver.Rows) error {
 		var r Coverage
-		err := rows.Scan(append(r.Origin.scan(), &r.Time, &r.Subject, &r.Name, &r.State, &r.Reason, &r.Advice, &r.Count)...)
+		err := rows.Scan(append(r.scanOrigin(), &r.Time, &r.Subject, &r.Name, &r.State, &r.Reason, &r.Advice, &r.Count)...)
 		out = append(out, r)
 		return err
 	}); err != nil {

@@ -106,7 +106,7 @@ func (s *Store) DNSQueries(ctx context.Context, q DNSFilter) ([]DNSQuery, error)
 		fmt.Sprintf(" ORDER BY time DESC, host_id, local_port, pid, name, type LIMIT 1 BY time, host_id, local_port, pid, name, type, environment LIMIT %d", q.Limit), func(rows driver.Rows) error {
 			var r DNSQuery
 			var duration uint64
-			err := rows.Scan(append(r.Origin.scan(), &r.Time, &r.Role, &r.Name, &r.Type, &r.ResponseCode, &r.ErrorType, &r.Answers, &duration, &r.Transport,
+			err := rows.Scan(append(r.scanOrigin(), &r.Time, &r.Role, &r.Name, &r.Type, &r.ResponseCode, &r.ErrorType, &r.Answers, &duration, &r.Transport,
 				&r.LocalAddress, &r.LocalPort, &r.PeerAddress, &r.PeerPort)...)
 			r.Duration = time.Duration(duration)
 			r.LocalAddress, r.PeerAddress = fromColumn(r.LocalAddress), fromColumn(r.PeerAddress)

@@ -51,7 +51,7 @@ func (c *handshakeColumns) columns() []column {
 	}
 }
 
-func (r *Handshake) scan() []any {
+func (r *Handshake) scanHandshake() []any {
 	return []any{&r.TLSResumed, &r.TLSClientJA3, &r.TLSClientJA4, &r.TLSServerSubject, &r.TLSServerIssuer, &r.TLSServerNotBefore, &r.TLSServerNotAfter}
 }
 

@@ -92,11 +92,10 @@ func (t *batch) bytes(b []byte) *batch {
 	return t
 }
 
-func (t *batch) text(texts ...string) *batch {
+func (t *batch) text(texts ...string) {
 	for _, s := range texts {
 		t.buf = append(append(t.buf, s...), 0)
 	}
-	return t
 }
 
 func (t *batch) flush() {

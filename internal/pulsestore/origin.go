@@ -71,8 +71,8 @@ func (c *originColumns) columns() []column {
 const originSelect = "environment, service_name, service_namespace, host_id, host_name, pid, executable, user, container_id, pod_uid, " +
 	"pod_name, k8s_namespace, k8s_node, k8s_container, k8s_deployment, "
 
-// scan returns where a row's columns of originSelect go.
-func (p *Origin) scan() []any {
+// scanOrigin returns where a row's columns of originSelect go.
+func (p *Origin) scanOrigin() []any {
 	return []any{
 		&p.Environment, &p.ServiceName, &p.ServiceNamespace, &p.HostID, &p.HostName, &p.PID, &p.Executable, &p.User, &p.ContainerID, &p.PodUID,
 		&p.PodName, &p.K8sNamespace, &p.K8sNode, &p.K8sContainer, &p.K8sDeployment,

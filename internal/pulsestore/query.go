@@ -31,7 +31,7 @@ const requestColumnsSQL = originSelect + `time, lower(hex(trace_id)), lower(hex(
 func scanRequest(rows driver.Rows) (r Request, err error) {
 	var trace, span, parent string
 	var duration, send, wait, receive uint64
-	if err := rows.Scan(append(r.Origin.scan(), &r.Time, &trace, &span, &parent, &r.Kind, &r.ConnectionID,
+	if err := rows.Scan(append(r.scanOrigin(), &r.Time, &trace, &span, &parent, &r.Kind, &r.ConnectionID,
 		&r.ExchangeSequence, &r.Method, &r.Scheme, &r.ServerAddress, &r.ServerPort, &r.ClientAddress, &r.ClientPort,
 		&r.PeerAddress, &r.PeerPort, &r.Path, &r.Template, &r.Query, &r.Status, &r.ErrorType, &r.ProtocolVersion, &r.TLSVersion, &r.TLSCipher, &duration, &send,
 		&wait, &receive, &r.RequestBodySize, &r.ResponseBodySize, &r.PayloadState, &r.PayloadReason, &r.PayloadObject, &r.PayloadVisible,
@@ -142,7 +142,7 @@ const connectionColumnsSQL = originSelect + handshakeSelect + `time, start, conn
 
 func scanConnection(rows driver.Rows) (r Connection, err error) {
 	var rtt, duration uint64
-	err = rows.Scan(append(append(r.Origin.scan(), r.Handshake.scan()...), &r.Time, &r.Start, &r.ConnectionID, &r.Sequence, &r.State, &r.Role, &r.CloseReason, &r.LocalAddress, &r.LocalPort,
+	err = rows.Scan(append(append(r.scanOrigin(), r.scanHandshake()...), &r.Time, &r.Start, &r.ConnectionID, &r.Sequence, &r.State, &r.Role, &r.CloseReason, &r.LocalAddress, &r.LocalPort,
 		&r.PeerAddress, &r.PeerPort, &r.ServerAddress, &r.Protocol, &r.ProtocolVersion, &r.TLSVersion, &r.TLSCipher, &r.TLSNextProtocol, &r.SentBytes,
 		&r.ReceivedBytes, &r.SentPackets, &r.ReceivedPackets, &r.Retransmits, &rtt, &duration, &r.Requests, &r.Visibility, &r.Reason, &r.Transport, &r.NameSource)...)
 	r.RTT, r.Duration = time.Duration(rtt), time.Duration(duration)

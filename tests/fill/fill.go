@@ -70,7 +70,7 @@ func Store(ctx context.Context, s *pulsestore.Store, o Options) error {
 				}
 				rows := pulsestore.NewRows()
 				n := min(chunk, o.Rows-i*chunk)
-				g := newGenerator(w, o, i, n)
+				g := newGenerator(w, o, i)
 				g.onConnection, g.onObject = rows.AddConnection, rows.AddPayloadObject
 				var r pulsestore.Request
 				for range n {
@@ -103,7 +103,7 @@ func Requests(n int, o Options) ([]pulsestore.Request, error) {
 	out := make([]pulsestore.Request, 0, n)
 	for i := 0; len(out) < n; i++ {
 		size := min(chunk, n-len(out))
-		g := newGenerator(w, o, i, size)
+		g := newGenerator(w, o, i)
 		for range size {
 			var r pulsestore.Request
 			g.Next(&r)
@@ -150,7 +150,7 @@ type segment struct {
 	host    *pulsestore.Origin
 }
 
-func newGenerator(w *world, o Options, index, rows int) *generator {
+func newGenerator(w *world, o Options, index int) *generator {
 	span := float64(o.To.Sub(o.From))
 	from := float64(o.From.UnixNano()) + span*float64(index)*chunk/float64(o.Rows)
 	return &generator{
@@ -171,7 +171,7 @@ func (g *generator) Next(r *pulsestore.Request) {
 	e := g.world.edges[index]
 	var to *server
 	var answering *instance
-	replica := 0
+	var replica int
 	if e.to < services {
 		s := &g.world.services[e.to]
 		to, replica = &s.server, g.IntN(len(s.instances))

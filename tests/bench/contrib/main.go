@@ -71,7 +71,6 @@ type summary struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	var child childConfig
 	rounds := flag.Int("rounds", 5, "rounds; both exporters send the same spans in each, one after the other")
 	out := flag.String("out", "store.json", "results file")
@@ -87,6 +86,7 @@ func main() {
 	} else {
 		err = run(ctx, *rounds, child, *out)
 	}
+	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "contrib:", err)
 		os.Exit(1)

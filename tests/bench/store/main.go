@@ -32,7 +32,6 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	rows := flag.Int("rows", 50_000_000, "rows of `requests`")
 	span := flag.Duration("span", 24*time.Hour, "time within which they are, up to now")
 	dir := flag.String("data", "", "folder of the database, which is kept; default: a temporary one")
@@ -40,7 +39,9 @@ func main() {
 	random := flag.Int("hostile", 1000, "how many random filters are asked after the questions")
 	out := flag.String("out", "questions.json", "results file")
 	flag.Parse()
-	if err := run(ctx, *rows, *span, *dir, *times, *random, *out); err != nil {
+	err := run(ctx, *rows, *span, *dir, *times, *random, *out)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "store:", err)
 		os.Exit(1)
 	}
