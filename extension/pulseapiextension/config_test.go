@@ -6,6 +6,7 @@ import (
 	"net"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
@@ -18,6 +19,7 @@ import (
 	"go.opentelemetry.io/collector/extension/extensiontest"
 
 	"github.com/qpoint-io/otelcol-qpoint/extension/pulseapiextension/internal/metadata"
+	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
 )
 
 func someAuth(id component.ID) configoptional.Optional[confighttp.AuthConfig] {
@@ -53,6 +55,14 @@ func TestConfig(t *testing.T) {
 	require.Equal(t, &S3Config{Endpoint: "https://s3.example.com", Bucket: "payloads", Region: "eu-central-1", PathStyle: true, AccessKey: "AKID", SecretKey: "secret"}, server.S3)
 	require.Equal(t, "team-a/", server.Prefix)
 	require.Equal(t, "prod", server.Environment)
+
+	people := load(t, "pulse_api/people")
+	require.NoError(t, confmap.Validate(people))
+	require.False(t, people.local())
+	require.Equal(t, "email", people.OIDC.UsernameClaim)
+	require.Equal(t, []string{"shop", "auditor"}, people.Access.Grants[0].Roles)
+	require.Equal(t, pulsestore.Limits{Time: 5 * time.Second, Memory: 512 << 20, Rows: 1_000_000}, people.Queries.limits())
+	require.Equal(t, 10, people.RequestsPerSecond)
 }
 
 func TestValidate(t *testing.T) {

@@ -62,17 +62,17 @@ func (s *Store) Endpoints(ctx context.Context, q EndpointQuery) ([]Endpoint, err
 	if !q.NewSince.IsZero() {
 		limit = maxKnown
 	}
+	spread, v, quantiles := t.spread()
 	var out []Endpoint
 	if err := s.ask(ctx, strings.Join([]string{
-		keys, t.first.sql(), t.last.sql(), t.count.sql(), t.errors.sql(), t.sent.sql(), t.received.sql(), "uniq(service_name)", floats(t.quantiles.sql()),
+		keys, t.first.sql(), t.last.sql(), t.count.sql(), t.errors.sql(), t.sent.sql(), t.received.sql(), "uniq(service_name)", spread,
 	}, ", "), from, fmt.Sprintf(" GROUP BY %s ORDER BY 6 DESC, 1, 2, 3 LIMIT %d", group, limit), func(rows driver.Rows) error {
 		var e Endpoint
-		var v []float64
 		if err := rows.Scan(&e.ServerAddress, &e.Method, &e.Template, &e.FirstSeen, &e.LastSeen, &e.Requests, &e.Errors,
-			&e.RequestBytes, &e.ResponseBytes, &e.Services, &v); err != nil {
+			&e.RequestBytes, &e.ResponseBytes, &e.Services, v); err != nil {
 			return err
 		}
-		e.Quantiles = quantilesOf(v)
+		e.Quantiles = quantiles()
 		if first, ok := seen[e.key()]; ok {
 			e.FirstSeen = first
 		} else if !q.NewSince.IsZero() {
@@ -226,12 +226,12 @@ func (s *Store) Edges(ctx context.Context, q Selection, limit int) ([]Edge, erro
 		if err != nil {
 			return nil, err
 		}
-		if err := s.ask(ctx, strings.Join([]string{"kind, service_name, server_address", t.count.sql(), t.errors.sql(), floats(t.quantiles.sql())}, ", "), from,
+		spread, v, quantiles := t.spread()
+		if err := s.ask(ctx, strings.Join([]string{"kind, service_name, server_address", t.count.sql(), t.errors.sql(), spread}, ", "), from,
 			fmt.Sprintf(" GROUP BY kind, service_name, server_address ORDER BY 4 DESC LIMIT %d", limit), func(rows driver.Rows) error {
 				e := Edge{Named: true}
-				var v []float64
-				err := rows.Scan(&e.Kind, &e.Service, &e.Peer, &e.Requests, &e.Errors, &v)
-				e.P95 = quantilesOf(v).P95
+				err := rows.Scan(&e.Kind, &e.Service, &e.Peer, &e.Requests, &e.Errors, v)
+				e.P95 = quantiles().P95
 				at(e)
 				return err
 			}); err != nil {

@@ -201,6 +201,10 @@ func TestQuestions(t *testing.T) {
 				require.NoError(t, err)
 				var requests, errors uint64
 				for _, e := range endpoints {
+					if text == "" && e.ServerAddress == "a.example" { // 1 to 60 ms, within half an octave
+						assert.InDelta(t, 30*time.Millisecond, e.P50, float64(5*time.Millisecond))
+						assert.InDelta(t, 59*time.Millisecond, e.P99, float64(9*time.Millisecond))
+					}
 					requests += e.Requests
 					errors += e.Errors
 				}
