@@ -17,7 +17,9 @@ import (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	CaptureMapDeniedComms    = "denied_comms"
+	CaptureMapDeniedTgids    = "denied_tgids"
 	CaptureMapListeners      = "listeners"
+	CaptureMapOrders         = "orders"
 	CaptureMapOwnListeners   = "own_listeners"
 	CaptureMapOwnPeers       = "own_peers"
 	CaptureMapOwnSocks       = "own_socks"
@@ -52,12 +54,14 @@ const (
 	CaptureVarFilterPorts    = "filter_ports"
 	CaptureVarHeartbeat      = "heartbeat"
 	CaptureVarLost           = "lost"
+	CaptureVarOrdersGiven    = "orders_given"
 	CaptureVarOwnInode       = "own_inode"
 	CaptureVarOwnListening   = "own_listening"
 	CaptureVarPacketRoom     = "packet_room"
 	CaptureVarPortBits       = "port_bits"
 	CaptureVarScan           = "scan"
 	CaptureVarScopeCgroup    = "scope_cgroup"
+	CaptureVarSkipped        = "skipped"
 	CaptureVarSockHelpers    = "sock_helpers"
 	CaptureVarWantedRoles    = "wanted_roles"
 	CaptureVarZero           = "zero"
@@ -131,7 +135,9 @@ type CaptureProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type CaptureMapSpecs struct {
 	DeniedComms  *ebpf.MapSpec `ebpf:"denied_comms"`
+	DeniedTgids  *ebpf.MapSpec `ebpf:"denied_tgids"`
 	Listeners    *ebpf.MapSpec `ebpf:"listeners"`
+	Orders       *ebpf.MapSpec `ebpf:"orders"`
 	OwnListeners *ebpf.MapSpec `ebpf:"own_listeners"`
 	OwnPeers     *ebpf.MapSpec `ebpf:"own_peers"`
 	OwnSocks     *ebpf.MapSpec `ebpf:"own_socks"`
@@ -153,12 +159,14 @@ type CaptureVariableSpecs struct {
 	FilterPorts  *ebpf.VariableSpec `ebpf:"filter_ports"`
 	Heartbeat    *ebpf.VariableSpec `ebpf:"heartbeat"`
 	Lost         *ebpf.VariableSpec `ebpf:"lost"`
+	OrdersGiven  *ebpf.VariableSpec `ebpf:"orders_given"`
 	OwnInode     *ebpf.VariableSpec `ebpf:"own_inode"`
 	OwnListening *ebpf.VariableSpec `ebpf:"own_listening"`
 	PacketRoom   *ebpf.VariableSpec `ebpf:"packet_room"`
 	PortBits     *ebpf.VariableSpec `ebpf:"port_bits"`
 	Scan         *ebpf.VariableSpec `ebpf:"scan"`
 	ScopeCgroup  *ebpf.VariableSpec `ebpf:"scope_cgroup"`
+	Skipped      *ebpf.VariableSpec `ebpf:"skipped"`
 	SockHelpers  *ebpf.VariableSpec `ebpf:"sock_helpers"`
 	WantedRoles  *ebpf.VariableSpec `ebpf:"wanted_roles"`
 	Zero         *ebpf.VariableSpec `ebpf:"zero"`
@@ -185,7 +193,9 @@ func (o *CaptureObjects) Close() error {
 // It can be passed to LoadCaptureObjects or ebpf.CollectionSpec.LoadAndAssign.
 type CaptureMaps struct {
 	DeniedComms  *ebpf.Map `ebpf:"denied_comms"`
+	DeniedTgids  *ebpf.Map `ebpf:"denied_tgids"`
 	Listeners    *ebpf.Map `ebpf:"listeners"`
+	Orders       *ebpf.Map `ebpf:"orders"`
 	OwnListeners *ebpf.Map `ebpf:"own_listeners"`
 	OwnPeers     *ebpf.Map `ebpf:"own_peers"`
 	OwnSocks     *ebpf.Map `ebpf:"own_socks"`
@@ -199,7 +209,9 @@ type CaptureMaps struct {
 func (m *CaptureMaps) Close() error {
 	return _CaptureClose(
 		m.DeniedComms,
+		m.DeniedTgids,
 		m.Listeners,
+		m.Orders,
 		m.OwnListeners,
 		m.OwnPeers,
 		m.OwnSocks,
@@ -222,12 +234,14 @@ type CaptureVariables struct {
 	FilterPorts  *ebpf.Variable `ebpf:"filter_ports"`
 	Heartbeat    *ebpf.Variable `ebpf:"heartbeat"`
 	Lost         *ebpf.Variable `ebpf:"lost"`
+	OrdersGiven  *ebpf.Variable `ebpf:"orders_given"`
 	OwnInode     *ebpf.Variable `ebpf:"own_inode"`
 	OwnListening *ebpf.Variable `ebpf:"own_listening"`
 	PacketRoom   *ebpf.Variable `ebpf:"packet_room"`
 	PortBits     *ebpf.Variable `ebpf:"port_bits"`
 	Scan         *ebpf.Variable `ebpf:"scan"`
 	ScopeCgroup  *ebpf.Variable `ebpf:"scope_cgroup"`
+	Skipped      *ebpf.Variable `ebpf:"skipped"`
 	SockHelpers  *ebpf.Variable `ebpf:"sock_helpers"`
 	WantedRoles  *ebpf.Variable `ebpf:"wanted_roles"`
 	Zero         *ebpf.Variable `ebpf:"zero"`

@@ -51,6 +51,14 @@ struct sock_state {
 	__u8 reason;
 	__u8 closed;   // the end was reported: nothing follows
 	__u32 scanned; // number of the last scan that reported it
+	// What user space has ordered, see orders.h.
+	__u8 order;
+	__u8 order_reason;
+	__u8 skip;
+	__u8 unused1;
+	__u32 heeded;
+	__u32 until[2];
+	__u32 burst[2];
 	// Without sock_helpers only:
 	__u8 own; // what else own_socks says
 	__u8 unused[3];
@@ -83,6 +91,14 @@ struct {
 	map_type(key, __u32);
 	map_type(value, __u8);
 } own_tgids SEC(".maps");
+
+// Processes of which rules keep no request: their TLS secrets are not read.
+struct {
+	map_uint(type, MAP_TYPE_LRU_HASH);
+	map_uint(max_entries, 16384);
+	map_type(key, __u32);
+	map_type(value, __u8);
+} denied_tgids SEC(".maps");
 
 // Own sockets, and what they accept.
 struct {

@@ -81,9 +81,10 @@ inline_always int emit_secret(__u8 what, const __u8 *label, __u32 label_size, st
 
 inline_always bool current_denied(void)
 {
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	char comm[16] = {};
 
-	if (current_is_own() || !current_in_scope())
+	if (bpf_map_lookup_elem(&denied_tgids, &tgid) || current_is_own() || !current_in_scope())
 		return true;
 	current_comm(comm);
 	return bpf_map_lookup_elem(&denied_comms, comm);

@@ -4,7 +4,7 @@
 
 #pragma once
 
-#include "common.h"
+#include "orders.h"
 
 // What emit_chunk needs to know, packed into one scalar: a global function takes no pointers
 // on old kernels, and five arguments at most.
@@ -16,6 +16,13 @@
 #define PART(off, size) ((off) | (__u64)(size) << 32)
 // inspected is what inspect returns.
 #define RECEIVED(rcv_nxt, inspected) ((rcv_nxt) | (__u64)(inspected) << 32)
+// The reader is woken by this record.
+#define PACK_WAKE (1ULL << 25)
+
+inline_always void submit_packet(void *record, __u64 pack)
+{
+	bpf_ringbuf_submit(record, pack & PACK_WAKE ? RINGBUF_FORCE_WAKEUP : RINGBUF_NO_WAKEUP);
+}
 
 inline_always int parse_addr(struct __sk_buff *skb, __u64 pack, const __u8 *tcp, struct tuple *t)
 {
@@ -160,7 +167,7 @@ inline_always int fill_packet(struct __sk_buff *skb, struct packet_record *r, __
 		barrier_var(n);                                                          \
 		if (bpf_skb_load_bytes(skb, pack_hdr_len(pack) + off, r->data, n))       \
 			r->head.size = 0;                                                \
-		submit(r);                                                               \
+		submit_packet(r, pack);                                                  \
 	} while (0)
 
 #define MAX_CHUNK 16384
@@ -174,7 +181,7 @@ global_func int emit_chunk(struct __sk_buff *skb, __u64 pack, __u64 part, __u64 
 		if (!r)
 			return 0;
 		fill_packet(skb, r, pack, off, 0, cookie, received);
-		submit(r);
+		submit_packet(r, pack);
 	} else if (size <= 128)
 		EMIT_SIZE(128);
 	else if (size <= 512)
@@ -324,18 +331,41 @@ inline_always int on_packet(struct __sk_buff *skb, __u32 dir)
 		return 1;
 
 	__u64 cookie = sock_helpers ? bpf_get_socket_cookie(skb) : st->cookie;
+	__u32 off = 0;
+	if (!st) // decide has made it
+		st = packet_state(sk, false);
+	if (st) {
+		heed(st, cookie);
+		if (st->order != ORDER_ALL) {
+			count_skipped(st->order_reason, left);
+			return 1;
+		}
+		if (left) {
+			off = unwanted_bytes(st, dir, be32(tcp + 4), left);
+			left -= off;
+			count_skipped(SKIP_CAP, off);
+			// An end is reported whatever else the segment holds.
+			if (!left && !(tcp[13] & (TCP_FIN | TCP_RST)))
+				return 1;
+			if (left && bursts(st, dir, left))
+				pack |= PACK_WAKE;
+		}
+	}
 	__u64 received = 0;
 	if (dir == DIR_INGRESS) {
 		struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 		__u32 rcv_nxt = tp ? tp->rcv_nxt : 0;
 
-		received = RECEIVED(rcv_nxt, (__u32)inspect(skb, pack));
+		__u32 inspected = inspect(skb, pack);
+
+		if (off) // a sum over what is not copied is of no use
+			inspected &= ~(PACKET_SUMMED << 16);
+		received = RECEIVED(rcv_nxt, inspected);
 	}
 	if (!left) {
-		emit_chunk(skb, pack, 0, cookie, received);
+		emit_chunk(skb, pack, PART(off, 0), cookie, received);
 		return 1;
 	}
-	__u32 off = 0;
 	for (int i = 0; i < 36 && left; i++) { // 64 KiB in four; more only with BIG TCP
 		__u32 size = left > MAX_CHUNK ? MAX_CHUNK : left;
 		emit_chunk(skb, pack, PART(off, size), cookie, received);

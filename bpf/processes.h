@@ -86,6 +86,7 @@ int process_exec(__u64 *ctx)
 		bpf_map_update_elem(&own_tgids, &tgid, &one, 0);
 	else
 		bpf_map_delete_elem(&own_tgids, &tgid);
+	bpf_map_delete_elem(&denied_tgids, &tgid); // another image, of which nothing is decided yet
 	if (!current_in_scope())
 		return 0;
 	struct exec_record *r = reserve(sizeof(*r), RECORD_PROCESS);
@@ -108,6 +109,7 @@ int process_exit(__u64 *ctx)
 	if (task->signal->live.counter)
 		return 0;
 	bpf_map_delete_elem(&own_tgids, &tgid);
+	bpf_map_delete_elem(&denied_tgids, &tgid);
 	if (!current_in_scope())
 		return 0;
 	struct process_record *r = reserve(sizeof(*r), RECORD_PROCESS);

@@ -4,7 +4,7 @@
 
 #pragma once
 
-#include "common.h"
+#include "orders.h"
 
 // Ports that were listened on when the capture began, by network namespace: they tell which
 // end of an older connection is the server.
@@ -94,6 +94,9 @@ inline_always void emit_socket(struct sock *sk, struct sock_state *st, __u8 what
 // wanted decides about a socket outside the packet path; it may settle the verdict.
 inline_always bool wanted(struct sock *sk, struct sock_state *st, const struct tuple *t)
 {
+	heed(st, cookie_of(sk, st));
+	if (st->order == ORDER_NONE)
+		return false;
 	if (st->verdict != VERDICT_OPEN)
 		return st->verdict == VERDICT_PASS;
 	if (is_own(sk, st)) {
@@ -195,6 +198,11 @@ int socket_state(__u64 *ctx)
 	if (to == TCP_SYN_SENT) {
 		struct owner o = {};
 
+		if (sock_helpers) {
+			__u64 cookie = bpf_get_socket_cookie(sk);
+
+			bpf_map_delete_elem(&orders, &cookie); // it was about an attempt before this one
+		}
 		st->role = ROLE_CLIENT;
 		st->opened = 1;
 		st->owned = 1;

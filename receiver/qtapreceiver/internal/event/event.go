@@ -230,6 +230,62 @@ type Handler interface {
 	Idle(now int64)
 }
 
+// OrderLevel says how much of a connection is still wanted.
+type OrderLevel uint8
+
+const (
+	// OrderAll wants what comes.
+	OrderAll OrderLevel = iota
+	// OrderConnections wants Socket events only.
+	OrderConnections
+	// OrderNone wants nothing more, not even the end.
+	OrderNone
+)
+
+// SkipReason says why bytes were not copied.
+type SkipReason uint8
+
+const (
+	// SkipRule: rules keep no request of the connection.
+	SkipRule SkipReason = iota
+	// SkipUnread: nobody reads what the connection carries.
+	SkipUnread
+	// SkipCap: content past the body cap.
+	SkipCap
+	skipReasons
+)
+
+// SkipReasons is the number of reasons.
+const SkipReasons = int(skipReasons)
+
+// String returns the reason as metrics name it.
+func (r SkipReason) String() string { return [...]string{"rule", "unread", "body_cap"}[r] }
+
+// Order says what is wanted of one connection from now on. It takes the place of the one before.
+type Order struct {
+	Level  OrderLevel
+	Reason SkipReason
+	// Skip says, by Direction, that bytes before the sequence number Until are not wanted.
+	Skip  [2]bool
+	Until [2]uint32
+}
+
+// Controller is a Source that can be told, while it runs, what is not wanted. It may take a while until it heeds
+// that, and an order may get lost: then it produces more than is wanted. It is told from the goroutine of Run.
+type Controller interface {
+	// Order replaces what is wanted of a connection.
+	Order(Cookie, Order) error
+	// DenySecrets says whether the TLS secrets of a process are not wanted. A new image of the process has
+	// nothing denied.
+	DenySecrets(tgid uint32, deny bool) error
+}
+
+// SkipHandler is a Handler that wants to know how many payload bytes were not copied because of orders, counted
+// since the previous call.
+type SkipHandler interface {
+	Skipped(reason SkipReason, bytes uint64)
+}
+
 // Source produces events until ctx ends. Run returns nil then. It is the seam at which tests
 // replay recorded streams.
 type Source interface {

@@ -35,6 +35,8 @@ type Capture struct {
 
 	datagrams *datagrams // nil when they are not captured
 
+	orders uint32 // given so far
+
 	mu     sync.Mutex
 	closed bool
 	stop   []context.CancelFunc // of Runs

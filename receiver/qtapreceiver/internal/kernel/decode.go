@@ -21,6 +21,8 @@ type decoder struct {
 	offset int64     // from CLOCK_MONOTONIC to Unix nanoseconds
 	beat   time.Time // of the last beat
 	lost   [bpf.RecordKinds]uint64
+	// skipped are the bytes that orders have spared, by reason.
+	skipped [event.SkipReasons]uint64
 
 	packetRecord bpf.PacketRecord
 	socketRecord bpf.SocketRecord

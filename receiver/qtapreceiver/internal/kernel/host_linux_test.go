@@ -272,6 +272,8 @@ func curlIn(t *testing.T, cgroup string, env []string, args ...string) curled {
 type recorder struct {
 	mu sync.Mutex
 	events
+	// on is called with each event before it is kept, on the goroutine of Run; nil: not.
+	on func(any)
 }
 
 type events struct {
@@ -280,12 +282,16 @@ type events struct {
 	secrets   []event.Secret
 	processes []event.Process
 	lost      map[string]uint64
+	skipped   [event.SkipReasons]uint64
 	idles     int
 }
 
 func newRecorder() *recorder { return &recorder{events: events{lost: map[string]uint64{}}} }
 
 func (r *recorder) Packet(p *event.Packet) {
+	if r.on != nil {
+		r.on(p)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := *p
@@ -294,6 +300,9 @@ func (r *recorder) Packet(p *event.Packet) {
 }
 
 func (r *recorder) Socket(s *event.Socket) {
+	if r.on != nil {
+		r.on(s)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sockets = append(r.sockets, *s)
@@ -309,6 +318,9 @@ func (r *recorder) Secret(s *event.Secret) {
 }
 
 func (r *recorder) Process(p *event.Process) {
+	if r.on != nil {
+		r.on(p)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.processes = append(r.processes, *p)
@@ -318,6 +330,12 @@ func (r *recorder) Lost(kind string, n uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lost[kind] += n
+}
+
+func (r *recorder) Skipped(reason event.SkipReason, n uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.skipped[reason] += n
 }
 
 func (r *recorder) Idle(int64) {

@@ -117,6 +117,9 @@ func (c *Capture) beat(d *decoder) error {
 		}
 	}
 	d.lost = lost
+	if err := c.reportSkipped(d); err != nil {
+		return err
+	}
 	if c.datagrams != nil {
 		if err := c.datagrams.beat(d); err != nil {
 			return err

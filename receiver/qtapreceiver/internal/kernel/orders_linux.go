@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64)
+
+package kernel
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/qpoint-io/otelcol-qpoint/bpf"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
+)
+
+// order is struct order of the programs.
+type order struct {
+	Level, Reason, Skip, _ uint8
+	Until                  [2]uint32
+}
+
+var _ event.Controller = (*Capture)(nil)
+
+// Order implements event.Controller.
+func (c *Capture) Order(cookie event.Cookie, o event.Order) error {
+	v := order{Level: uint8(o.Level), Reason: uint8(o.Reason), Until: o.Until}
+	for dir, skip := range o.Skip {
+		if skip {
+			v.Skip |= 1 << dir
+		}
+	}
+	if err := c.coll.Maps[bpf.CaptureMapOrders].Put(uint64(cookie), v); err != nil {
+		return fmt.Errorf("give an order about a connection: %w", err)
+	}
+	c.orders++
+	if err := c.coll.Variables[bpf.CaptureVarOrdersGiven].Set(c.orders); err != nil {
+		return fmt.Errorf("give an order about a connection: %w", err)
+	}
+	return nil
+}
+
+// DenySecrets implements event.Controller.
+func (c *Capture) DenySecrets(tgid uint32, deny bool) error {
+	m := c.coll.Maps[bpf.CaptureMapDeniedTgids]
+	if deny {
+		return m.Put(tgid, uint8(1))
+	}
+	if err := m.Delete(tgid); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return err
+	}
+	return nil
+}
+
+// reportSkipped tells the handler how many bytes orders have spared since the last time.
+func (c *Capture) reportSkipped(d *decoder) error {
+	h, ok := d.handler.(event.SkipHandler)
+	if !ok {
+		return nil
+	}
+	var skipped [event.SkipReasons]uint64
+	if err := c.coll.Variables[bpf.CaptureVarSkipped].Get(&skipped); err != nil {
+		return fmt.Errorf("read the counters of skipped bytes: %w", err)
+	}
+	for i, n := range skipped {
+		if n -= d.skipped[i]; n > 0 {
+			h.Skipped(event.SkipReason(i), n)
+		}
+	}
+	d.skipped = skipped
+	return nil
+}
