@@ -356,11 +356,7 @@ inline_always int on_packet(struct __sk_buff *skb, __u32 dir)
 		struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 		__u32 rcv_nxt = tp ? tp->rcv_nxt : 0;
 
-		__u32 inspected = inspect(skb, pack);
-
-		if (off) // a sum over what is not copied is of no use
-			inspected &= ~(PACKET_SUMMED << 16);
-		received = RECEIVED(rcv_nxt, inspected);
+		received = RECEIVED(rcv_nxt, (__u32)inspect(skb, pack));
 	}
 	if (!left) {
 		emit_chunk(skb, pack, PART(off, 0), cookie, received);

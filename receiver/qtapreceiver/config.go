@@ -39,6 +39,8 @@ type Config struct {
 	CGroup string `mapstructure:"cgroup"`
 	// Level is how deep connections are looked into: connections, headers or full.
 	Level Level `mapstructure:"level"`
+	// MaxLevel is the highest level that rules may give; empty is Level, so that they can only lower it.
+	MaxLevel Level `mapstructure:"max_level"`
 	// Ports selects connections by their server's port.
 	Ports PortsConfig `mapstructure:"ports"`
 	// Directions lists which ends are reported: egress, ingress or both.
@@ -112,6 +114,21 @@ func createDefaultConfig() *Config {
 	}
 }
 
+// depth orders levels; -1 is none.
+func depth(l Level) int { return slices.Index([]Level{LevelConnections, LevelHeaders, LevelFull}, l) }
+
+// maxLevel is how deep the kernel has to be looked into.
+func (c *Config) maxLevel() Level {
+	if c.MaxLevel == "" {
+		return c.Level
+	}
+	return c.MaxLevel
+}
+
+func (c *Config) levels() rules.Levels {
+	return rules.Levels{Base: rules.Level(c.Level), Max: rules.Level(c.maxLevel())}
+}
+
 // Validate names every key that is wrong.
 func (c *Config) Validate() error {
 	var errs []error
@@ -121,6 +138,12 @@ func (c *Config) Validate() error {
 	case LevelConnections, LevelHeaders, LevelFull:
 	default:
 		bad("`level` %q must be connections, headers or full", c.Level)
+	}
+	switch max := c.maxLevel(); {
+	case depth(max) < 0:
+		bad("`max_level` %q must be connections, headers or full", max)
+	case depth(c.Level) >= 0 && depth(max) < depth(c.Level):
+		bad("`max_level` %s is below `level` %s", max, c.Level)
 	}
 	if c.CGroup != "" && !filepath.IsAbs(c.CGroup) {
 		bad("`cgroup` %q must be an absolute path, such as /sys/fs/cgroup/system.slice", c.CGroup)
@@ -161,9 +184,9 @@ func (c *Config) Validate() error {
 	if len(c.Rules) > 0 && c.RulesFile != "" {
 		bad("`rules` and `rules_file` are both set: rules come from one place")
 	}
-	if (len(c.Rules) > 0 || c.RulesFile != "") && c.Level == LevelConnections {
-		bad("`rules` and `rules_file` need `level` headers or full: at connections no request is read")
-	} else if _, err := rules.Compile(c.Rules, rules.Level(c.Level)); err != nil {
+	if (len(c.Rules) > 0 || c.RulesFile != "") && c.maxLevel() == LevelConnections {
+		bad("`rules` and `rules_file` need `level` or `max_level` headers or full: at connections no request is read")
+	} else if _, err := rules.Compile(c.Rules, c.levels()); err != nil {
 		errs = append(errs, err)
 	}
 	for _, p := range c.TLS.KeyLogFiles {

@@ -25,6 +25,7 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/engine"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/kernel"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/process"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/rules"
 )
 
 // doctorWatch is how long the doctor watches the host's connections.
@@ -173,7 +174,7 @@ func (d *doctor) attach(watch time.Duration) error {
 	}, Traces: func(context.Context, ptrace.Traces, int) error { return nil }})
 	var e *engine.Engine
 	e = engine.New(engine.Settings{
-		Include: d.cfg.Ports.Include, Exclude: d.cfg.Ports.Exclude, Egress: true, Ingress: true, Interval: d.cfg.ConnectionInterval, HeadersOnly: true,
+		Include: d.cfg.Ports.Include, Exclude: d.cfg.Ports.Exclude, Egress: true, Ingress: true, Interval: d.cfg.ConnectionInterval, Level: rules.LevelHeaders,
 		Emitter: emitter, Processes: process.NewResolver("/", process.ReadHost("/")),
 		// Only the report at the end is wanted, and a long interval does not give one before.
 		UnreadTLS: unreadTLS(src), Coverage: engine.CoverageSettings{Interval: time.Hour, Books: func() []engine.Stage { return e.Stats().Stages }},

@@ -25,6 +25,7 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/metadata"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/process"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/restart"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/rules"
 )
 
 // openFunc opens the source of events. fields describe what it can and cannot see, for one
@@ -121,20 +122,22 @@ func (t *tap) start(_ context.Context, host component.Host) (err error) {
 		}
 	}
 
+	control, _ := src.(event.Controller)
 	scope := emit.Scope{Name: metadata.ScopeName, Version: t.set.BuildInfo.Version}
 	t.emitter = emit.New[*process.Info](scope, t.consumers())
 	settings := engine.Settings{
-		Include:     t.cfg.Ports.Include,
-		Exclude:     t.cfg.Ports.Exclude,
-		Egress:      slices.Contains(t.cfg.Directions, DirectionEgress),
-		Ingress:     slices.Contains(t.cfg.Directions, DirectionIngress),
-		Interval:    t.cfg.ConnectionInterval,
-		HeadersOnly: t.cfg.Level == LevelHeaders,
-		NoPackets:   t.cfg.Level == LevelConnections,
-		Emitter:     t.emitter,
-		Processes:   process.NewResolver("/", process.ReadHost("/")),
-		Coverage:    engine.CoverageSettings{Interval: t.cfg.CoverageInterval, Host: hostCoverage(src), Books: t.books},
-		UnreadTLS:   unreadTLS(src),
+		Include:   t.cfg.Ports.Include,
+		Exclude:   t.cfg.Ports.Exclude,
+		Egress:    slices.Contains(t.cfg.Directions, DirectionEgress),
+		Ingress:   slices.Contains(t.cfg.Directions, DirectionIngress),
+		Interval:  t.cfg.ConnectionInterval,
+		Level:     rules.Level(t.cfg.Level),
+		Control:   control,
+		NoPackets: t.cfg.maxLevel() == LevelConnections,
+		Emitter:   t.emitter,
+		Processes: process.NewResolver("/", process.ReadHost("/")),
+		Coverage:  engine.CoverageSettings{Interval: t.cfg.CoverageInterval, Host: hostCoverage(src), Books: t.books},
+		UnreadTLS: unreadTLS(src),
 	}
 	if t.sessions != nil {
 		settings.Sessions = t.sessions

@@ -13,9 +13,9 @@ import (
 
 // startRules gives the engine its rules; with a file, watching it is left to the returned function.
 func (t *tap) startRules() (watch func(context.Context, component.Host), err error) {
-	highest := rules.Level(t.cfg.Level)
+	levels := t.cfg.levels()
 	if t.cfg.RulesFile == "" {
-		set, err := rules.Compile(t.cfg.Rules, highest)
+		set, err := rules.Compile(t.cfg.Rules, levels)
 		if err != nil {
 			return nil, err
 		}
@@ -25,7 +25,7 @@ func (t *tap) startRules() (watch func(context.Context, component.Host), err err
 	file := &reload.File{
 		Key: "rules_file", Path: t.cfg.RulesFile, Logger: t.set.Logger,
 		Use: func(text []byte) error {
-			set, err := rules.Parse(text, highest)
+			set, err := rules.Parse(text, levels)
 			if err == nil {
 				t.engine.SetRules(set)
 			}

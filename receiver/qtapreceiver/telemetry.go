@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/engine"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/metadata"
 )
 
@@ -46,6 +47,10 @@ func newTelemetry(set component.TelemetrySettings, e *engine.Engine, books func(
 	excluded := counter("connections_excluded", "{connection}", "Connection ends left out because they are the collector's.")
 	secrets := counter("tls_secrets", "{secret}", "TLS secrets captured.")
 	ruleErrors := counter("rule_errors", "{exchange}", "Exchanges whose payload was not kept because a rule's expression failed.")
+	rulesUnknown := counter("rules_unknown", "{exchange}", "Exchanges whose payload was not kept because a rule looks at what is not known.")
+	stopped := counter("connections_stopped", "{connection}", "Connections whose bytes the kernel was told not to copy any more, by reason.")
+	skipped := counter("skipped", "By", "Payload bytes that the kernel did not copy because nobody wants them, by reason.")
+	ordersFailed := counter("orders_failed", "{order}", "Orders about connections that the kernel did not take: it copies more than is wanted.")
 	processes := gauge("processes", "{process}", "Processes in the cache.")
 	if errs != nil {
 		return nil, fmt.Errorf("own metrics: %w", errs)
@@ -75,9 +80,18 @@ func newTelemetry(set component.TelemetrySettings, e *engine.Engine, books func(
 		o.ObserveInt64(excluded, int64(st.Excluded))
 		o.ObserveInt64(secrets, int64(st.Secrets))
 		o.ObserveInt64(ruleErrors, int64(st.RuleErrors))
+		o.ObserveInt64(rulesUnknown, int64(st.RulesUnknown))
+		for i := range st.Skipped {
+			with := metric.WithAttributes(attribute.String("reason", event.SkipReason(i).String()))
+			o.ObserveInt64(skipped, int64(st.Skipped[i]), with)
+			if event.SkipReason(i) != event.SkipCap {
+				o.ObserveInt64(stopped, int64(st.Stopped[i]), with)
+			}
+		}
+		o.ObserveInt64(ordersFailed, int64(st.OrdersFailed))
 		o.ObserveInt64(processes, int64(st.Processes))
 		return nil
-	}, in, out, dropped, inFlight, lost, missing, gaps, refused, conns, opened, evicted, expired, excluded, secrets, ruleErrors, processes)
+	}, in, out, dropped, inFlight, lost, missing, gaps, refused, conns, opened, evicted, expired, excluded, secrets, ruleErrors, rulesUnknown, stopped, skipped, ordersFailed, processes)
 	if err != nil {
 		return nil, fmt.Errorf("own metrics: %w", err)
 	}

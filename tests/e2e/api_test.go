@@ -32,6 +32,7 @@ type request struct {
 	Scheme           string    `json:"scheme"`
 	Path             string    `json:"path"`
 	Status           int       `json:"status"`
+	ServerAddress    string    `json:"server_address"`
 	PID              int       `json:"pid"`
 	User             string    `json:"user"`
 	Executable       string    `json:"executable"`

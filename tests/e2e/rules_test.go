@@ -47,7 +47,7 @@ func TestCoverage(t *testing.T) {
 	_, key := certificate(t)
 	cert := filepath.Join(filepath.Dir(key), "cert.pem")
 	port := freePort(t)
-	c.cgroup.start(t, "openssl", "s_server", "-quiet", "-accept", fmt.Sprint("127.0.0.1:", port), "-cert", cert, "-key", key)
+	c.cgroup.start(t, "openssl", "s_server", "-rev", "-accept", fmt.Sprint("127.0.0.1:", port), "-cert", cert, "-key", key)
 	waitPort(t, port)
 	c.cgroup.run(t, "sh", "-c", fmt.Sprintf(`(head -c 40000 /dev/zero | tr '\000' x; echo; sleep 1) | openssl s_client -connect 127.0.0.1:%d -CAfile %s`, port, cert))
 	var rows []coverage

@@ -51,6 +51,9 @@ type application struct {
 	version      string
 	host         string // of the latest request
 	opaque       bool
+	blind        bool   // TLS that cannot be read
+	named        bool   // it is known whether the connection's first handshake asked for a name
+	asked        string // that name
 	reason       string // why requests are not visible
 
 	waits bool // as http1.Options.Waits
@@ -61,7 +64,9 @@ type application struct {
 	// charge is what the connection is charged for the bytes that it holds: those fed since its
 	// last exchange, as far as they may wait for more of their kind, and its unfinished exchanges.
 	charge, fed int
-	payloads    *Payloads // what the parser was told to keep bodies for
+	// kept is how much of each body the parser was told to keep.
+	kept int
+	told bool
 }
 
 // data takes the next bytes of one direction of the connection.
@@ -73,7 +78,7 @@ func (a *application) data(dir event.Direction, t int64, pos uint64, b []byte) {
 		return
 	}
 	if a.opaque {
-		a.c.e.counts.dropProtocol(dropOpaque, n)
+		a.c.e.counts.dropProtocol(a.unreadReason(), n)
 		return
 	}
 	a.keep()
@@ -115,12 +120,11 @@ func (a *application) keep() {
 	for _, i := range a.inner {
 		i.keep()
 	}
-	p := a.c.e.payloads.Load()
-	if p == a.payloads || a.http1 == nil && a.http2 == nil {
+	maxBody := a.c.maxBody()
+	if a.told && maxBody == a.kept || a.http1 == nil && a.http2 == nil {
 		return
 	}
-	a.payloads = p
-	maxBody := a.c.e.maxBody()
+	a.told, a.kept = true, maxBody
 	if a.http1 != nil {
 		a.http1.Keep(maxBody)
 	}
@@ -234,6 +238,14 @@ func (a *application) end(t int64) {
 // so what closing makes of it goes nowhere.
 func (a *application) discard() { a.close(a.c.e.now, false) }
 
+// unreadReason is why the bytes of an opaque connection are dropped.
+func (a *application) unreadReason() string {
+	if a.reason == reasonRule {
+		return dropRule
+	}
+	return dropOpaque
+}
+
 func (a *application) setOpaque(reason string) {
 	a.opaque = true
 	if a.reason == "" {
@@ -265,7 +277,7 @@ func (a *application) visibility() (string, string) {
 // newHTTP1 returns a parser that emits the connection's exchanges.
 func (a *application) newHTTP1(joined bool) l7.Stream {
 	a.http1 = http1.New(http1.Options{OnTunnel: a.tunnel, OnContent: a.watch, Joined: joined, Waits: a.waits}, a.numbered(), &a.c.e.counts.http1)
-	a.payloads = nil // what a parser before this one was told
+	a.told = false // that was a parser before this one
 	a.keep()
 	return a.http1
 }
@@ -278,7 +290,7 @@ func (a *application) newHTTP2(opt http2.Options) l7.Stream {
 		emit, a.first = a.exchange, 0 // it goes on counting by itself
 	}
 	a.http2 = http2.New(opt, emit, &a.c.e.counts.http2)
-	a.payloads = nil // an upgraded connection has told its first parser only
+	a.told = false // an upgraded connection has told its first parser only
 	a.keep()
 	return a.http2
 }
@@ -318,10 +330,16 @@ func (a *application) newTLS() *tls.Conn {
 }
 
 // TLS implements tls.Sink: the handshake's facts, as far as they are in the clear or decrypted.
-func (p *plaintext) TLS(i tls.Info) { p.a.info = i }
+func (p *plaintext) TLS(i tls.Info) {
+	if !p.a.named { // what a tunnel carries may have other names
+		p.a.named, p.a.asked = true, i.SNI
+	}
+	p.a.info = i
+}
 
 // NotVisible implements tls.Sink.
 func (p *plaintext) NotVisible(reason string) {
+	p.a.blind = true
 	if p.a.reason != "" {
 		return
 	}

@@ -82,6 +82,7 @@ type conn struct {
 	heldAt   int64
 	ready    bool // streams are fed, nothing is held any more
 	app      application
+	steering steering
 
 	covered *coverage.Entry
 	kept    keptSession
@@ -238,6 +239,11 @@ func (c *conn) data(dir event.Direction, t int64, pos uint64, b []byte) {
 }
 
 func (c *conn) gap(dir event.Direction, t int64, pos, n uint64) {
-	c.missing += n
+	unwanted := c.unwanted(dir, pos, n)
+	c.missing += n - unwanted
+	c.e.counts.unwanted += unwanted
+	if unwanted == n {
+		c.e.counts.unwantedGaps++
+	}
 	c.app.gap(dir, t, pos, n)
 }

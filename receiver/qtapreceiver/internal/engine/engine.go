@@ -55,8 +55,10 @@ const (
 type Settings struct {
 	Include, Exclude []uint16 // server ports; an empty Include takes all
 	Egress, Ingress  bool     // which ends are reported
-	// HeadersOnly keeps no bodies, whatever Payloads allows.
-	HeadersOnly bool
+	// Level is what is kept where there are no rules; "" is full.
+	Level rules.Level
+	// Control is told what is not wanted; nil: nobody is.
+	Control event.Controller
 	// NoPackets says that the source sends none, so that none are missing.
 	NoPackets bool
 	// Interval is the time between two records of an open connection.
@@ -104,6 +106,9 @@ type Engine struct {
 	coverage coverer
 	rules    atomic.Pointer[rules.Set]
 	ruleEnv  rules.Env
+	// denials are by TGID; denialSet are the rules that all of them were judged by.
+	denials   map[uint32]denial
+	denialSet *rules.Set
 
 	keys   *tls.KeyStore
 	counts counters
@@ -112,8 +117,12 @@ type Engine struct {
 
 // New returns an engine without connections.
 func New(set Settings) *Engine {
+	if set.Level == "" {
+		set.Level = rules.LevelFull
+	}
 	e := &Engine{
-		set: set, host: set.Processes.Host(),
+		denials: map[uint32]denial{},
+		set:     set, host: set.Processes.Host(),
 		byCookie: map[event.Cookie]*conn{}, byTuple: map[tuple]*conn{}, byPeer: map[tuple]*conn{}, excluded: map[tuple]int64{},
 		resolvers: map[resolverKey]*resolver{}, names: map[nameKey]nameEntry{}, quicFlows: map[quicKey]*quicFlow{},
 		keys: newKeyStore(),
@@ -140,6 +149,7 @@ func (e *Engine) Packet(p *event.Packet) {
 	c.seen = p.Time
 	if c.excluded || c.ignored {
 		e.counts.dropBytes(dropFiltered, n)
+		e.remind(c, n)
 		return
 	}
 	if p.Refused {
@@ -164,6 +174,8 @@ func (e *Engine) Packet(p *event.Packet) {
 		e.hold(c, p)
 		e.release(c, false)
 	}
+	e.remind(c, n)
+	e.steer(c)
 	for e.charged > maxCharged {
 		e.evict(maxConns, func(a, b *conn) bool { return a.app.charge > b.app.charge })
 	}
@@ -276,6 +288,7 @@ func (e *Engine) create(cookie event.Cookie, t tuple, now int64) *conn {
 	if cookie != 0 {
 		e.adopt(c, cookie)
 	}
+	e.foresee(c)
 	e.activate(c)
 	return c
 }
@@ -387,6 +400,7 @@ func (e *Engine) Socket(s *event.Socket) {
 	}
 	if s.TGID != 0 && !c.excluded {
 		c.proc = e.set.Processes.Resolve(s.TGID, s.UID, s.Comm, s.Time)
+		e.judgeProcess(c.proc)
 	}
 
 	if s.Role == event.RoleUnknown && c.role == event.RoleClient && s.PreExisting && s.BytesSent > 0 {
@@ -420,11 +434,16 @@ func (e *Engine) Socket(s *event.Socket) {
 		}
 	}
 	e.release(c, false)
+	e.steer(c)
 }
 
 // Secret implements event.Handler.
 func (e *Engine) Secret(s *event.Secret) {
 	e.now = max(e.now, s.Time)
+	if e.denied(s.TGID) {
+		clear(s.Secret) // from before the source was told
+		return
+	}
 	e.counts.secrets++
 	e.keys.Add(s)
 }
@@ -434,9 +453,10 @@ func (e *Engine) Process(p *event.Process) {
 	e.now = max(e.now, p.Time)
 	if p.Exited {
 		e.set.Processes.Exit(p.TGID, p.Time)
-	} else {
-		e.set.Processes.Exec(p.TGID, p.UID, p.Executable)
+		delete(e.denials, p.TGID)
+		return
 	}
+	e.judgeProcess(e.set.Processes.Exec(p.TGID, p.UID, p.Executable))
 }
 
 // Lost implements event.Handler.

@@ -179,6 +179,9 @@ func (l *layer) startTLS() {
 
 func (l *layer) start(next l7.Stream) {
 	l.next = next
+	if !l.inside && !l.a.encrypted {
+		l.a.named = true // nobody is asked for
+	}
 	held := l.held
 	c := &l.a.c.e.counts
 	l.held, l.first, l.size = nil, nil, 0

@@ -22,7 +22,7 @@ type arrival struct {
 // watch is asked who watches the content of a response: an event stream has no end to wait for,
 // and each of its events has its time.
 func (a *application) watch(x *l7.Exchange) l7.Watcher {
-	if mediaType(x.Response) != mediaEvents || a.c.e.maxBody() == 0 {
+	if mediaType(x.Response) != mediaEvents || a.c.maxBody() == 0 {
 		return nil
 	}
 	s := a.newStreamed(x)
@@ -50,7 +50,7 @@ type responseContent interface {
 // watchLong looks for responses that go on: what came of one so far becomes its first part, and it is watched
 // from then on.
 func (a *application) watchLong(now, age int64) {
-	if a.c.e.maxBody() == 0 {
+	if a.c.maxBody() == 0 {
 		return
 	}
 	a.responding(func(x *l7.Exchange, watch *l7.Watcher) {
@@ -58,7 +58,7 @@ func (a *application) watchLong(now, age int64) {
 			return
 		}
 		if sized(x.Response) {
-			*watch = a.begun(x, &longBody{x: x, max: a.c.e.maxBody()})
+			*watch = a.begun(x, &longBody{x: x, max: a.c.maxBody()})
 		} else {
 			s := a.newStreamed(x)
 			*watch = a.begun(x, s)
@@ -72,7 +72,7 @@ func (a *application) watchLong(now, age int64) {
 
 // mayBeLong says that something came of a response in progress that is in no part yet.
 func (a *application) mayBeLong() (yes bool) {
-	if a.c.e.maxBody() > 0 {
+	if a.c.maxBody() > 0 {
 		a.responding(func(x *l7.Exchange, watch *l7.Watcher) { yes = yes || *watch == nil && mayHaveParts(x) })
 	}
 	return yes
@@ -118,7 +118,7 @@ type streamed struct {
 }
 
 func (a *application) newStreamed(x *l7.Exchange) *streamed {
-	s := &streamed{max: a.c.e.maxBody(), records: recordsOf(x), rpc: x.RPC != nil}
+	s := &streamed{max: a.c.maxBody(), records: recordsOf(x), rpc: x.RPC != nil}
 	if field := x.Response.Get("Content-Encoding"); field != "" {
 		var ok bool
 		if isIdentity(field) {

@@ -12,6 +12,7 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/rules"
 )
 
 // An exchange that goes on for long is emitted in parts. Each part has a span of its own, child of
@@ -141,16 +142,16 @@ func partID(span pcommon.SpanID, n int64) (id pcommon.SpanID) {
 
 // partAge is how long something waits for more of its part: as long as for more of its segment,
 // or, when only its numbers are wanted, as long as a connection's.
-func (e *Engine) partAge() int64 {
-	if p := e.payloads.Load(); p != nil && p.PartAge > 0 && !e.set.HeadersOnly {
+func (c *conn) partAge() int64 {
+	if p := c.e.payloads.Load(); p != nil && p.PartAge > 0 && c.steering.highest == rules.LevelFull {
 		return int64(p.PartAge)
 	}
-	return int64(e.set.Interval)
+	return int64(c.e.set.Interval)
 }
 
-// maxBody is how much is kept of each body or message now.
-func (e *Engine) maxBody() int {
-	if p := e.payloads.Load(); p != nil && !e.set.HeadersOnly {
+// maxBody is how much is kept of each body or message now, until the exchange is judged.
+func (c *conn) maxBody() int {
+	if p := c.e.payloads.Load(); p != nil && c.steering.highest == rules.LevelFull {
 		return p.MaxBody
 	}
 	return 0
@@ -164,7 +165,7 @@ func (a *application) noMoreParts(o *ongoing) {
 
 // tickParts emits the parts that waited long enough, and begins those of responses that go on.
 func (a *application) tickParts(now int64) {
-	age := a.c.e.partAge()
+	age := a.c.partAge()
 	a.watchLong(now, age)
 	for _, o := range a.ongoing {
 		if o.since != 0 && now-o.since >= age {

@@ -18,7 +18,7 @@ import (
 
 func ruleSet(t testing.TB, list ...rules.Config) *rules.Set {
 	t.Helper()
-	s, err := rules.Compile(list, rules.LevelFull)
+	s, err := rules.Compile(list, rules.Levels{Base: rules.LevelFull, Max: rules.LevelFull})
 	require.NoError(t, err)
 	return s
 }

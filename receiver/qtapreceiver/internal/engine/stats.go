@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/emit"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/dns"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http1"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http2"
@@ -50,8 +51,13 @@ type counters struct {
 	opened                      uint64
 	excluded, filtered, secrets uint64
 	evicted, expired            uint64
-	ruleErrors                  uint64
-	lost                        map[string]uint64
+	ruleErrors, rulesUnknown    uint64
+	// stopped are the connections whose bytes are not wanted any more, skipped the bytes that were spared, by reason.
+	stopped, skipped [event.SkipReasons]uint64
+	ordersFailed     uint64
+	// unwanted are the bytes of gaps that were ordered, unwantedGaps those that had no others.
+	unwanted, unwantedGaps uint64
+	lost                   map[string]uint64
 }
 
 func (c *counters) init() {
@@ -89,11 +95,17 @@ type Stats struct {
 	Excluded    uint64
 	Secrets     uint64
 	RuleErrors  uint64
-	// Missing are the bytes of streams that were on the wire and not captured, Gaps how many runs.
+	// Missing are the bytes of streams that were on the wire, wanted, and not captured, Gaps how many runs.
 	Missing, Gaps uint64
 	// Refused are packets that were not believed whatever they carried: segments that the socket does
 	// not take, and resets and ends of streams in the wrong place.
 	Refused uint64
+	// RulesUnknown are exchanges of which a rule looks at what is not known.
+	RulesUnknown uint64
+	// Stopped are connections that are not copied any more, Skipped bytes that were not copied, by event.SkipReason.
+	Stopped, Skipped [event.SkipReasons]uint64
+	// OrdersFailed are orders that the source could not take.
+	OrdersFailed uint64
 	// Lost are the events that did not fit into the ring, by kind.
 	Lost map[string]uint64
 }
@@ -147,10 +159,15 @@ func (e *Engine) stats() Stats {
 		Excluded:    c.excluded,
 		Secrets:     c.secrets,
 		RuleErrors:  c.ruleErrors,
-		Missing:     st.Gap,
-		Gaps:        st.Gaps,
+		Missing:     st.Gap - c.unwanted,
+		Gaps:        st.Gaps - c.unwantedGaps,
 		Refused:     c.refused + st.Refused,
-		Lost:        maps.Clone(c.lost),
+
+		RulesUnknown: c.rulesUnknown,
+		Stopped:      c.stopped,
+		Skipped:      c.skipped,
+		OrdersFailed: c.ordersFailed,
+		Lost:         maps.Clone(c.lost),
 	}
 }
 

@@ -43,6 +43,7 @@ func (e *Engine) Idle(now int64) {
 		}
 		e.publish()
 		e.coverageTick(now)
+		e.judgeProcesses()
 	}
 	e.set.Processes.Tick(now)
 	e.set.Emitter.Tick(now)

@@ -25,7 +25,7 @@ const (
 func (a *application) newWebSocket(x *l7.Exchange) l7.Stream {
 	w := &webSocket{a: a}
 	w.Parser = websocket.New(websocket.Options{
-		MaxData: a.c.e.maxBody(), Deflate: websocket.ParseExtensions(x.Response.Get("Sec-WebSocket-Extensions")),
+		MaxData: a.c.maxBody(), Deflate: websocket.ParseExtensions(x.Response.Get("Sec-WebSocket-Extensions")),
 	}, w.message, &a.c.e.counts.websocket)
 	w.parts = a.newOngoing(x, w)
 	a.ongoing = append(a.ongoing, w.parts)
@@ -68,7 +68,7 @@ func (w *webSocket) message(m *websocket.Message) {
 
 // Data implements l7.Stream.
 func (w *webSocket) Data(client bool, t int64, pos uint64, b []byte) {
-	w.Keep(w.a.c.e.maxBody())
+	w.Keep(w.a.c.maxBody())
 	w.Parser.Data(client, t, pos, b)
 	w.a.fed = 0 // what it did not take is counted in Held
 }

@@ -41,6 +41,9 @@ type Info struct {
 	ServiceName    string
 	ContainerID    string
 	PodUID         string
+	// Namespace and PodName are known where the kubelet's log folders can be read, see PodUnknown.
+	Namespace string
+	PodName   string
 
 	host   Host
 	exited int64 // Unix nanoseconds, 0 while it runs
@@ -54,6 +57,7 @@ type Resolver struct {
 	owners  map[uint32]string
 	exits   []*Info // in order of exit
 	unknown *Info
+	pods    pods
 }
 
 // NewResolver returns a resolver that reads below root ("/" in production).
@@ -61,6 +65,7 @@ func NewResolver(root string, host Host) *Resolver {
 	return &Resolver{
 		root: root, host: host, byTGID: map[uint32]*Info{}, owners: map[uint32]string{},
 		unknown: &Info{ServiceName: "unknown_service", host: host},
+		pods:    pods{root: root, byUID: map[string]pod{}},
 	}
 }
 
@@ -84,12 +89,13 @@ func (r *Resolver) Resolve(tgid, uid uint32, comm string, now int64) *Info {
 	return r.read(tgid, uid, comm, "")
 }
 
-// Exec notes that tgid, of user uid, runs a new image, and reads it at once. executable is its path, ""
+// Exec notes that tgid, of user uid, runs a new image, and returns it, read at once. executable is its path, ""
 // when the event did not know it: a short-lived process is gone before /proc is read.
-func (r *Resolver) Exec(tgid, uid uint32, executable string) {
-	if tgid != 0 {
-		r.read(tgid, uid, "", executable)
+func (r *Resolver) Exec(tgid, uid uint32, executable string) *Info {
+	if tgid == 0 {
+		return r.unknown
 	}
+	return r.read(tgid, uid, "", executable)
 }
 
 // Exit notes the end of tgid at now (Unix nanoseconds).
@@ -155,6 +161,10 @@ func (r *Resolver) read(tgid, uid uint32, comm, exe string) *Info {
 	}
 	p.Owner = r.owner(uid)
 	p.ContainerID, p.PodUID = readCgroup(filepath.Join(dir, "cgroup"))
+	if p.PodUID != "" {
+		x, _ := r.pods.find(p.PodUID)
+		p.Namespace, p.PodName = x.namespace, x.name
+	}
 	p.ServiceName = serviceName(filepath.Join(dir, "environ"))
 	if p.ServiceName == "" {
 		p.ServiceName = p.ExecutableName
@@ -254,6 +264,9 @@ func serviceName(path string) string {
 	return ""
 }
 
+// PodUnknown says that the process is in a pod whose names could not be found out.
+func (p *Info) PodUnknown() bool { return p.PodUID != "" && p.PodName == "" }
+
 // Fill writes the resource attributes of the process.
 func (p *Info) Fill(m pcommon.Map) {
 	put := func(k, v string) {
@@ -273,4 +286,6 @@ func (p *Info) Fill(m pcommon.Map) {
 	put(semantic.ProcessOwner, p.Owner)
 	put(semantic.ContainerID, p.ContainerID)
 	put(semantic.K8sPodUID, p.PodUID)
+	put(semantic.K8sNamespaceName, p.Namespace)
+	put(semantic.K8sPodName, p.PodName)
 }

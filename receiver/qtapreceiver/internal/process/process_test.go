@@ -138,3 +138,33 @@ func TestExecutableOfAnExecThatIsOver(t *testing.T) {
 	r.Exec(8, 0, "/opt/other")
 	require.Equal(t, "other", r.Resolve(8, 0, "curl", 0).ServiceName)
 }
+
+// TestPodNames finds the names of a pod in the folder that the kubelet makes for its logs, whenever it is made.
+func TestPodNames(t *testing.T) {
+	root := t.TempDir()
+	const uid = "2b5e0b1c-93a4-4b0e-8d5d-0a1b2c3d4e5f"
+	cgroup := "0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" + strings.ReplaceAll(uid, "-", "_") + ".slice/cri-containerd-" + strings.Repeat("b", 64) + ".scope\n"
+	for _, pid := range []string{"7", "8"} {
+		fakeProc(t, root, pid, "/opt/app", "")
+		require.NoError(t, os.WriteFile(filepath.Join(root, "proc", pid, "cgroup"), []byte(cgroup), 0o600))
+	}
+	fakeProc(t, root, "9", "/opt/app", "")
+	r := NewResolver(root, Host{ID: "h"})
+	p := r.Resolve(7, 0, "", 0)
+	require.Equal(t, uid, p.PodUID)
+	require.True(t, p.PodUnknown())
+	require.False(t, r.Resolve(9, 0, "", 0).PodUnknown(), "a process in no pod has no pod's names")
+
+	logs := filepath.Join(root, "var/log/pods")
+	for _, name := range []string{"prod_shop-6f9c-x2x1_" + uid, "kube-system_kube-proxy_0a", "odd", "_x_" + uid} {
+		require.NoError(t, os.MkdirAll(filepath.Join(logs, name), 0o755))
+	}
+	p = r.Resolve(8, 0, "", 0)
+	require.False(t, p.PodUnknown())
+	require.Equal(t, "prod/shop-6f9c-x2x1", p.Namespace+"/"+p.PodName)
+	m := pcommon.NewMap()
+	p.Fill(m)
+	name, _ := m.Get("k8s.pod.name")
+	namespace, _ := m.Get("k8s.namespace.name")
+	require.Equal(t, "prod/shop-6f9c-x2x1", namespace.Str()+"/"+name.Str())
+}

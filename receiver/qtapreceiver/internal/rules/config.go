@@ -53,8 +53,8 @@ type Config struct {
 	_ struct{}
 }
 
-// validate names every key that is wrong. highest is the level of the receiver.
-func (c *Config) validate(highest Level) error {
+// validate names every key that is wrong.
+func (c *Config) validate(levels Levels) error {
 	var errs []error
 	if c.Match == "" {
 		errs = append(errs, errors.New("`match` is empty: write an expression, or true for everything"))
@@ -62,8 +62,8 @@ func (c *Config) validate(highest Level) error {
 	switch {
 	case c.Level != "" && c.Level.depth() == 0:
 		errs = append(errs, fmt.Errorf("`level` %q must be none, connections, headers or full", c.Level))
-	case c.Level.depth() > highest.depth():
-		errs = append(errs, fmt.Errorf("`level` %s is above the receiver's `level` %s: raise that and lower it by rules", c.Level, highest))
+	case c.Level.depth() > levels.Max.depth():
+		errs = append(errs, fmt.Errorf("`level` %s is above the receiver's `max_level` %s: raise that to let rules raise the level", c.Level, levels.Max))
 	}
 	if r := c.SampleRate; r != nil && !(*r >= 0 && *r <= 1) { // NaN is neither
 		errs = append(errs, fmt.Errorf("`sample_rate` %v must be 0 to 1", *r))
@@ -78,7 +78,7 @@ func (c *Config) validate(highest Level) error {
 }
 
 // Parse compiles the text of a rules file: YAML with the key `rules`.
-func Parse(text []byte, highest Level) (*Set, error) {
+func Parse(text []byte, levels Levels) (*Set, error) {
 	retrieved, err := confmap.NewRetrievedFromYAML(text)
 	if err != nil {
 		return nil, fmt.Errorf("not YAML with the key `rules`: %w", err)
@@ -96,5 +96,5 @@ func Parse(text []byte, highest Level) (*Set, error) {
 	if !conf.IsSet("rules") {
 		return nil, errors.New("the key `rules` is missing: a file without rules has `rules: []`")
 	}
-	return Compile(file.Rules, highest)
+	return Compile(file.Rules, levels)
 }

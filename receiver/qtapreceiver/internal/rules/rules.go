@@ -38,11 +38,16 @@ type Env struct {
 		ID string `expr:"id"`
 	} `expr:"container"`
 	K8s struct {
+		Namespace struct {
+			Name string `expr:"name"`
+		} `expr:"namespace"`
 		Pod struct {
-			UID string `expr:"uid"`
+			UID  string `expr:"uid"`
+			Name string `expr:"name"`
 		} `expr:"pod"`
 	} `expr:"k8s"`
-	Server  End `expr:"server"` // the address is the name that the client uses, if known
+	// Server has the name that the client uses, if known, and the port of the connection's server.
+	Server  End `expr:"server"`
 	Client  End `expr:"client"`
 	Network struct {
 		Local    End `expr:"local"`
@@ -53,6 +58,10 @@ type Env struct {
 	} `expr:"network"`
 	TLS struct {
 		Established bool `expr:"established"`
+		Client      struct {
+			// ServerName is the name asked for in the connection's first handshake.
+			ServerName string `expr:"server_name"`
+		} `expr:"client"`
 	} `expr:"tls"`
 	HTTP struct {
 		Request struct {
@@ -67,7 +76,11 @@ type Env struct {
 	URL struct {
 		Scheme string `expr:"scheme"`
 		Path   string `expr:"path"`
+		Port   int    `expr:"port"` // that the request names, else the connection's
 	} `expr:"url"`
+
+	// Missing are the facts that are not known.
+	Missing Facts `expr:"-"`
 }
 
 // End is an address and a port.
@@ -87,8 +100,7 @@ type Rule struct {
 	// MaxBody is the number of bytes kept of each body; -1 is the receiver's.
 	MaxBody int
 
-	program   *vm.Program
-	exchange  bool   // the expression looks at a request or its response
+	match     *condition
 	threshold uint64 // of the trace id's 56 random bits: those below are left out
 	perSecond int
 	second    int64
@@ -97,23 +109,39 @@ type Rule struct {
 
 // Set is a list of rules. It is used by one goroutine.
 type Set struct {
-	rules []*Rule
-	vm    vm.VM
+	rules  []*Rule
+	levels Levels
+	vm     vm.VM
+}
+
+// Levels are those of the receiver.
+type Levels struct {
+	// Base is what is kept where no rule says more or less.
+	Base Level
+	// Max is what no rule can raise it above.
+	Max Level
+}
+
+// UnknownError says that a rule depends on facts that are not known.
+type UnknownError struct{ Facts Facts }
+
+func (e *UnknownError) Error() string {
+	return "a rule looks at the names of a pod, and they are not known"
 }
 
 // randomness is the number of values of a trace id's random part (W3C Trace Context Level 2 §2.2.2.1).
 const randomness = 1 << 56
 
-// Compile makes a Set. highest is the level of the receiver: the default, and what no rule can raise.
-func Compile(list []Config, highest Level) (*Set, error) {
+// Compile makes a Set.
+func Compile(list []Config, levels Levels) (*Set, error) {
 	if len(list) > maxRules {
 		return nil, fmt.Errorf("`rules` has %d rules: at most %d", len(list), maxRules)
 	}
-	s := &Set{vm: vm.VM{MemoryBudget: memory}}
+	s := &Set{levels: levels, vm: vm.VM{MemoryBudget: memory}}
 	var errs []error
 	for i := range list {
 		c := &list[i]
-		err := c.validate(highest)
+		err := c.validate(levels)
 		r := &Rule{Level: c.Level, MaxBody: -1, perSecond: c.MaxPerSecond}
 		if c.Match != "" {
 			err = errors.Join(err, r.compile(c.Match))
@@ -123,7 +151,7 @@ func Compile(list []Config, highest Level) (*Set, error) {
 			continue
 		}
 		if r.Level == "" {
-			r.Level = highest
+			r.Level = levels.Base
 		}
 		if c.MaxBodySize != nil {
 			r.MaxBody = *c.MaxBodySize
@@ -156,17 +184,21 @@ func (r *Rule) compile(match string) error {
 	for _, name := range builtins {
 		options = append(options, expr.EnableBuiltin(name))
 	}
-	program, err := expr.Compile(match, options...)
-	if err = errors.Join(err, v.err); err != nil {
+	_, err := expr.Compile(match, options...)
+	if v.err != nil {
+		err = v.err // it says more
+	}
+	if err == nil {
+		r.match, err = newCondition(match, options)
+	}
+	if err != nil {
 		return fmt.Errorf("`match`: %w", err)
 	}
-	r.program, r.exchange = program, v.exchange
 	return nil
 }
 
 // checker looks at an expression when it is compiled: what can never match must not load.
 type checker struct {
-	exchange bool
 	prefixes map[string]netip.Prefix
 	err      error
 }
@@ -174,9 +206,9 @@ type checker struct {
 // Visit implements ast.Visitor.
 func (v *checker) Visit(node *ast.Node) {
 	switch n := (*node).(type) {
-	case *ast.IdentifierNode:
-		if n.Value == "http" || n.Value == "url" || n.Value == "$env" {
-			v.exchange = true
+	case *ast.MemberNode:
+		if _, path := fieldPath(n); strings.HasPrefix(path, "k8s.") && strings.Contains(path, "label") || strings.HasSuffix(path, ".annotations") {
+			v.fail(fmt.Errorf("`%s`: labels and annotations of pods are known to the Kubernetes API only, which is not asked: use k8s.namespace.name, k8s.pod.name or k8s.pod.uid here, or k8sattributes and filter behind the receiver", path))
 		}
 	case *ast.BinaryNode:
 		for _, side := range [][2]ast.Node{{n.Left, n.Right}, {n.Right, n.Left}} {
@@ -260,36 +292,49 @@ func (s *Set) Len() int {
 // the operator wanted: the payload must not be kept.
 func (s *Set) Match(env *Env) (*Rule, error) {
 	for _, r := range s.rules {
-		if ok, err := s.run(r, env); err != nil || ok {
-			return r, err
+		switch out, err := r.match.eval(&s.vm, env, env.Missing); {
+		case err != nil:
+			return nil, err
+		case out == unknown:
+			return nil, &UnknownError{r.match.facts & env.Missing}
+		case out == yes:
+			return r, nil
 		}
 	}
 	return nil, nil
 }
 
-// MatchConnection returns the rule that is the first to match every exchange of a connection, nil when that depends on
-// the exchange.
-func (s *Set) MatchConnection(env *Env) *Rule {
-	for _, r := range s.rules {
-		if r.exchange {
-			return nil
-		}
-		if ok, err := s.run(r, env); err != nil {
-			return nil
-		} else if ok {
-			return r
+// Highest returns the highest level that Match can come to for any exchange of a connection of which env.Missing is
+// not known yet, whatever that will be.
+func (s *Set) Highest(env *Env) Level {
+	highest := LevelNone
+	raise := func(l Level) {
+		if l.depth() > highest.depth() {
+			highest = l
 		}
 	}
-	return nil
+	for _, r := range s.rules {
+		out, err := r.match.eval(&s.vm, env, env.Missing)
+		if out == no && err == nil {
+			continue
+		}
+		raise(r.Level)
+		if out == yes && err == nil {
+			return highest
+		}
+		if err != nil || !r.match.total || r.match.facts&FactPod != 0 {
+			raise(LevelHeaders) // what fails, or stays unknown, leaves a span without a payload
+		}
+	}
+	raise(s.levels.Base)
+	return highest
 }
 
-func (s *Set) run(r *Rule, env *Env) (bool, error) {
-	out, err := s.vm.Run(r.program, env)
-	if err != nil {
-		return false, err
-	}
-	return out.(bool), nil
-}
+// Requests says whether requests are kept at this level.
+func (l Level) Requests() bool { return l.depth() >= LevelHeaders.depth() }
+
+// Levels returns the levels that the rules were made for.
+func (s *Set) Levels() Levels { return s.levels }
 
 // Never says that the rule keeps no payload at all.
 func (r *Rule) Never() bool { return r.threshold == randomness }

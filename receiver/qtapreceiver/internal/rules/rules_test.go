@@ -13,6 +13,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+var full = Levels{LevelFull, LevelFull}
+
 func testEnv() *Env {
 	e := &Env{Direction: "egress"}
 	e.Process.Executable.Name, e.Process.Executable.Path, e.Process.Owner, e.Process.PID = "curl", "/usr/bin/curl", "www-data", 77
@@ -20,6 +22,7 @@ func testEnv() *Env {
 	e.Server, e.Client = End{"Api.Example.com", 443}, End{"10.1.2.3", 40000}
 	e.Network.Peer, e.Network.Local = End{"192.0.2.7", 443}, End{"10.1.2.3", 40000}
 	e.Network.Protocol.Version, e.TLS.Established = "2", true
+	e.TLS.Client.ServerName = "api.example.com"
 	e.HTTP.Request.Method, e.HTTP.Request.Body.Size = "POST", 120
 	e.HTTP.Response.StatusCode, e.HTTP.Response.Body.Size = 503, 1<<20
 	e.URL.Scheme, e.URL.Path = "https", "/v1/cards/42"
@@ -52,7 +55,7 @@ func TestMatch(t *testing.T) {
 		`tls.established and network.protocol.version == "2" and url.scheme == "https"`:   true,
 	} {
 		t.Run(match, func(t *testing.T) {
-			s, err := Compile([]Config{{Match: match, Level: LevelNone}}, LevelFull)
+			s, err := Compile([]Config{{Match: match, Level: LevelNone}}, full)
 			require.NoError(t, err)
 			r, err := s.Match(testEnv())
 			require.NoError(t, err)
@@ -78,7 +81,7 @@ func TestFirstMatchWins(t *testing.T) {
 		{Match: `url.path == "/healthz"`, Level: LevelNone},
 		{Match: `server.port == 443`, Level: LevelHeaders},
 		{Match: `true`, Level: LevelConnections},
-	}, LevelFull)
+	}, full)
 	require.NoError(t, err)
 	level := func(e *Env) Level {
 		r, err := s.Match(e)
@@ -91,17 +94,20 @@ func TestFirstMatchWins(t *testing.T) {
 	require.Equal(t, LevelConnections, level(e))
 	e.URL.Path = "/healthz"
 	require.Equal(t, LevelNone, level(e))
-	require.Nil(t, s.MatchConnection(e), "the first rule looks at requests")
+	e.Missing = FactExchange
+	require.Equal(t, LevelConnections, s.Highest(e), "either none or connections")
 
-	s, err = Compile([]Config{{Match: `server.port == 443`, Level: LevelNone}, {Match: `url.path == ""`}, {Match: `true`, Level: LevelNone}}, LevelHeaders)
+	s, err = Compile([]Config{{Match: `server.port == 443`, Level: LevelNone}, {Match: `url.path == ""`}, {Match: `true`, Level: LevelNone}}, Levels{LevelHeaders, LevelHeaders})
 	require.NoError(t, err)
 	e = testEnv()
-	require.Equal(t, LevelNone, s.MatchConnection(e).Level)
+	e.Missing = FactExchange
+	require.Equal(t, LevelNone, s.Highest(e))
 	e.Server.Port = 80
-	require.Nil(t, s.MatchConnection(e))
+	require.Equal(t, LevelHeaders, s.Highest(e), "the second rule looks at requests")
+	e.Missing = 0
 	e.URL.Path = ""
 	require.Equal(t, LevelHeaders, level(e), "the receiver's level")
-	empty, err := Compile(nil, LevelFull)
+	empty, err := Compile(nil, full)
 	require.NoError(t, err)
 	r, err := empty.Match(e)
 	require.NoError(t, err)
@@ -113,7 +119,7 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 	for want, c := range map[string]Config{
 		"`match` is empty":                           {},
 		"`level` \"deep\" must be":                   {Match: "true", Level: "deep"},
-		"above the receiver's `level` headers":       {Match: "true", Level: LevelFull},
+		"above the receiver's `max_level` headers":   {Match: "true", Level: LevelFull},
 		"`sample_rate` 1.5":                          {Match: "true", SampleRate: &rate},
 		"`max_body_size` -1":                         {Match: "true", MaxBodySize: &size},
 		"`max_per_second` -2":                        {Match: "true", MaxPerSecond: -2},
@@ -125,30 +131,31 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		"`direction` is compared with \"client\"":    {Match: `direction == "client"`},
 		"cidr: netip.ParsePrefix":                    {Match: `cidr(network.peer.address, "10.0.0.0/33")`},
 		"functions that loop":                        {Match: `all(1..1000, all(1..1000, # > 0))`},
+		"labels and annotations of pods":             {Match: `k8s.pod.labels.app == "shop"`},
 		"second argument of cidr must be a constant": {Match: `cidr(network.peer.address, server.address)`},
 	} {
 		t.Run(want, func(t *testing.T) {
-			_, err := Compile([]Config{{Match: "true"}, c}, LevelHeaders)
+			_, err := Compile([]Config{{Match: "true"}, c}, Levels{LevelHeaders, LevelHeaders})
 			require.ErrorContains(t, err, want)
 			require.ErrorContains(t, err, "rule 2 of `rules`")
 		})
 	}
-	_, err := Compile(make([]Config, maxRules+1), LevelFull)
+	_, err := Compile(make([]Config, maxRules+1), full)
 	require.ErrorContains(t, err, "at most 256")
 }
 
 // TestErrorsAreTold: an expression that fails while it runs must not keep what it may have been meant to leave out.
 func TestErrorsAreTold(t *testing.T) {
-	s, err := Compile([]Config{{Match: `[1][server.port] == 1`, Level: LevelNone}}, LevelFull)
+	s, err := Compile([]Config{{Match: `[1][server.port] == 1`, Level: LevelNone}}, full)
 	require.NoError(t, err)
 	_, err = s.Match(testEnv())
 	require.Error(t, err)
-	require.Nil(t, s.MatchConnection(testEnv()))
+	require.Equal(t, LevelFull, s.Highest(testEnv()), "nothing is decided")
 }
 
 func TestSampling(t *testing.T) {
 	for _, rate := range []float64{0, 0.01, 0.5, 0.99, 1} {
-		s, err := Compile([]Config{{Match: "true", SampleRate: &rate}}, LevelFull)
+		s, err := Compile([]Config{{Match: "true", SampleRate: &rate}}, full)
 		require.NoError(t, err)
 		r, err := s.Match(testEnv())
 		require.NoError(t, err)
@@ -171,7 +178,7 @@ func TestSampling(t *testing.T) {
 }
 
 func TestPerSecond(t *testing.T) {
-	s, err := Compile([]Config{{Match: "true", MaxPerSecond: 3}}, LevelFull)
+	s, err := Compile([]Config{{Match: "true", MaxPerSecond: 3}}, full)
 	require.NoError(t, err)
 	r, _ := s.Match(testEnv())
 	kept := 0
@@ -184,11 +191,11 @@ func TestPerSecond(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	s, err := Parse([]byte("rules:\n  - match: server.port == 443\n    level: headers\n    sample_rate: 0.5\n    max_body_size: 10\n    max_per_second: 7\n"), LevelFull)
+	s, err := Parse([]byte("rules:\n  - match: server.port == 443\n    level: headers\n    sample_rate: 0.5\n    max_body_size: 10\n    max_per_second: 7\n"), full)
 	require.NoError(t, err)
 	require.Equal(t, 1, s.Len())
 	require.Equal(t, 10, s.rules[0].MaxBody)
-	s, err = Parse([]byte("rules: []\n"), LevelFull)
+	s, err = Parse([]byte("rules: []\n"), full)
 	require.NoError(t, err)
 	require.Zero(t, s.Len())
 	for want, text := range map[string]string{
@@ -199,23 +206,25 @@ func TestParse(t *testing.T) {
 		"rule 1 of `rules`":  "rules: [{match: \"nonsense\"}]",
 		"rulez":              "rulez: []",
 	} {
-		_, err := Parse([]byte(text), LevelFull)
+		_, err := Parse([]byte(text), full)
 		require.ErrorContains(t, err, want, text)
 	}
-	_, err = Parse(nil, LevelFull)
+	_, err = Parse(nil, full)
 	require.Error(t, err, "an empty file is one that is being written")
 }
 
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("rules:\n  - match: like(server.address, \"*.x\") && cidr(network.peer.address, \"::/0\")\n    level: none\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		s, err := Parse(text, LevelFull)
+		s, err := Parse(text, full)
 		if err != nil {
 			require.Nil(t, s)
 			return
 		}
 		_, _ = s.Match(testEnv())
-		s.MatchConnection(testEnv())
+		env := testEnv()
+		env.Missing = FactExchange | FactProcess
+		s.Highest(env)
 	})
 }
 
@@ -235,7 +244,7 @@ func BenchmarkMatch(b *testing.B) {
 		list = append(list, Config{Match: fmt.Sprintf(`process.executable.name == "prog%d" || like(server.address, "*.internal%d.example.com")`, i, i)})
 	}
 	list = append(list, Config{Match: `cidr(network.peer.address, "192.0.2.0/24") && http.request.method == "POST" && url.path startsWith "/v1"`})
-	s, err := Compile(list, LevelFull)
+	s, err := Compile(list, full)
 	require.NoError(b, err)
 	env := testEnv()
 	b.ReportAllocs()
@@ -248,7 +257,7 @@ func BenchmarkMatch(b *testing.B) {
 }
 
 func BenchmarkMatchOne(b *testing.B) {
-	s, err := Compile([]Config{{Match: `server.port == 443`}}, LevelFull)
+	s, err := Compile([]Config{{Match: `server.port == 443`}}, full)
 	require.NoError(b, err)
 	env := testEnv()
 	b.ReportAllocs()

@@ -14,12 +14,13 @@ const maxFirstBody = 64 << 10
 
 // begin prepares h for the content of a message.
 func (h *half) begin(keep bool) {
-	h.keep, h.remain, h.trailing, h.watch = keep, 0, 0, nil
+	h.keep, h.remain, h.skip, h.trailing, h.watch = keep, 0, 0, 0, nil
 }
 
 // content takes decoded content.
 func (p *Parser) content(h *half, b []byte) {
 	p.took(h, len(b))
+	h.skip -= min(h.skip, uint64(len(b)))
 	m := h.msg
 	if m == nil {
 		return
@@ -47,14 +48,16 @@ func (p *Parser) content(h *half, b []byte) {
 
 // missing takes n bytes of content that were not seen.
 func (p *Parser) missing(h *half, n uint64) {
+	wanted := n - min(h.skip, n)
+	h.skip -= n - wanted
 	m := h.msg
 	if m == nil {
 		return
 	}
 	m.BodySize += n
-	m.Missing += n
-	if h.watch != nil {
-		h.watch.Missing(n)
+	m.Missing += wanted
+	if h.watch != nil && wanted > 0 {
+		h.watch.Missing(wanted)
 	}
 	if h.keep && len(m.Body) >= p.opt.MaxBody {
 		m.Truncated = true // the cap would have cut them anyway

@@ -83,8 +83,9 @@ type half struct {
 
 	seen     bool // a head of this direction was read
 	remain   uint64
-	trailing int  // bytes of the trailer section so far
-	keep     bool // content is still to be kept
+	skip     uint64 // of the next bytes: so many are not wanted
+	trailing int    // bytes of the trailer section so far
+	keep     bool   // content is still to be kept
 	watch    l7.Watcher
 
 	// last is the text of the previous header section: clients repeat theirs to the byte.
@@ -408,6 +409,10 @@ func (p *Parser) Skippable(fromClient bool) uint64 {
 	}
 	return h.remain
 }
+
+// Skip says that the next n bytes of a direction, which are Skippable, will not be shown as far as that can be helped:
+// a Gap of them is none of the capture's.
+func (p *Parser) Skip(fromClient bool, n uint64) { p.half(fromClient).skip = n }
 
 func (h *half) resetBuf() {
 	h.scan = 0
