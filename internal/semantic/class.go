@@ -66,7 +66,7 @@ var classes = map[string]Class{
 	WebSocketCloseCode: Number,
 
 	ExchangeSequence: Number, ExchangePart: Number, TimingSend: Number, TimingWait: Number, TimingReceive: Number,
-	PayloadObjects: ID, PayloadState: Token, PayloadReason: Token, PayloadVisibility: Token,
+	Instrumented: Token, PayloadObjects: ID, PayloadState: Token, PayloadReason: Token, PayloadVisibility: Token,
 
 	SegmentKey: ID, SegmentEntries: Number, SegmentBytes: Number, SegmentOpened: Number, SegmentClosed: Number,
 	SegmentState: Token, SegmentReason: Token,

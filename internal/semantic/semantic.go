@@ -142,6 +142,10 @@ const (
 	TimingWait    = "qpoint.timing.wait"    // nanoseconds, last byte of the request to first byte of the response
 	TimingReceive = "qpoint.timing.receive" // nanoseconds, first to last byte of the response
 
+	// Instrumented says that the process of a span traces itself: "otlp", it sends spans of its own; "trace_context", this
+	// request of it carried a trace context.
+	Instrumented = "qpoint.instrumented"
+
 	PayloadObjects    = "qpoint.payload.objects"    // []string of object keys, without the exporter's prefix
 	PayloadState      = "qpoint.payload.state"      // see the Payload* states
 	PayloadReason     = "qpoint.payload.reason"     // why, when the state needs one

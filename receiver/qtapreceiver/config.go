@@ -26,6 +26,16 @@ const (
 	LevelFull Level = "full"
 )
 
+// Instrumented says what is done with the spans of processes that send spans themselves.
+type Instrumented string
+
+const (
+	// InstrumentedAnnotate marks the spans.
+	InstrumentedAnnotate Instrumented = "annotate"
+	// InstrumentedSuppress leaves them out.
+	InstrumentedSuppress Instrumented = "suppress"
+)
+
 // Directions of a connection, seen from the observed process.
 const (
 	DirectionEgress  = "egress"  // the process opened the connection
@@ -57,6 +67,8 @@ type Config struct {
 	Rules []rules.Config `mapstructure:"rules"`
 	// RulesFile is the path of a YAML file with the key `rules`, in place of Rules. It is watched.
 	RulesFile string `mapstructure:"rules_file"`
+	// Instrumented is what is done with the spans of processes that send spans themselves: annotate or suppress.
+	Instrumented Instrumented `mapstructure:"instrumented"`
 	// Doctor prints on standard output what this host and the rights of this process allow, and ends the collector.
 	Doctor bool `mapstructure:"doctor"`
 
@@ -106,6 +118,7 @@ func createDefaultConfig() *Config {
 		ConnectionInterval: 30 * time.Second,
 		CoverageInterval:   5 * time.Minute,
 		RingSizeMiB:        64,
+		Instrumented:       InstrumentedAnnotate,
 		TLS: TLSConfig{
 			Enabled:       true,
 			DenyProcesses: kernel.DefaultDenyProcesses(),
@@ -175,6 +188,9 @@ func (c *Config) Validate() error {
 	}
 	if n := c.RingSizeMiB; n < 1 || n > 1024 || n&(n-1) != 0 {
 		bad("`ring_size_mib` %d must be a power of two from 1 to 1024", n)
+	}
+	if i := c.Instrumented; i != InstrumentedAnnotate && i != InstrumentedSuppress {
+		bad("`instrumented` %q must be annotate or suppress", i)
 	}
 	for _, p := range c.TLS.DenyProcesses {
 		if p == "" || len(p) > 15 || strings.Contains(p, "/") {

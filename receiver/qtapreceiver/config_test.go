@@ -39,7 +39,7 @@ func TestConfig(t *testing.T) {
 
 	require.NoError(t, load(t, "qtap/all", cfg))
 	require.Equal(t, &Config{
-		CGroup: "/sys/fs/cgroup/system.slice", Level: LevelHeaders,
+		CGroup: "/sys/fs/cgroup/system.slice", Level: LevelHeaders, MaxLevel: LevelFull, Instrumented: InstrumentedSuppress,
 		Ports:      PortsConfig{Include: []uint16{80, 443}, Exclude: []uint16{9200}},
 		Directions: []string{DirectionEgress}, ConnectionInterval: 10 * time.Second, CoverageInterval: time.Minute, RingSizeMiB: 16,
 		TLS: TLSConfig{DenyProcesses: []string{}, KeyLogFiles: []string{"/run/keylogs/*.log"}, RestartState: RestartStateConfig{Directory: "/sys/fs/bpf/qpoint", TTL: time.Minute}},
@@ -68,9 +68,15 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 	} {
 		require.ErrorContains(t, err, key)
 	}
+	cfg := createDefaultConfig()
+	cfg.MaxLevel, cfg.Instrumented = LevelHeaders, "ignore"
+	require.ErrorContains(t, cfg.Validate(), "`max_level` headers is below `level` full")
+	require.ErrorContains(t, cfg.Validate(), "`instrumented` \"ignore\"")
+	cfg.MaxLevel = "deep"
+	require.ErrorContains(t, cfg.Validate(), "`max_level` \"deep\"")
 	err = load(t, "qtap/rules", createDefaultConfig())
 	require.ErrorContains(t, err, "`rules` and `rules_file` are both set")
-	require.ErrorContains(t, err, "need `level` headers or full")
+	require.ErrorContains(t, err, "need `level` or `max_level` headers or full")
 	require.ErrorContains(t, load(t, "qtap/rule", createDefaultConfig()), "rule 1 of `rules`: `match`: unknown name")
 	require.ErrorContains(t, load(t, "qtap/none", createDefaultConfig()), "`directions` must name")
 	require.ErrorContains(t, load(t, "qtap/typo", createDefaultConfig()), "levle")

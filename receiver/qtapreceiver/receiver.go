@@ -134,6 +134,7 @@ func (t *tap) start(_ context.Context, host component.Host) (err error) {
 		Level:     rules.Level(t.cfg.Level),
 		Control:   control,
 		NoPackets: t.cfg.maxLevel() == LevelConnections,
+		Suppress:  t.cfg.Instrumented == InstrumentedSuppress,
 		Emitter:   t.emitter,
 		Processes: process.NewResolver("/", process.ReadHost("/")),
 		Coverage:  engine.CoverageSettings{Interval: t.cfg.CoverageInterval, Host: hostCoverage(src), Books: t.books},

@@ -77,6 +77,9 @@ var advice = map[string]string{
 	"detached":             "no pipeline takes this signal of the receiver",
 	"held_full":            "too many packets waited for their connection: raise ring_size_mib",
 	"unclaimed":            "packets came without a socket of their own: the cgroup may be wrong, or events were lost",
+	"rule":                 "a rule keeps records of its connections only. Change the rules to see its requests",
+	"rule_unknown":         "a rule looks at names of a pod that are not known: mount /var/log/pods into the collector",
+	"instrumented":         "the program sends its spans itself and instrumented is suppress: its connections have their records",
 	reasonFull:             "more executables with TLS traffic than are listed: their connections have their records",
 }
 

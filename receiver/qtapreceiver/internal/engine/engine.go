@@ -57,6 +57,8 @@ type Settings struct {
 	Egress, Ingress  bool     // which ends are reported
 	// Level is what is kept where there are no rules; "" is full.
 	Level rules.Level
+	// Suppress leaves out the exchanges of processes that send spans themselves.
+	Suppress bool
 	// Control is told what is not wanted; nil: nobody is.
 	Control event.Controller
 	// NoPackets says that the source sends none, so that none are missing.

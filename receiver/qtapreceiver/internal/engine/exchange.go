@@ -24,6 +24,11 @@ func (e *Engine) exchange(a *application, x *l7.Exchange, p part) {
 		return
 	}
 	target := a.target(x)
+	c.instrumentation(x, &target)
+	if c.suppressed(x) {
+		e.counts.exchangesDropped[dropInstrumented]++
+		return
+	}
 	verdict := e.judge(a, x, &target)
 	if verdict.drop() {
 		e.counts.exchangesDropped[dropRule]++
@@ -95,6 +100,7 @@ func (e *Engine) emit(a *application, x *l7.Exchange, trace pcommon.TraceID, spa
 	m.PutStr(semantic.PayloadVisibility, "visible")
 	m.PutStr(semantic.PayloadState, state)
 	putStr(m, semantic.PayloadReason, reason)
+	putStr(m, semantic.Instrumented, c.instrumented(x))
 	if key != "" {
 		m.PutEmptySlice(semantic.PayloadObjects).AppendEmpty().SetStr(key)
 	}

@@ -81,6 +81,7 @@ func (e *Engine) drop(c *conn) {
 		return
 	}
 	c.excluded = true
+	c.sendsHere()
 	e.counts.excluded++
 	e.discard(c)
 }

@@ -103,7 +103,7 @@ func (o *ongoing) flush(last bool) {
 	if o.content.left() && !last {
 		o.since = o.last
 	}
-	if c.excluded || c.ignored {
+	if c.excluded || c.ignored || c.suppressed(&x) {
 		return
 	}
 	target := o.a.target(&x)

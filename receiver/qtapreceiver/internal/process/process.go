@@ -32,7 +32,7 @@ const (
 	maxEnviron = 256 << 10
 )
 
-// Info is one process image. It never changes once resolved, so its address identifies a resource.
+// Info is one process image. But for Tracing it never changes once resolved, so its address identifies a resource.
 type Info struct {
 	TGID           uint32
 	ExecutablePath string
@@ -45,9 +45,24 @@ type Info struct {
 	Namespace string
 	PodName   string
 
+	// Tracing is what was seen of the tracing of the process itself. It belongs to the goroutine that resolves.
+	Tracing Tracing
+
 	host   Host
 	exited int64 // Unix nanoseconds, 0 while it runs
 }
+
+// Tracing says what a process was seen to do.
+type Tracing uint8
+
+const (
+	// SendsSpans: it exported spans by OTLP, and they were taken.
+	SendsSpans Tracing = 1 << iota
+	// SendsHere: it talks to this collector's OTLP port.
+	SendsHere
+	// SendsContext: a request of it carried a trace context.
+	SendsContext
+)
 
 // Resolver caches what /proc says. It is used by one goroutine.
 type Resolver struct {
