@@ -169,6 +169,24 @@ func (w *world) insert(requests []pulsestore.Request, objects ...pulsestore.Payl
 	return w.store.Insert(context.Background(), b)
 }
 
+// fillCoverage writes a host's report: something of each kind.
+func (w *world) fillCoverage(t *testing.T, now time.Time) {
+	t.Helper()
+	b := pulsestore.NewRows()
+	for _, c := range []pulsestore.Coverage{
+		{Subject: "process", Name: "java", State: "not_seen", Reason: "no_secret", Advice: "let it write a key log", Count: 1234, Origin: pulsestore.Origin{Executable: "/usr/bin/java"}},
+		{Subject: "process", Name: "curl", State: "seen", Count: 7, Origin: pulsestore.Origin{Executable: "/usr/bin/curl"}},
+		{Subject: "feature", Name: "CAP_BPF", State: "supported"},
+		{Subject: "feature", Name: "uprobe_multi", State: "missing", Reason: "kernel", Advice: "since Linux 6.6, perf uprobes are used instead"},
+		{Subject: "library", Name: "/usr/lib/libcrypto.so.3", State: "attached"},
+		{Subject: "drops", Name: "ring", State: "dropped", Reason: "packet", Advice: "raise ring_size_mib", Count: 42},
+	} {
+		c.Time, c.Environment, c.HostID, c.HostName = now, "demo", "host-1", "box"
+		b.AddCoverage(&c)
+	}
+	require.NoError(t, w.store.Insert(t.Context(), b))
+}
+
 func startS3(t *testing.T, endpoint string, origins ...string) component.Component {
 	t.Helper()
 	f := locals3extension.NewFactory()
@@ -211,6 +229,7 @@ func (w *world) control(rw http.ResponseWriter, r *http.Request) {
 func (w *world) fill(t *testing.T) {
 	t.Helper()
 	now := time.Now()
+	w.fillCoverage(t, now)
 	packed := func(s string) []byte {
 		var b bytes.Buffer
 		z := gzip.NewWriter(&b)

@@ -258,6 +258,25 @@ await step('a burst keeps the document small and the place', async () => {
   await page.getByText('/fresh-two').waitFor();
 });
 
+await step('coverage: what is not seen, why, and what to do', async () => {
+  await page.getByRole('link', { name: 'Coverage' }).click();
+  const notSeen = page.getByRole('region', { name: /^Not seen/ });
+  await notSeen.getByRole('row', { name: '/usr/bin/java 1,234 no secret let it write a key log' }).waitFor();
+  await page.getByRole('region', { name: /^Missing on the host/ }).getByRole('row', { name: 'uprobe_multi kernel since Linux 6.6, perf uprobes are used instead' }).waitFor();
+  await page.getByRole('region', { name: /^Given up/ }).getByRole('row', { name: 'ring 42 packet raise ring_size_mib' }).waitFor();
+  await page.getByRole('region', { name: /^Seen/ }).getByRole('row', { name: '/usr/bin/curl 7' }).waitFor();
+  const there = page.getByRole('region', { name: /^There/ });
+  await there.getByRole('row', { name: '/usr/lib/libcrypto.so.3' }).waitFor();
+  assert.equal(await there.getByRole('row').count(), 3);
+  assert.equal(await page.locator('.row').count(), 0, 'instead of the requests');
+  assert.equal(await page.title(), 'Coverage · Pulse');
+  await shot(page, 'coverage-1280-light');
+  await page.reload();
+  await notSeen.waitFor();
+  await page.getByRole('link', { name: 'Requests' }).click();
+  await page.locator('.row').first().waitFor();
+});
+
 await step('dark, and narrow', async () => {
   const dark = await signedIn(s.live, { colorScheme: 'dark' });
   await go(dark, 'order');
@@ -283,6 +302,10 @@ await step('dark, and narrow', async () => {
     assert.ok(await narrow.evaluate(() => document.scrollingElement.scrollWidth <= innerWidth), 'nothing sticks out');
     await panel(narrow).getByRole('button', { name: 'Close' }).click();
     await panel(narrow).waitFor({ state: 'detached' });
+    await narrow.getByRole('link', { name: 'Coverage' }).click();
+    await narrow.getByRole('region', { name: /^Not seen/ }).waitFor();
+    await shot(narrow, `coverage-390-${colorScheme}`);
+    assert.ok(await narrow.evaluate(() => document.scrollingElement.scrollWidth <= innerWidth), 'nothing sticks out');
     await narrow.context().close();
   }
 });

@@ -54,6 +54,21 @@ export interface Requests {
   next_cursor?: string;
 }
 
+/** One row of the report of what a host sees and what it does not. */
+export interface Coverage {
+  host_id: string;
+  host_name?: string;
+  subject: string; // feature, library, process, drops
+  name?: string;
+  state: string;
+  reason?: string;
+  advice?: string;
+  count: number;
+  service_name?: string;
+  executable?: string;
+  container_id?: string;
+}
+
 export interface Link {
   url: string;
   expires_at: string;
@@ -106,6 +121,7 @@ function post<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> 
 }
 
 export const getConfig = () => call<Config>('config');
+export const getCoverage = () => call<{ coverage: Coverage[] }>('coverage');
 export const getRequests = (query: URLSearchParams, signal?: AbortSignal) => call<Requests>(`requests?${query}`, { signal });
 export const getRequest = (trace: string, span: string, signal?: AbortSignal) => call<Request>(`requests/${trace}/${span}`, { signal });
 export const postLink = (trace_id: string, span_id: string, signal?: AbortSignal) =>
