@@ -63,7 +63,7 @@ func TestSteering(t *testing.T) {
   - match: server.address == "whole.test"
     level: full
 `), 0o600))
-	c := startCollector(t, "receivers::qtap::rules_file: "+file, "receivers::qtap::level: headers", "receivers::qtap::max_level: full")
+	c := startCollector(t, "receivers::qtap::rules_file: "+file, "receivers::qtap::level: headers", "receivers::qtap::max_level: full", "receivers::qtap::coverage_interval: 10s")
 	nginx := startNginx(t, c.cgroup)
 	const size = 20_000_000
 	page := pattern(5000)
@@ -142,6 +142,18 @@ func TestSteering(t *testing.T) {
 	for _, x := range c.connections(t) {
 		require.NotEqual(t, "wget", x.Executable)
 	}
+	// The account says so, too.
+	require.EventuallyWithT(t, func(col *assert.CollectT) {
+		found := map[string]string{}
+		for _, r := range c.coverage(t, "") {
+			if r.Subject == "drops" && r.Name == "kernel" || r.Subject == "process" && r.Reason == "rule" {
+				found[r.Subject+" "+r.Name+" "+r.Reason] = r.Advice
+			}
+		}
+		for _, key := range []string{"drops kernel rule", "drops kernel body_cap", "process curl rule", "process nginx rule"} {
+			require.NotEmpty(col, found[key], "%s in %v", key, found)
+		}
+	}, 30*time.Second, 200*time.Millisecond)
 	var captured, lost float64
 	for _, s := range c.scrape(t) {
 		switch {

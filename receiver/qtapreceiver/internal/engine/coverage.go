@@ -12,6 +12,7 @@ import (
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/coverage"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/process"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/tls"
 )
@@ -111,6 +112,10 @@ func (e *Engine) dropRows() (rows []coverage.Row) {
 	lost := e.counts.lost
 	for _, kind := range slices.Sorted(maps.Keys(lost)) {
 		add("ring", kind, "ring_full", lost[kind])
+	}
+	for i, n := range e.counts.skipped {
+		reason := event.SkipReason(i).String()
+		add("kernel", reason, reason, n)
 	}
 	if e.coverage.set.Books == nil {
 		return rows

@@ -3,6 +3,8 @@
 package engine
 
 import (
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -10,6 +12,8 @@ import (
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/coverage"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/emit"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/process"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/tls"
 )
@@ -61,4 +65,26 @@ func TestCoverageReports(t *testing.T) {
 			require.NotEqual(t, semantic.Removed, semantic.ClassOf(key), key)
 		}
 	}
+}
+
+// TestEveryReasonHasAdvice: whoever reads that something was given up is told whether it matters, and what to do.
+func TestEveryReasonHasAdvice(t *testing.T) {
+	b := newBench(t)
+	reasons := []string{
+		dropFiltered, dropHeldFull, dropUnclaimed, dropOpaque, dropRule, dropInstrumented, dropMalformed, dropTooMany,
+		reasonRule, reasonRuleError, reasonRuleUnknown, reasonUnknownProtocol, reasonProtocolUnsupported, reasonNoRequest,
+		emit.DropQueueFull, emit.DropRefused, emit.DropDetached, "ring_full",
+	}
+	for i := range event.SkipReasons {
+		reasons = append(reasons, event.SkipReason(i).String())
+	}
+	for _, s := range b.e.stats().Stages {
+		reasons = slices.AppendSeq(reasons, maps.Keys(s.Dropped))
+	}
+	for _, reason := range reasons {
+		require.NotEmpty(t, coverage.Advice(reason), "no advice for %q", reason)
+	}
+	b.e.Skipped(event.SkipCap, 7)
+	rows := b.e.dropRows()
+	require.Equal(t, []coverage.Row{{Subject: coverage.SubjectDrops, Name: "kernel", State: coverage.StateDropped, Reason: "body_cap", Advice: coverage.Advice("body_cap"), Count: 7}}, rows)
 }
