@@ -25,6 +25,8 @@ const (
 	// silenceLinger is how long a connection that nothing is reported of any more is known: packets from before are
 	// in the ring.
 	silenceLinger = 5 * time.Second
+	// maxDenials bounds the processes that are judged.
+	maxDenials = 65536
 )
 
 // steering is what rules say of a connection before its requests are read, and what the source was told.
@@ -206,8 +208,8 @@ func (e *Engine) judgeProcess(p *process.Info) {
 		return
 	}
 	old, known := e.denials[p.TGID]
-	if known && old.info == p && old.set == set || !known && set == nil {
-		return
+	if known && old.info == p && old.set == set || !known && (set.Len() == 0 || len(e.denials) >= maxDenials) {
+		return // an end that was not reported must not fill the table: what is not judged is read
 	}
 	d := denial{info: p, set: set}
 	if set != nil {
