@@ -88,7 +88,7 @@ func TestInstrumented(t *testing.T) {
 				ends := 0
 				require.Eventually(t, func() bool {
 					ends = 0
-					for _, x := range c.connections(t) {
+					for _, x := range c.allConnections(t) {
 						if strings.HasSuffix(x.Executable, "/shop") {
 							ends++
 						}

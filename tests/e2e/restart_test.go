@@ -88,6 +88,12 @@ type connection struct {
 	Role       string    `json:"role"`
 	Requests   int       `json:"requests"`
 	Visibility string    `json:"visibility"`
+	Reason     string    `json:"reason"`
+
+	Executable    string `json:"executable"`
+	ServerAddress string `json:"server_address"`
+	SentBytes     int64  `json:"sent_bytes"`
+	ReceivedBytes int64  `json:"received_bytes"`
 }
 
 // connections lists the rows of one connection.

@@ -29,20 +29,8 @@ func (c *collector) skipped(t *testing.T) map[string]float64 {
 	return bytes
 }
 
-type connection struct {
-	State         string `json:"state"`
-	Role          string `json:"role"`
-	Executable    string `json:"executable"`
-	Server        string `json:"server_address"`
-	Protocol      string `json:"protocol"`
-	ReceivedBytes int64  `json:"received_bytes"`
-	SentBytes     int64  `json:"sent_bytes"`
-	LocalPort     int    `json:"local_port"`
-	Visibility    string `json:"visibility"`
-	Reason        string `json:"reason"`
-}
-
-func (c *collector) connections(t *testing.T) []connection {
+// allConnections lists the rows of all connections.
+func (c *collector) allConnections(t *testing.T) []connection {
 	t.Helper()
 	var page struct {
 		Connections []connection `json:"connections"`
@@ -97,8 +85,8 @@ func TestSteering(t *testing.T) {
 	require.EventuallyWithT(t, func(col *assert.CollectT) {
 		require.Greater(col, c.skipped(t)["rule"]-after["rule"], 1.5*size, "both ends")
 		ends := 0
-		for _, x := range c.connections(t) {
-			if x.State == "closed" && x.Server == "a.quiet.test" {
+		for _, x := range c.allConnections(t) {
+			if x.State == "closed" && x.ServerAddress == "a.quiet.test" {
 				ends++
 				require.Equal(col, "not_visible rule", x.Visibility+" "+x.Reason)
 				require.Greater(col, x.ReceivedBytes+x.SentBytes, int64(size), "the kernel's counters are whole")
@@ -139,7 +127,7 @@ func TestSteering(t *testing.T) {
 			require.EqualValues(t, size, row.ResponseBodySize)
 		}
 	}
-	for _, x := range c.connections(t) {
+	for _, x := range c.allConnections(t) {
 		require.NotEqual(t, "wget", x.Executable)
 	}
 	// The account says so, too.

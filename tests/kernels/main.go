@@ -125,7 +125,7 @@ func fetch(ctx context.Context, wanted []machine) (map[string]image, error) {
 var (
 	kernelTests = []string{
 		"TestVerifier", "TestProbeReport", "TestOpenWithLeastRights", "TestTransfer", "TestPreExisting", "TestPreExistingRoles",
-		"TestCloseReasons", "TestProcesses", "TestOtherCollector", "TestNetworkNamespace",
+		"TestCloseReasons", "TestProcesses", "TestOtherCollector", "TestNetworkNamespace", "TestOrderUntil", "TestDenySecrets",
 	}
 	restartTests  = []string{"TestOnThisKernel"}
 	receiverTests = []string{"TestE2EGoPeers", "TestE2EOpenSSL", "TestE2EDeferredIPv6"}
