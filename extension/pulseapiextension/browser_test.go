@@ -424,7 +424,7 @@ func TestNoNeighbour(t *testing.T) {
 	status, link, _ := w.live.call(t, "POST", "/api/v1/payload-links", fmt.Sprintf(`{"trace_id":"%x","span_id":"%x"}`, rows[1].TraceID, rows[1].SpanID))
 	require.Equal(t, 200, status)
 	read := func(span string) (int, []byte) {
-		r, err := http.NewRequestWithContext(t.Context(), "GET", link["url"].(string), nil)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, link["url"].(string), nil)
 		require.NoError(t, err)
 		if span != "" {
 			r.Header.Set("Range", span)

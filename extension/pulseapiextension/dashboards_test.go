@@ -171,7 +171,7 @@ func TestQuestions(t *testing.T) {
 
 func (s *server) raw(t *testing.T, path string, edit ...func(*http.Request)) *http.Response {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), "GET", s.url+path, nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, nil)
 	require.NoError(t, err)
 	r.Header.Set("Authorization", "Bearer "+s.token)
 	for _, f := range edit {

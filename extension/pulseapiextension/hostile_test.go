@@ -79,7 +79,7 @@ func TestHostile(t *testing.T) {
 				slowest = max(slowest, time.Since(began))
 				mu.Unlock()
 				switch res.StatusCode {
-				case 200, 400, 422, 504:
+				case http.StatusOK, http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusGatewayTimeout:
 				default:
 					t.Errorf("%s answered %d", path, res.StatusCode)
 				}

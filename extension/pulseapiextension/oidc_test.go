@@ -153,7 +153,7 @@ func TestOIDC(t *testing.T) {
 	require.Equal(t, 401, res.StatusCode)
 
 	// Signed out.
-	r, err := http.NewRequestWithContext(t.Context(), "DELETE", s.url+"/api/v1/session", nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, s.url+"/api/v1/session", nil)
 	require.NoError(t, err)
 	res, err = browser.Do(r)
 	require.NoError(t, err)

@@ -75,12 +75,12 @@ func TestCallerLeaves(t *testing.T) {
 	defer close(store.block)
 	s := start(t, testConfig(t), store)
 	ctx, cancel := context.WithCancel(t.Context())
-	r, err := http.NewRequestWithContext(ctx, "GET", s.url+"/api/v1/requests", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/api/v1/requests", nil)
 	require.NoError(t, err)
 	r.Header.Set("Authorization", "Bearer "+s.token)
 	done := make(chan error)
 	go func() {
-		_, err := http.DefaultClient.Do(r) //nolint:bodyclose // there is no answer
+		_, err := http.DefaultClient.Do(r)
 		done <- err
 	}()
 	require.Eventually(t, func() bool { return len(s.api.queue.slots) == 1 }, 10*time.Second, time.Millisecond)

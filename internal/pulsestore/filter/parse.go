@@ -282,15 +282,15 @@ func (p *parser) bare() (pattern, error) {
 		if unicode.IsSpace(r) || r == '(' || r == ')' || r == '"' {
 			break
 		}
-		switch {
-		case r == '\\':
+		switch r {
+		case '\\':
 			if p.pos+n == len(p.text) {
 				return nil, p.fail(p.pos, p.pos+1, "a \\ takes the meaning of what follows: write two to search for one")
 			}
 			p.pos += n
 			r, n = utf8.DecodeRuneInString(p.text[p.pos:])
 			b.WriteRune(r)
-		case r == '*':
+		case '*':
 			value[len(value)-1] = b.String()
 			b.Reset()
 			if len(value) == 1 || value[len(value)-1] != "" { // ** is *

@@ -3,6 +3,7 @@
 package filter
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -68,7 +69,7 @@ func (c *compiler) term(t *term) string {
 			any = append(any, c.part(c.fields.Get(name).Column, t.value))
 		}
 		if len(any) == 0 {
-			c.err = fmt.Errorf("words without a key cannot be searched for here")
+			c.err = errors.New("words without a key cannot be searched for here")
 			return "0"
 		}
 		return strings.Join(any, " OR ")

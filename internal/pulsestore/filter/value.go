@@ -34,7 +34,7 @@ func (t *term) typed(f *Field) string {
 		return fmt.Sprintf("%s has no order: write %s:value", f.Name, f.Name)
 	}
 	if !t.value.literal() {
-		return fmt.Sprintf("%s takes no *", f.Name)
+		return f.Name + " takes no *"
 	}
 	switch text := t.value[0]; f.Kind {
 	case IP:
@@ -45,7 +45,7 @@ func (t *term) typed(f *Field) string {
 		t.net = n
 	case Bool:
 		if text != "true" && text != "false" {
-			return fmt.Sprintf("%s is true or false", f.Name)
+			return f.Name + " is true or false"
 		}
 	case ID8, Fixed8:
 		return hexID(text, 16)

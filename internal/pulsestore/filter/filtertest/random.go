@@ -6,6 +6,7 @@ package filtertest
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore/filter"
@@ -28,7 +29,7 @@ func Random(r *rand.Rand, fields *filter.Fields) string {
 		}
 		switch f.Kind {
 		case filter.Number:
-			return fmt.Sprint(r.IntN(1000))
+			return strconv.Itoa(r.IntN(1000))
 		case filter.Bytes:
 			return fmt.Sprint(r.IntN(1000), []string{"", "kb", "mib"}[r.IntN(3)])
 		case filter.Duration:
