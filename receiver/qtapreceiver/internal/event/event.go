@@ -246,11 +246,11 @@ const (
 type SkipReason uint8
 
 const (
-	// SkipRule: rules keep no request of the connection.
+	// SkipRule is the reason when rules keep no request of the connection.
 	SkipRule SkipReason = iota
-	// SkipUnread: nobody reads what the connection carries.
+	// SkipUnread is the reason when nobody reads what the connection carries.
 	SkipUnread
-	// SkipCap: content past the body cap.
+	// SkipCap is the reason for content past the body cap.
 	SkipCap
 	skipReasons
 )

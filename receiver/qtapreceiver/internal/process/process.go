@@ -56,11 +56,11 @@ type Info struct {
 type Tracing uint8
 
 const (
-	// SendsSpans: it exported spans by OTLP, and they were taken.
+	// SendsSpans says that it exported spans by OTLP, and they were taken.
 	SendsSpans Tracing = 1 << iota
-	// SendsHere: it talks to this collector's OTLP port.
+	// SendsHere says that it talks to this collector's OTLP port.
 	SendsHere
-	// SendsContext: a request of it carried a trace context.
+	// SendsContext says that a request of it carried a trace context.
 	SendsContext
 )
 

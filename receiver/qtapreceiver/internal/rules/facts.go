@@ -12,19 +12,19 @@ import (
 type Facts uint8
 
 const (
-	// FactDirection: which end opened the connection, and so which of its addresses is the server's.
+	// FactDirection is which end opened the connection, and so which of its addresses is the server's.
 	FactDirection Facts = 1 << iota
-	// FactAddresses: both addresses of the connection.
+	// FactAddresses is both addresses of the connection.
 	FactAddresses
-	// FactProcess: the process and what it belongs to.
+	// FactProcess is the process and what it belongs to.
 	FactProcess
-	// FactPod: the names of the process's pod. They may stay unknown, see process.Info.PodUnknown.
+	// FactPod is the names of the process's pod. They may stay unknown, see process.Info.PodUnknown.
 	FactPod
-	// FactServerName: the name that the client asked for in the connection's first TLS handshake.
+	// FactServerName is the name that the client asked for in the connection's first TLS handshake.
 	FactServerName
-	// FactLate: what is known of the connection changes with its requests.
+	// FactLate is what is known of the connection changes with its requests.
 	FactLate
-	// FactExchange: a request and its response.
+	// FactExchange is a request and its response.
 	FactExchange
 
 	// AllFacts are all of them.

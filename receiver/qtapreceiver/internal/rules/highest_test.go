@@ -195,8 +195,8 @@ func TestHighestIsConservative(t *testing.T) {
 			if env.Missing&FactPod != 0 && rnd.IntN(2) == 0 {
 				whole.Missing = FactPod // it stays unknown
 			}
-			level, rule, err := s.levels.Base, (*Rule)(nil), error(nil)
-			rule, err = s.Match(&whole)
+			level := s.levels.Base
+			rule, err := s.Match(&whole)
 			if rule != nil {
 				level = rule.Level
 			}
