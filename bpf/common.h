@@ -55,7 +55,7 @@ struct sock_state {
 	__u8 order;
 	__u8 order_reason;
 	__u8 skip;
-	__u8 unused1;
+	__u8 order_serial;
 	__u32 heeded;
 	__u32 until[2];
 	__u32 burst[2];

@@ -24,7 +24,7 @@ struct order {
 	__u8 level;
 	__u8 reason;
 	__u8 skip; // bit 1<<dir: bytes before until[dir] are not wanted
-	__u8 unused;
+	__u8 serial; // of this order, to take it over once: what it skips may be over since
 	__u32 until[2]; // sequence number, by direction
 };
 
@@ -57,13 +57,16 @@ inline_always void heed(struct sock_state *st, __u64 cookie)
 		return;
 	st->heeded = given;
 	o = bpf_map_lookup_elem(&orders, &cookie);
-	if (!o)
+	if (!o || o->serial == st->order_serial)
 		return;
+	st->order_serial = o->serial;
 	st->order = o->level;
 	st->order_reason = o->reason;
-	st->skip = o->skip;
 	st->until[0] = o->until[0];
 	st->until[1] = o->until[1];
+	// A packet on another CPU must not see the bits without their numbers.
+	asm volatile("" ::: "memory");
+	st->skip = o->skip;
 }
 
 inline_always void count_skipped(__u32 reason, __u64 bytes)

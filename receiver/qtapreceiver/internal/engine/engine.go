@@ -455,6 +455,9 @@ func (e *Engine) Process(p *event.Process) {
 	e.now = max(e.now, p.Time)
 	if p.Exited {
 		e.set.Processes.Exit(p.TGID, p.Time)
+		if e.denied(p.TGID) {
+			e.denySecrets(p.TGID, false) // given after the kernel had seen the end, it would hold for the next of this number
+		}
 		delete(e.denials, p.TGID)
 		return
 	}

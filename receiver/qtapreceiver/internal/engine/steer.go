@@ -157,7 +157,7 @@ func (e *Engine) skipBody(c *conn) {
 		at := h.base + h.stream.Offset()
 		client, known := c.fromClient(h.dir)
 		n := p.Skippable(client)
-		if !known || n < minSkip || s.until[dir] > at || c.app.streams() {
+		if !known || !h.hasISN || n < minSkip || s.until[dir] > at || c.app.streams() {
 			continue
 		}
 		n = min(n-1, maxSkip)
@@ -222,7 +222,14 @@ func (e *Engine) judgeProcess(p *process.Info) {
 		d.deny = !set.Highest(env).Requests()
 	}
 	e.denials[p.TGID] = d
-	if d.deny != (known && old.info == p && old.deny) && e.set.Control.DenySecrets(p.TGID, d.deny) != nil {
+	// The kernel forgets a denial at exec; one that was given by the record of the image before may have come after that.
+	if (d.deny || known && old.deny) && (!known || old.info != p || old.deny != d.deny) {
+		e.denySecrets(p.TGID, d.deny)
+	}
+}
+
+func (e *Engine) denySecrets(tgid uint32, deny bool) {
+	if e.set.Control.DenySecrets(tgid, deny) != nil {
 		e.counts.ordersFailed++
 	}
 }

@@ -110,6 +110,7 @@ func TestStop(t *testing.T) {
 				}
 			}
 			require.Len(t, ends, c.records)
+			require.Zero(t, b.e.stats().Missing, "what is not copied by order is not missing")
 			require.EqualValues(t, len(c.client)+len(c.server), b.e.Stats().Stopped[event.SkipRule])
 		})
 	}
@@ -306,7 +307,31 @@ func TestDenySecrets(t *testing.T) {
 	require.Equal(t, map[uint32]bool{100: true, 200: false}, k.denied)
 	b.e.Process(&event.Process{TGID: 100, Exited: true, Time: b.now})
 	require.Len(t, b.e.denials, 1)
+	require.Equal(t, map[uint32]bool{100: false, 200: false}, k.denied, "given late, it would hold for the next process of this number")
 	w.hangup(event.CloseFIN)
+}
+
+// TestDenialOfAnImageThatIsOver: the kernel forgets a denial at exec, and the engine's may come after the exec that follows.
+func TestDenialOfAnImageThatIsOver(t *testing.T) {
+	b, k := steered(t, fullLevels, rules.Config{Match: `process.executable.name == "sh"`, Level: rules.LevelNone})
+	b.e.Process(&event.Process{TGID: 4000000, Time: b.now, Executable: "/bin/sh"})
+	require.Equal(t, map[uint32]bool{4000000: true}, k.denied)
+	b.e.Process(&event.Process{TGID: 4000000, Time: b.now, Executable: "/opt/app"})
+	require.Equal(t, map[uint32]bool{4000000: false}, k.denied)
+}
+
+// TestNoSkipWithoutSequenceNumbers: where a body ends in sequence numbers is known only with the first of them.
+func TestNoSkipWithoutSequenceNumbers(t *testing.T) {
+	b, k := steered(t, fullLevels)
+	w := b.dial(1).open()
+	w.own()
+	for _, c := range b.e.byCookie {
+		c.dirs[0].hasISN, c.dirs[1].hasISN = false, false
+	}
+	w.send(true, getRequest)
+	w.send(false, "HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n"+repeat("x", 60_000))
+	w.send(false, repeat("x", 60_000))
+	require.Empty(t, k.orders)
 }
 
 // TestUnknownPod: a rule that looks at a name that is not known keeps no payload, and says so.

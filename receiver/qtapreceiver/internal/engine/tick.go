@@ -138,7 +138,8 @@ func (e *Engine) finish(c *conn) {
 		e.release(c, true)
 	}
 	e.counts.dropBytes(dropUnclaimed, e.unhold(c))
-	if said && c.books.Kind == event.SocketClosed && !e.set.NoPackets {
+	// What was ordered not to be copied is not missing.
+	if said && c.books.Kind == event.SocketClosed && !e.set.NoPackets && c.steering.order.Level == event.OrderAll {
 		c.dirs[event.Ingress].end(c.closedAt, c.books.BytesReceived)
 		c.dirs[event.Egress].end(c.closedAt, c.books.BytesSent)
 	}

@@ -97,8 +97,11 @@ type keyProbes struct {
 	// mapped are files as /proc/*/maps names them, already looked at; forgotten every rescanAll,
 	// because an inode number is used again.
 	mapped map[string]fileID
-	unread map[int]unread // by process
 	closed bool
+
+	// unreadMu guards unread alone: who asks must not wait for a file to be searched.
+	unreadMu sync.Mutex
+	unread   map[int]unread // by process
 
 	pids map[int]bool // seen by the last scan; used by Open and then by run alone
 }

@@ -16,15 +16,17 @@ import (
 
 // order is struct order of the programs.
 type order struct {
-	Level, Reason, Skip, _ uint8
-	Until                  [2]uint32
+	Level, Reason, Skip, Serial uint8
+	Until                       [2]uint32
 }
 
 var _ event.Controller = (*Capture)(nil)
 
 // Order implements event.Controller.
 func (c *Capture) Order(cookie event.Cookie, o event.Order) error {
-	v := order{Level: uint8(o.Level), Reason: uint8(o.Reason), Until: o.Until}
+	c.orders++
+	// 0 is a socket that has had none.
+	v := order{Level: uint8(o.Level), Reason: uint8(o.Reason), Until: o.Until, Serial: uint8(c.orders%255) + 1}
 	for dir, skip := range o.Skip {
 		if skip {
 			v.Skip |= 1 << dir
@@ -33,7 +35,6 @@ func (c *Capture) Order(cookie event.Cookie, o event.Order) error {
 	if err := c.coll.Maps[bpf.CaptureMapOrders].Put(uint64(cookie), v); err != nil {
 		return fmt.Errorf("give an order about a connection: %w", err)
 	}
-	c.orders++
 	if err := c.coll.Variables[bpf.CaptureVarOrdersGiven].Set(c.orders); err != nil {
 		return fmt.Errorf("give an order about a connection: %w", err)
 	}

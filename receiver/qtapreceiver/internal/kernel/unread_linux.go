@@ -59,8 +59,8 @@ func unreadExport(f *elf.File) string {
 }
 
 func (k *keyProbes) noteUnread(pid int, use implementations) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	k.unreadMu.Lock()
+	defer k.unreadMu.Unlock()
 	name := use.name()
 	if name == "" {
 		delete(k.unread, pid)
@@ -71,8 +71,8 @@ func (k *keyProbes) noteUnread(pid int, use implementations) {
 
 // forgetUnread drops what is known of processes that have been gone for a while.
 func (k *keyProbes) forgetUnread(alive map[int]bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	k.unreadMu.Lock()
+	defer k.unreadMu.Unlock()
 	for pid, u := range k.unread {
 		if alive[pid] {
 			u.seen = time.Now()
@@ -89,7 +89,7 @@ func (c *Capture) UnreadTLS(tgid uint32) string {
 	if c.keys == nil {
 		return ""
 	}
-	c.keys.mu.Lock()
-	defer c.keys.mu.Unlock()
+	c.keys.unreadMu.Lock()
+	defer c.keys.unreadMu.Unlock()
 	return c.keys.unread[int(tgid)].name
 }

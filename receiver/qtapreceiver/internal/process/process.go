@@ -48,8 +48,10 @@ type Info struct {
 	// Tracing is what was seen of the tracing of the process itself. It belongs to the goroutine that resolves.
 	Tracing Tracing
 
-	host   Host
-	exited int64 // Unix nanoseconds, 0 while it runs
+	host Host
+	// unplaced says that its cgroup could not be read: it may be in a pod.
+	unplaced bool
+	exited   int64 // Unix nanoseconds, 0 while it runs
 }
 
 // Tracing says what a process was seen to do.
@@ -150,7 +152,7 @@ func (r *Resolver) read(tgid, uid uint32, comm, exe string) *Info {
 	} else if exe != link {
 		// It has ended or runs something else by now: what /proc says is not about it.
 		p.ExecutablePath, p.ExecutableName, p.ServiceName = exe, filepath.Base(exe), filepath.Base(exe)
-		p.Owner = r.owner(uid)
+		p.Owner, p.unplaced = r.owner(uid), true
 		r.keep(p)
 		return p
 	}
@@ -175,7 +177,9 @@ func (r *Resolver) read(tgid, uid uint32, comm, exe string) *Info {
 		uid = owner
 	}
 	p.Owner = r.owner(uid)
-	p.ContainerID, p.PodUID = readCgroup(filepath.Join(dir, "cgroup"))
+	var placed bool
+	p.ContainerID, p.PodUID, placed = readCgroup(filepath.Join(dir, "cgroup"))
+	p.unplaced = !placed
 	if p.PodUID != "" {
 		x, _ := r.pods.find(p.PodUID)
 		p.Namespace, p.PodName = x.namespace, x.name
@@ -235,10 +239,10 @@ func ownerOf(path string) (uint32, bool) {
 
 // readCgroup looks at every hierarchy of a cgroup file: on v1 and hybrid hosts the container
 // is named in the controllers' paths while the unified one may be "/".
-func readCgroup(path string) (container, pod string) {
+func readCgroup(path string) (container, pod string, ok bool) {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return "", ""
+		return "", "", false
 	}
 	for line := range bytes.Lines(b) {
 		_, rest, ok := bytes.Cut(line, []byte(":"))
@@ -257,7 +261,7 @@ func readCgroup(path string) (container, pod string) {
 			pod = p
 		}
 	}
-	return container, pod
+	return container, pod, true
 }
 
 // serviceName reads OTEL_SERVICE_NAME, and nothing else, of an environment: the rest of it is
@@ -279,8 +283,8 @@ func serviceName(path string) string {
 	return ""
 }
 
-// PodUnknown says that the process is in a pod whose names could not be found out.
-func (p *Info) PodUnknown() bool { return p.PodUID != "" && p.PodName == "" }
+// PodUnknown says that the process is, or may be, in a pod whose names could not be found out.
+func (p *Info) PodUnknown() bool { return p.unplaced || p.PodUID != "" && p.PodName == "" }
 
 // Fill writes the resource attributes of the process.
 func (p *Info) Fill(m pcommon.Map) {

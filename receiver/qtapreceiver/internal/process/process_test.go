@@ -135,6 +135,7 @@ func TestExecutableOfAnExecThatIsOver(t *testing.T) {
 	require.Equal(t, "/usr/bin/curl", p.ExecutablePath)
 	require.Equal(t, "curl", p.ServiceName)
 	require.Empty(t, p.ContainerID)
+	require.True(t, p.PodUnknown(), "it may have been in one")
 	r.Exec(8, 0, "/opt/other")
 	require.Equal(t, "other", r.Resolve(8, 0, "curl", 0).ServiceName)
 }

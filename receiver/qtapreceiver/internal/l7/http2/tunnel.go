@@ -46,10 +46,13 @@ func (p *Parser) openTunnel(st *stream, t int64) {
 	if p.tunnelled == nil {
 		p.tunnelled = map[uint32]*tunnel{}
 	}
-	if len(p.tunnelled) < p.opt.MaxStreams && p.opt.OnTunnel != nil {
-		tn.over = p.opt.OnTunnel(&st.Exchange)
+	// The end of a tunnel may be lost in a gap: they are bounded, and what is past the bound belongs to no stream.
+	if len(p.tunnelled) < p.opt.MaxStreams {
+		if p.opt.OnTunnel != nil {
+			tn.over = p.opt.OnTunnel(&st.Exchange)
+		}
+		p.tunnelled[st.id] = tn
 	}
-	p.tunnelled[st.id] = tn
 	if inFrame {
 		c.tunnel, c.bin = tn, &p.stats.Skipped[SkipTunnel]
 	}
