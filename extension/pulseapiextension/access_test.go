@@ -111,8 +111,15 @@ func TestRoles(t *testing.T) {
 		return fmt.Sprintf(`{"trace_id":"%x","span_id":"%x"%s}`, r.TraceID, r.SpanID, more)
 	}
 	path := "/api/v1/payload-links"
-	status, _, _ := s.call(t, "POST", path, link(failed, ""), as("sam"))
+	require.Equal(t, "no_receipt", s.code(t, 404, "POST", path, link(failed, ""), as("sam")), "the whole object holds what is not for sam")
+	receipt := pulsestore.NewRows()
+	receipt.AddPayloadEntry(&pulsestore.PayloadEntry{
+		Time: time.Now(), TraceID: failed.TraceID, SpanID: failed.SpanID, Environment: failed.Environment, Key: testKey, Offset: 100, Length: 23,
+	})
+	require.NoError(t, store.Insert(t.Context(), receipt))
+	status, body, _ := s.call(t, "POST", path, link(failed, ""), as("sam"))
 	require.Equal(t, 200, status)
+	require.Equal(t, "bytes=100-122", body["range"])
 	require.Equal(t, "not_found", s.code(t, 404, "POST", path, link(ok, ""), as("sam")), "seen, but its payload is not for sam")
 	require.Equal(t, "not_found", s.code(t, 404, "POST", path, link(foreign, ""), as("sam")))
 	require.Equal(t, "forbidden", s.code(t, 403, "POST", path, link(failed, `,"purpose":"export"`), as("sam")))
@@ -125,9 +132,10 @@ func TestRoles(t *testing.T) {
 	require.Equal(t, "forbidden", s.code(t, 403, "GET", "/api/v1/audit", "", as("sam")))
 	_, body, _ = s.call(t, "GET", "/api/v1/audit", "", as("root"))
 	events := list(t, body, "events")
-	require.Len(t, events, 6)
+	require.Len(t, events, 7)
 	require.Equal(t, []any{"root", "payload.export", "allowed", "other"}, []any{events[0]["actor"], events[0]["action"], events[0]["outcome"], events[0]["environment"]})
 	require.Equal(t, []any{"sam", "payload.link", "allowed", "127.0.0.1"}, []any{events[5]["actor"], events[5]["action"], events[5]["outcome"], events[5]["address"]})
+	require.Equal(t, []any{"sam", "refused", "no_receipt"}, []any{events[6]["actor"], events[6]["outcome"], events[6]["reason"]})
 	_, body, _ = s.call(t, "GET", "/api/v1/audit?actor=kim&limit=5", "", as("root"))
 	require.Len(t, body["events"], 1)
 

@@ -46,8 +46,10 @@ type api struct {
 	timeout     time.Duration // of one query
 	rate        *limiter
 	streams     streams
-	version     string
-	done        <-chan struct{} // closed when the server stops: streams end then
+	// streamLifetime is tailLifetime; a test has less time.
+	streamLifetime time.Duration
+	version        string
+	done           <-chan struct{} // closed when the server stops: streams end then
 }
 
 // problem is an error answer (RFC 9457). Code is stable, Detail is for people.

@@ -365,6 +365,72 @@ func tools(t *testing.T, s *server) {
 	require.Error(t, err)
 }
 
+// TestToolsRate: a batch of calls in one request is as many questions.
+func TestToolsRate(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.RequestsPerSecond = 5 // a burst of 10, of which the request takes one
+	store := &rows{}
+	s := start(t, cfg, store)
+	call := `{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"list_requests","arguments":{}}}`
+	calls := make([]string, 30)
+	for i := range calls {
+		calls[i] = fmt.Sprintf(call, i+1)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/api/v1/mcp", strings.NewReader("["+strings.Join(calls, ",")+"]"))
+	require.NoError(t, err)
+	r.Header.Set("Authorization", "Bearer "+s.token)
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Accept", "application/json, text/event-stream")
+	r.Header.Set("Mcp-Protocol-Version", "2025-03-26") // later ones have no batches
+	now := time.Now()
+	s.api.now = func() time.Time { return now }
+	res, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.Equal(t, 200, res.StatusCode, "%s", body)
+	require.Equal(t, 21, strings.Count(string(body), `"isError":true`), "%s", body)
+	require.Contains(t, string(body), "rate_limited")
+	require.Len(t, store.asked, 9)
+}
+
+// TestTailOfClockAhead: a row whose clock is ahead is told when its time has come, and hides no other meanwhile.
+func TestTailOfClockAhead(t *testing.T) {
+	now := time.Now()
+	near, far, late := fullRequest(1, now.Add(tailAhead/2)), fullRequest(2, now.Add(time.Hour)), fullRequest(3, now.Add(-tailLateness/2))
+	store := &rows{requests: []pulsestore.Request{near, far}}
+	s := start(t, testConfig(t), store)
+	s.api.now = func() time.Time { return now }
+	res := s.raw(t, "/api/v1/requests/tail")
+	defer res.Body.Close()
+	told := func(row pulsestore.Request) {
+		t.Helper()
+		sse(t, res.Body, func(name, id, data string) bool {
+			require.Equal(t, "row", name)
+			require.Equal(t, fmt.Sprint(now.UnixNano()), id)
+			require.Contains(t, data, fmt.Sprintf("%x", row.SpanID))
+			return true
+		})
+	}
+	told(near)
+	store.mu.Lock()
+	store.requests = append(store.requests, late)
+	store.mu.Unlock()
+	told(late)
+}
+
+// TestTailEnds: a stream does not outlive what it was opened with.
+func TestTailEnds(t *testing.T) {
+	s := start(t, testConfig(t), &rows{})
+	s.api.streamLifetime = 100 * time.Millisecond
+	res := s.raw(t, "/api/v1/requests/tail")
+	defer res.Body.Close()
+	_, err := io.Copy(io.Discard, res.Body)
+	require.NoError(t, err, "a clean end")
+	require.Eventually(t, func() bool { return s.api.streams.open() == 0 }, 10*time.Second, 10*time.Millisecond)
+}
+
 // TestStopsWithStreams: a live stream must not keep the collector from stopping.
 func TestStopsWithStreams(t *testing.T) {
 	s := start(t, testConfig(t), &rows{})

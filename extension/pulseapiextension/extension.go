@@ -128,7 +128,7 @@ func (e *apiExtension) Start(ctx context.Context, host component.Host) (err erro
 	e.api = &api{
 		reader: reader, environment: e.cfg.Environment, auth: auth, access: access, signer: signer, places: e.places, page: page, links: e.links,
 		log: e.set.Logger, audit: e.set.Logger.Named("audit"), now: time.Now, version: e.set.BuildInfo.Version,
-		queue: newQueue(e.cfg.Queries.Concurrent, e.cfg.Queries.QueueTimeout), timeout: e.cfg.Queries.Timeout, rate: newLimiter(e.cfg.RequestsPerSecond), done: e.stop,
+		queue: newQueue(e.cfg.Queries.Concurrent, e.cfg.Queries.QueueTimeout), timeout: e.cfg.Queries.Timeout, rate: newLimiter(e.cfg.RequestsPerSecond), streamLifetime: tailLifetime, done: e.stop,
 		cookie: sessionCookie{name: fmt.Sprintf("qpoint_session_%d", listener.Addr().(*net.TCPAddr).Port), secure: e.cfg.TLS.HasValue()},
 	}
 	// The authenticator guards /api/v1 and not the page itself, which holds no data and must load

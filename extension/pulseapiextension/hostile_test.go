@@ -49,8 +49,13 @@ func TestHostile(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, conn.Close()) })
 	const rows = 1_000_000
-	require.NoError(t, conn.Exec(t.Context(), fillRequests+fmt.Sprint(rows, ")")))
-	require.NoError(t, conn.Exec(t.Context(), fillConnections+fmt.Sprint(rows/10, ")")))
+	const piece = 50_000 // an insert holds its rows and their sums in memory at once
+	for first := 0; first < rows; first += piece {
+		require.NoError(t, conn.Exec(t.Context(), fillRequests+fmt.Sprintf("%d, %d)", first, piece)))
+	}
+	for first := 0; first < rows/10; first += piece {
+		require.NoError(t, conn.Exec(t.Context(), fillConnections+fmt.Sprintf("%d, %d)", first, piece)))
+	}
 
 	cfg := testConfig(t)
 	cfg.RequestsPerSecond = 100_000

@@ -235,6 +235,10 @@ func (a *api) payloadPlace(ctx context.Context, scope pulsestore.Scope, trace [1
 	case objectkey.Validate(at.key) != nil:
 		// Rows come from other hosts: what is not shaped as our keys is never signed.
 		return nil, at, "bad_key", fail(http.StatusNotFound, "bad_key", "the stored object key is not one that qpoint_s3 writes")
+	case at.bytes == "" && scope.Bound() != nil:
+		// The object holds exchanges of others too, which the caller's filter may exclude.
+		return nil, at, reasonNoReceipt, fail(http.StatusNotFound, reasonNoReceipt,
+			"no receipt says which bytes of the object are this request's, and your roles are bound by a filter: the whole object is not for you")
 	}
 	return row, at, "", nil
 }

@@ -98,8 +98,12 @@ func (a *api) tool(r route) mcp.ToolHandler {
 	}
 }
 
-// callTool asks the route as a GET with the arguments as its parameters.
+// callTool asks the route as a GET with the arguments as its parameters. Each call counts for the caller's rate, as one
+// HTTP request may bring many of them (a JSON-RPC batch).
 func (a *api) callTool(ctx context.Context, r route, caller mcpCaller, arguments json.RawMessage) (string, error) {
+	if err := a.rate.check("caller "+caller.name, a.now()); err != nil {
+		return "", err
+	}
 	values := url.Values{}
 	if len(arguments) > 0 {
 		var args map[string]any

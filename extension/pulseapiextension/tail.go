@@ -19,6 +19,11 @@ const (
 	tailEvery = time.Second
 	// tailLateness is how much later than its time a row may be stored and still be told.
 	tailLateness = 30 * time.Second
+	// tailAhead is how far ahead of ours a row's clock may be. One that is further ahead is told once its time has come.
+	tailAhead = 5 * time.Second
+	// tailLifetime ends a stream, so that it does not outlive the credentials and the roles it was opened with: the client comes
+	// back by Last-Event-ID.
+	tailLifetime = 10 * time.Minute
 	// tailRows is how many rows are told at once.
 	tailRows = 500
 	// tailHeartbeat keeps proxies from closing an idle stream.
@@ -30,15 +35,15 @@ const (
 // the newest time told; with it (Last-Event-ID) a client goes on where it was. Rows of up to 30 s before are told again then,
 // as they may have been stored late: the client knows them by their ids.
 type tail[J any] struct {
-	// newest returns the newest rows since a time, newest first, and whether there are more.
-	newest func(ctx context.Context, since time.Time) (rows []J, more bool, err error)
+	// newest returns the newest rows of [since, until), newest first, and whether there are more.
+	newest func(ctx context.Context, since, until time.Time) (rows []J, more bool, err error)
 	// identify returns what a row is told by.
 	identify func(*J) (id string, at time.Time)
 	// again is what about a row is told once more when it changes; nil for nothing.
 	again func(*J) string
 }
 
-// stream runs until the client leaves, or the server stops.
+// stream runs until the client leaves, its lifetime ends, or the server stops.
 func (t *tail[J]) stream(a *api, q *question) (any, error) {
 	since := a.now()
 	if id := q.Header.Get("Last-Event-ID"); id != "" {
@@ -63,7 +68,9 @@ func (t *tail[J]) stream(a *api, q *question) (any, error) {
 		if err := out.comment("tail"); err != nil {
 			return err
 		}
-		return t.follow(q.Context(), a, out, since)
+		ctx, cancel := context.WithTimeout(q.Context(), a.streamLifetime)
+		defer cancel()
+		return t.follow(ctx, a, out, since)
 	}), nil
 }
 
@@ -73,7 +80,8 @@ func (t *tail[J]) follow(ctx context.Context, a *api, out *events, since time.Ti
 	defer ticker.Stop()
 	newest := since
 	for {
-		rows, more, err := t.newest(ctx, newest.Add(-tailLateness))
+		now := a.now()
+		rows, more, err := t.newest(ctx, newest.Add(-tailLateness), now.Add(tailAhead))
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -101,7 +109,7 @@ func (t *tail[J]) follow(ctx context.Context, a *api, out *events, since time.Ti
 				fresh++
 			}
 			told[id] = tellingOf{at, state}
-			if at.After(newest) {
+			if at = earlier(at, now); at.After(newest) { // a clock ahead must not hide what others store meanwhile
 				newest = at
 			}
 			if err := out.event("row", newest, &rows[i]); err != nil {
@@ -130,6 +138,13 @@ func (t *tail[J]) follow(ctx context.Context, a *api, out *events, since time.Ti
 			return nil
 		}
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // tellingOf is what was told of a row.
@@ -182,8 +197,8 @@ func (a *api) tailRequests(q *question) (any, error) {
 		return nil, err
 	}
 	t := tail[requestJSON]{
-		newest: func(ctx context.Context, since time.Time) ([]requestJSON, bool, error) {
-			s.From, s.To = since, time.Time{}
+		newest: func(ctx context.Context, since, until time.Time) ([]requestJSON, bool, error) {
+			s.From, s.To = since, until
 			rows, next, err := a.requestPage(ctx, pulsestore.RequestQuery{Selection: s, Limit: tailRows})
 			return rows, next != nil, err
 		},
@@ -199,8 +214,8 @@ func (a *api) tailConnections(q *question) (any, error) {
 		return nil, err
 	}
 	t := tail[connectionJSON]{
-		newest: func(ctx context.Context, since time.Time) ([]connectionJSON, bool, error) {
-			s.From, s.To = since, time.Time{}
+		newest: func(ctx context.Context, since, until time.Time) ([]connectionJSON, bool, error) {
+			s.From, s.To = since, until
 			rows, next, err := a.connectionPage(ctx, pulsestore.ConnectionQuery{Selection: s, Limit: tailRows})
 			return rows, next != nil, err
 		},

@@ -118,5 +118,8 @@ func parseFile(text []byte) (map[string]EnvironmentConfig, error) {
 	if err := conf.Unmarshal(&file); err != nil {
 		return nil, err
 	}
+	if conf.Get("environments") == nil { // as when a writer has emptied the file and not yet filled it
+		return nil, errors.New("the key `environments` is missing or has no value: write `environments: {}` when nobody may send")
+	}
 	return file.Environments, validate(file.Environments)
 }

@@ -149,6 +149,11 @@ func TestFile(t *testing.T) {
 	time.Sleep(1500 * time.Millisecond)
 	_, err = ask(ext, tokenB)
 	require.NoError(t, err, "a file that is wrong changes nothing")
+
+	write("")
+	time.Sleep(1500 * time.Millisecond)
+	_, err = ask(ext, tokenB)
+	require.NoError(t, err, "nor does one that is empty")
 }
 
 func TestFileRefused(t *testing.T) {
@@ -166,6 +171,10 @@ func TestFileRefused(t *testing.T) {
 	require.NoError(t, os.Chmod(path, 0o666))
 	require.ErrorContains(t, start(), "chmod go-w")
 	require.NoError(t, os.Chmod(path, 0o600))
+	for _, text := range []string{"", "# nothing yet\n", "environments:\n", "environments: null\n"} {
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		require.ErrorContains(t, start(), "the key `environments` is missing", "%q", text)
+	}
 	require.NoError(t, os.WriteFile(path, []byte("tokens: []\n"), 0o600))
 	require.ErrorContains(t, start(), "invalid keys: tokens")
 }

@@ -55,16 +55,21 @@ func FromContext(ctx context.Context) *Sender {
 }
 
 // Admit takes items (spans, log records) out of the quota. When there is not enough left it takes
-// nothing and returns how long to wait. A batch above the quota's burst counts as the burst, since it
-// could never pass otherwise.
+// nothing and returns how long to wait. A batch above the quota's burst passes once the burst is
+// there, since it could never pass otherwise, and is charged whole: what comes after it waits for the rest too.
 func (s *Sender) Admit(now time.Time, items int) (wait time.Duration) {
 	if s.Quota == nil || items == 0 {
 		return 0
 	}
-	r := s.Quota.ReserveN(now, min(items, s.Quota.Burst()))
+	burst := max(1, s.Quota.Burst())
+	r := s.Quota.ReserveN(now, min(items, burst))
 	wait = r.DelayFrom(now)
 	if wait > 0 {
 		r.CancelAt(now)
+		return wait
 	}
-	return wait
+	for rest := items - burst; rest > 0; rest -= burst {
+		s.Quota.ReserveN(now, min(rest, burst))
+	}
+	return 0
 }

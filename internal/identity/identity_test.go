@@ -42,5 +42,7 @@ func TestAdmit(t *testing.T) {
 	require.Equal(t, 2*time.Second, s.Admit(now, 200), "a refused batch has taken nothing")
 	require.Zero(t, s.Admit(now.Add(2*time.Second), 200))
 	require.Zero(t, s.Admit(now.Add(time.Hour), 5000), "a batch above the burst passes when the burst is there")
-	require.Equal(t, 10*time.Second, s.Admit(now.Add(time.Hour), 5000))
+	require.Equal(t, 50*time.Second, s.Admit(now.Add(time.Hour), 5500), "and is charged whole: 4000 are owed, and 1000 must be there")
+	require.Equal(t, 41*time.Second, s.Admit(now.Add(time.Hour), 100))
+	require.Zero(t, s.Admit(now.Add(time.Hour+41*time.Second), 100))
 }

@@ -85,7 +85,7 @@ func (c *dnsColumns) columns() []column {
 // AddDNSQuery adds a row of `dns`. It keeps no pointer to r.
 func (b *Rows) AddDNSQuery(r *DNSQuery) {
 	b.dns.add(r)
-	b.dns.identify(r.Time).number(uint64(r.LocalPort)<<32|uint64(r.PID)).text(r.HostID, r.Name, r.Type)
+	b.dns.identify(r.Time).number(uint64(r.LocalPort)<<32|uint64(r.PID)).text(r.HostID, r.Name, r.Type, r.Environment)
 }
 
 // DNSQueries returns queries, newest first.

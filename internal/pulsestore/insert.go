@@ -111,13 +111,13 @@ func (t *batch) token() string {
 // AddRequest adds a row of `requests`. It keeps no pointer to r.
 func (b *Rows) AddRequest(r *Request) {
 	b.requests.add(r)
-	b.requests.identify(r.Time).bytes(r.TraceID[:]).bytes(r.SpanID[:])
+	b.requests.identify(r.Time).bytes(r.TraceID[:]).bytes(r.SpanID[:]).text(r.Environment)
 }
 
 // AddConnection adds a row of `connections`. It keeps no pointer to r.
 func (b *Rows) AddConnection(r *Connection) {
 	b.connections.add(r)
-	b.connections.identify(r.Time).number(r.ConnectionID).number(uint64(nanos(r.Start))).number(uint64(r.Sequence)).text(r.HostID)
+	b.connections.identify(r.Time).number(r.ConnectionID).number(uint64(nanos(r.Start))).number(uint64(r.Sequence)).text(r.HostID, r.Environment)
 }
 
 // nanos returns t as Unix nanoseconds; 0 for the zero time.
@@ -147,6 +147,7 @@ func (b *Rows) Counts() map[string]int {
 
 // Insert stores rows. After an error some tables may have their rows and others not; inserting
 // the same rows again, in the same order, stores what is missing and nothing twice.
+// Sums may miss them, though, when the server is killed meanwhile: it may remember a push for a view whose part it has not stored.
 func (s *Store) Insert(ctx context.Context, rows *Rows) error {
 	for _, t := range rows.tables() {
 		if t.batch.rows == 0 {

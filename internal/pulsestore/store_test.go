@@ -307,6 +307,35 @@ func TestFilters(t *testing.T) {
 	}
 }
 
+// TestInsertOfEnvironments stores rows that differ by their environment alone.
+func TestInsertOfEnvironments(t *testing.T) {
+	opts := engine(t)
+	s := openStore(t, opts)
+	ctx := context.Background()
+	require.NoError(t, s.Migrate(ctx, keep(0)))
+	conn, err := clickhouse.Open(opts)
+	require.NoError(t, err)
+	defer conn.Close()
+	for _, environment := range []string{"one", "two"} {
+		rows := pulsestore.NewRows()
+		r, c, o := request(1), connection(1, 1), object("k", "sent", base)
+		origin := pulsestore.Origin{Environment: environment, HostID: "h"}
+		r.Environment, c.Environment, o.Environment = environment, environment, environment
+		rows.AddRequest(&r)
+		rows.AddConnection(&c)
+		rows.AddPayloadObject(&o)
+		rows.AddPayloadEntry(&pulsestore.PayloadEntry{Time: base, Environment: environment, Key: "k", Length: 1})
+		rows.AddCoverage(&pulsestore.Coverage{Origin: origin, Time: base, Subject: "process", Name: "p", State: "seen"})
+		rows.AddDNSQuery(&pulsestore.DNSQuery{Origin: origin, Time: base, Name: "example.com", Type: "A"})
+		require.NoError(t, s.Insert(ctx, rows))
+	}
+	for _, table := range []string{"requests", "connections", "payload_objects", "payload_entries", "coverage", "dns"} {
+		var n uint64
+		require.NoError(t, conn.QueryRow(ctx, "SELECT count() FROM qpoint."+table+" FINAL").Scan(&n))
+		assert.EqualValues(t, 2, n, table)
+	}
+}
+
 // TestInsertTwice stores the same push twice, as a retry does, and then the same rows in another
 // push, as a queue does that was cut anew after a crash.
 func TestInsertTwice(t *testing.T) {
