@@ -37,10 +37,10 @@ func TestBadInput(t *testing.T) {
 		{"S3 port in use", []string{"extensions::local_s3::endpoint: " + takenAddr}, nil, []string{takenAddr, "`endpoint`", "in use"}},
 		{"missing libchdb", []string{"extensions::local_clickhouse::library: /nowhere/libchdb.so"}, nil, []string{"/nowhere/libchdb.so", "`library`"}},
 		{"API open to the world without auth", []string{"extensions::pulse_api::endpoint: 0.0.0.0:" + strconv.Itoa(freePort(t))}, nil, []string{"`auth`"}},
-		{"payloads to another exporter", []string{"exporters::debug: {}", "service::pipelines::logs/payload::exporters: [debug]"}, nil, []string{"qtap_payload", "debug", "qpoint_s3"}},
+		{"payloads to another exporter", []string{"exporters::debug: {}", "service::pipelines::logs/payload::exporters: [debug]", "service::pipelines::logs::receivers: [qtap]"}, nil, []string{"qtap_payload", "debug", "qpoint_s3"}},
 		{"metadata without anonymize", []string{"service::pipelines::traces::processors: [memory_limiter]"}, nil, []string{"qtap", "anonymize", "pulse"}},
 		{"no guard", []string{"service::extensions: [local_clickhouse, local_s3, pulse_api]"}, nil, []string{"privacy_guard", "`unguarded"}},
-		{"batching payloads", []string{"exporters::qpoint_s3::sending_queue::batch: {}"}, nil, []string{"`sending_queue", "batch"}},
+		{"batching payloads", []string{"connectors::qpoint_s3::sending_queue::batch: {}"}, nil, []string{"`sending_queue", "batch"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := launch(t, t.TempDir(), tc.overlays...)
@@ -56,7 +56,7 @@ func TestBadInput(t *testing.T) {
 	})
 	t.Run("bucket that refuses", func(t *testing.T) {
 		first := startCollector(t)
-		overlay := fmt.Sprintf("exporters::qpoint_s3: {storage: null, endpoint: 'http://%s', bucket: qpoint, region: us-east-1, access_key: nobody, secret_key: wrong}", first.s3)
+		overlay := fmt.Sprintf("connectors::qpoint_s3: {storage: null, endpoint: 'http://%s', bucket: qpoint, region: us-east-1, access_key: nobody, secret_key: wrong}", first.s3)
 		second := launch(t, t.TempDir(), overlay)
 		require.NotZero(t, second.exits(t, 60*time.Second))
 		requireOneLine(t, second.log.String(), first.s3, "qpoint", "`access_key`")
