@@ -32,6 +32,11 @@ const (
 	// maxName bounds a distinguished name: attributes that would make it longer are left out.
 	maxName = 256
 
+	// maxBrotliWindow is the logarithm of the largest sliding window of brotli, and maxDecompressed what lies
+	// within it whole: RFC 7932 §9.1.
+	maxBrotliWindow = 18
+	maxDecompressed = 1<<maxBrotliWindow - 16
+
 	// RFC 8879 §7.3.
 	compressionZlib   = 1
 	compressionBrotli = 2
@@ -66,7 +71,7 @@ func decompressCertificates(body []byte) []byte {
 	r := reader{b: body}
 	algorithm, size := r.u16(), r.u24()
 	b := r.vec24()
-	if r.bad || size > maxHandshakeLen {
+	if r.bad || size > maxDecompressed {
 		return nil
 	}
 	var z io.Reader
@@ -78,7 +83,7 @@ func decompressCertificates(body []byte) []byte {
 		}
 		z = d
 	case compressionBrotli:
-		z = brotli.NewReader(bytes.NewReader(b))
+		z = brotli.NewReader(smallWindow(b))
 	case compressionZstd:
 		d, err := zstd.NewReader(bytes.NewReader(b), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(1<<20))
 		if err != nil {
@@ -94,6 +99,18 @@ func decompressCertificates(body []byte) []byte {
 		return nil
 	}
 	return out
+}
+
+// smallWindow is a brotli stream whose header (RFC 7932 §9.1) asks for no larger window than maxBrotliWindow.
+// Encoders ask for 4 MiB by default and a hostile one for 16 MiB, which the decoder allocates; nothing that is
+// no longer than the smaller window can tell it from a larger one.
+func smallWindow(b []byte) io.Reader {
+	// The first bit says that there are more, and the next three are WBITS - 17 unless they are 0: smaller windows.
+	if len(b) == 0 || b[0]&1 == 0 || b[0]>>1&7 <= maxBrotliWindow-17 {
+		return bytes.NewReader(b)
+	}
+	first := b[0]&^0xf | (maxBrotliWindow-17)<<1 | 1
+	return io.MultiReader(bytes.NewReader([]byte{first}), bytes.NewReader(b[1:]))
 }
 
 func distinguishedName(n *pkix.Name) string {

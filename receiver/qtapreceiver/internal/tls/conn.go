@@ -92,6 +92,7 @@ type Conn struct {
 	hsHash       []byte // ClientHello..ServerHello
 	apHash       []byte // ClientHello..server Finished
 	extsSeen     bool   // EncryptedExtensions
+	certSeen     bool   // the server's certificate: a handshake has one, whatever else is sent costs nothing
 	earlyTaken   bool   // the server accepted 0-RTT
 	keys12       [2]*protection
 

@@ -24,6 +24,7 @@ const (
 	extServerName        = 0
 	extALPN              = 16
 	extEncryptThenMAC    = 22
+	extCompressCert      = 27 // RFC 8879
 	extPreSharedKey      = 41
 	extEarlyData         = 42
 	extSupportedVersions = 43
@@ -98,6 +99,7 @@ type clientHello struct {
 	sessionID []byte
 	sni       string
 	early     bool
+	compress  bool // it takes a compressed certificate
 }
 
 // parseClientHello reads the body of a ClientHello.
@@ -121,6 +123,8 @@ func parseClientHello(b []byte) (h clientHello, ok bool) {
 			}
 		case extEarlyData:
 			h.early = true
+		case extCompressCert:
+			h.compress = true
 		}
 	})
 	return h, !r.bad

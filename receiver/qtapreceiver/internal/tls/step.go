@@ -224,8 +224,15 @@ func (c *Conn) serverHello(raw []byte) bool {
 func (c *Conn) serverMessage(typ byte, body []byte) {
 	switch typ {
 	case msgCertificate:
+		if c.certSeen {
+			return
+		}
+		c.certSeen = true
 		c.info.Certificate = parseCertificates(body, version12)
 	case msgServerHelloDone:
+		if c.info.Full {
+			return
+		}
 	default:
 		return
 	}
@@ -322,12 +329,20 @@ func (c *Conn) handshakeMessage(h *half, typ byte, raw []byte) bool {
 		}
 		c.extsSeen, c.earlyTaken, c.info.ALPN = true, early && c.hello.early, alpn
 		c.visible()
-	case msgCertificate:
-		c.info.Certificate = parseCertificates(raw[4:], version13)
-		c.sink.TLS(c.info)
-	case msgCompressedCert:
-		if b := decompressCertificates(raw[4:]); b != nil {
-			c.info.Certificate = parseCertificates(b, version13)
+	case msgCertificate, msgCompressedCert:
+		if c.certSeen {
+			break
+		}
+		c.certSeen = true
+		body := raw[4:]
+		if typ == msgCompressedCert {
+			if !c.hello.compress {
+				break // RFC 8879 §4: only who has offered it gets it
+			}
+			body = decompressCertificates(body)
+		}
+		if body != nil {
+			c.info.Certificate = parseCertificates(body, version13)
 			c.sink.TLS(c.info)
 		}
 	case msgFinished:
