@@ -40,13 +40,14 @@ func (c *Conn) Progress() uint64 { return c.client.off + c.server.off }
 // Dead says that the connection was given up or closed.
 func (c *Conn) Dead() bool { return c.dead || c.closed }
 
-// State fills in dst and says whether it could: both directions must be past their handshake and in step.
+// State fills in dst and says whether it could: both directions must be past their handshake, in step, and between
+// two handshake messages, since what is held of one is not part of a State.
 func (c *Conn) State(dst *State) bool {
 	if c.dead || c.closed || c.suite == nil || c.renegotiated != nil && c.renegotiated.begun {
 		return false
 	}
 	for _, h := range []*half{&c.client, &c.server} {
-		if h.state != stateEncrypted || h.gap || h.discard > 0 || !c.appKeys(h) {
+		if h.state != stateEncrypted || h.gap || h.discard > 0 || len(h.hs) > 0 || !c.appKeys(h) {
 			return false
 		}
 	}

@@ -125,6 +125,31 @@ func TestResumeAfterKeyUpdate(t *testing.T) {
 	}
 }
 
+// TestNoStateWithinAMessage: the rest of a KeyUpdate whose beginning was forgotten would not be understood.
+func TestNoStateWithinAMessage(t *testing.T) {
+	s := suites[0x1301]
+	y, traffic := newSynthetic(t, s, nil, -1)
+	p, err := newProtection(s, traffic)
+	require.NoError(t, err)
+	update := []byte{msgKeyUpdate, 0, 0, 1, 0}
+	y.seal(p, typeHandshake, update[:3])
+	cut := len(y.b)
+	y.seal(p, typeHandshake, update[3:])
+	r := established(t, s, traffic)
+	r.client.state = stateEncrypted
+	k, err := newProtection(s, traffic)
+	require.NoError(t, err)
+	r.client.setKeys(k)
+	var st State
+	require.True(t, r.State(&st))
+	r.feed(false, y.b[:cut])
+	require.False(t, r.State(&st))
+	r.feed(false, y.b[cut:])
+	require.True(t, r.State(&st))
+	require.NotEqual(t, traffic.b, st.Server.Secret, "after the update")
+	r.end()
+}
+
 func TestResumeRefusesWhatItCannotRead(t *testing.T) {
 	for name, s := range map[string]State{
 		"no suite":          {},
