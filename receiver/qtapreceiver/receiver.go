@@ -142,6 +142,7 @@ func (t *tap) start(_ context.Context, host component.Host) (err error) {
 	}
 	if t.sessions != nil {
 		settings.Sessions = t.sessions
+		settings.DenyProcesses, settings.NoSecrets = t.cfg.TLS.DenyProcesses, !t.cfg.TLS.Enabled
 	}
 	t.engine = engine.New(settings)
 	watch, err := t.startRules()

@@ -73,6 +73,10 @@ type Settings struct {
 	UnreadTLS func(tgid uint32) string
 	// Sessions keeps TLS sessions for the next process; nil keeps none.
 	Sessions Sessions
+	// DenyProcesses are names of processes (comm) whose sessions are neither kept nor taken over, as their secrets
+	// are not read. With NoSecrets, which says that no process's are, nobody's is.
+	DenyProcesses []string
+	NoSecrets     bool
 }
 
 // Payloads is where payloads go while a `qtap_payload` receiver is attached.
@@ -403,6 +407,7 @@ func (e *Engine) Socket(s *event.Socket) {
 	if s.TGID != 0 && !c.excluded {
 		c.proc = e.set.Processes.Resolve(s.TGID, s.UID, s.Comm, s.Time)
 		e.judgeProcess(c.proc)
+		c.kept.barred = c.kept.barred || e.denies(s.Comm)
 	}
 
 	if s.Role == event.RoleUnknown && c.role == event.RoleClient && s.PreExisting && s.BytesSent > 0 {

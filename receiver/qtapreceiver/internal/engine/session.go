@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
@@ -19,8 +20,9 @@ const saveEvery = int64(time.Second)
 type Sessions interface {
 	// Load returns the session of a socket, nil when there is none.
 	Load(event.Cookie) *restart.Session
-	// Save keeps a session in place of an earlier one.
-	Save(event.Cookie, *restart.Session)
+	// Save keeps a session, and says whether it is kept: again is one in place of an earlier one, which is no more
+	// there when the connection has ended meanwhile.
+	Save(c event.Cookie, s *restart.Session, again bool) bool
 	Delete(event.Cookie)
 	// Tick is called at least every second.
 	Tick()
@@ -31,6 +33,8 @@ type keptSession struct {
 	is   bool
 	at   uint64 // tls.Conn.Progress
 	next int64  // the next one not before
+	// barred is one that is never kept: its process's secrets are not read, or it has ended in the kernel.
+	barred bool
 	// quiet is where a resumed connection began, when nothing was outstanding there.
 	quiet uint64
 }
@@ -49,11 +53,12 @@ func (e *Engine) save(c *conn, now int64, last bool) {
 		return
 	}
 	t := c.session()
-	if t == nil || t.Dead() || c.excluded || c.ignored {
+	// The entry of one that is closing is gone, or goes: another would stay behind.
+	if t == nil || t.Dead() || c.closing || c.excluded || c.ignored || e.bars(c) {
 		e.forgetSession(c)
 		return
 	}
-	if c.kept.is && (t.Progress() == c.kept.at || now < c.kept.next && !last) {
+	if t.Progress() == c.kept.at || now < c.kept.next && !last {
 		return
 	}
 	client, server, ok := c.isns()
@@ -74,8 +79,19 @@ func (e *Engine) save(c *conn, now int64, last bool) {
 	} else { // nothing was said since the restart that tells more
 		x.Waits, x.Quiet = c.app.waits, at == c.kept.quiet && at > 0
 	}
-	e.set.Sessions.Save(c.cookie, x)
-	c.kept.is, c.kept.at, c.kept.next = true, at, now+saveEvery
+	again := c.kept.is
+	c.kept.is, c.kept.at, c.kept.next = e.set.Sessions.Save(c.cookie, x, again), at, now+saveEvery
+	c.kept.barred = again && !c.kept.is
+}
+
+// denies says that the secrets of processes with this name are not read. The kernel's names have 15 bytes at most.
+func (e *Engine) denies(comm string) bool {
+	return comm != "" && slices.ContainsFunc(e.set.DenyProcesses, func(name string) bool { return name[:min(len(name), 15)] == comm })
+}
+
+// bars says that what is policy now, whatever it was before the restart, has a connection's secrets left alone.
+func (e *Engine) bars(c *conn) bool {
+	return e.set.NoSecrets || c.kept.barred || e.denied(c.proc.TGID)
 }
 
 func (e *Engine) forgetSession(c *conn) {
@@ -96,6 +112,10 @@ func (e *Engine) resume(c *conn) {
 	}
 	defer x.Wipe()
 	c.kept.is = true
+	if e.bars(c) {
+		e.forgetSession(c)
+		return
+	}
 	e.setRole(c, x.Role)
 	if client, server, ok := c.isns(); c.ignored || !ok || client != x.ClientISN || server != x.ServerISN || c.role != x.Role {
 		e.forgetSession(c)

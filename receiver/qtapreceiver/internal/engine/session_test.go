@@ -12,6 +12,7 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/restart"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/rules"
 )
 
 // kept is a Sessions that a later engine is given.
@@ -23,9 +24,15 @@ func (k kept) Load(c event.Cookie) *restart.Session {
 	}
 	return nil
 }
-func (k kept) Save(c event.Cookie, s *restart.Session) { k[c] = *s }
-func (k kept) Delete(c event.Cookie)                   { delete(k, c) }
-func (k kept) Tick()                                   {}
+func (k kept) Save(c event.Cookie, s *restart.Session, again bool) bool {
+	if _, ok := k[c]; again && !ok {
+		return false
+	}
+	k[c] = *s
+	return true
+}
+func (k kept) Delete(c event.Cookie) { delete(k, c) }
+func (k kept) Tick()                 {}
 
 func withSessions(k kept) option { return func(s *Settings, _ *bench) { s.Sessions = k } }
 
@@ -124,4 +131,87 @@ func TestRestartBelievesTheSameConnectionOnly(t *testing.T) {
 	b.idle(time.Second)
 	b.close()
 	require.Equal(t, map[string][]string{"/users/42": {"none", "none"}}, statusOf(t, b))
+}
+
+// TestRestartWithAnotherPolicy: what is policy now goes for a session that was kept before.
+func TestRestartWithAnotherPolicy(t *testing.T) {
+	const exchanges = 6
+	for name, c := range map[string]struct {
+		set   func(*Settings)
+		rules []rules.Config
+		read  bool
+	}{
+		"the same":           {set: func(*Settings) {}, read: true},
+		"another is denied":  {set: func(s *Settings) { s.DenyProcesses = []string{"vault"} }, read: true},
+		"denied by name":     {set: func(s *Settings) { s.DenyProcesses = []string{"vault", "a-name-of-16-byt"} }},
+		"denied by rules":    {set: func(*Settings) {}, rules: []rules.Config{{Match: `process.executable.name == "curl"`, Level: rules.LevelConnections}}},
+		"no secrets anymore": {set: func(s *Settings) { s.NoSecrets = true }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wire, log := exchangesOverTLS(t, "http/1.1", exchanges, getRequest, okResponse)
+			sessions := kept{}
+			b := newBench(t, withSessions(sessions))
+			w := b.dial(1).open()
+			first := w.seq
+			b.keyLog(log)
+			start := len(wire) - exchanges
+			for _, s := range wire[:start] {
+				w.send(s.client, string(s.b))
+				b.idle(200 * time.Millisecond)
+			}
+			b.close()
+			require.Len(t, sessions, 2)
+			delete(sessions, w.server)
+
+			k := &control{orders: map[event.Cookie][]event.Order{}, denied: map[uint32]bool{}}
+			next := newBench(t, withSessions(sessions), func(s *Settings, _ *bench) { s.Control = k; c.set(s) })
+			next.now = b.now + int64(time.Minute)
+			next.e.SetRules(ruleSet(t, c.rules...))
+			w.b = next
+			comm := "curl"
+			if name == "denied by name" {
+				comm = "a-name-of-16-by"
+			}
+			next.e.Socket(&event.Socket{
+				Kind: event.SocketStats, Cookie: w.client, Time: next.now, Local: w.ca, Remote: w.sa, TGID: 100, Comm: comm, PreExisting: true, Role: event.RoleClient,
+				HasISN: true, SndNxt: w.seq[0], RcvNxt: w.seq[1], SndISN: first[0] - 1, RcvISN: first[1] - 1, BytesSent: uint64(w.seq[0] - first[0]), BytesReceived: uint64(w.seq[1] - first[1]),
+			})
+			require.Equal(t, c.read, len(sessions) == 1)
+			require.Equal(t, c.read, next.e.byCookie[w.client].session() != nil)
+			for _, s := range wire[start:] {
+				w.send(s.client, string(s.b))
+				next.idle(time.Second)
+			}
+			require.Equal(t, c.read, len(sessions) == 1, "nor kept again")
+			w.hangup(event.CloseFIN)
+			next.idle(2 * time.Second)
+		})
+	}
+}
+
+// TestNoSessionOfAnEndedConnection: the kernel removes what is kept when the connection ends, and nothing would remove
+// what came after it.
+func TestNoSessionOfAnEndedConnection(t *testing.T) {
+	const exchanges = 6
+	wire, log := exchangesOverTLS(t, "http/1.1", exchanges, getRequest, okResponse)
+	sessions := kept{}
+	b := newBench(t, withSessions(sessions))
+	w := b.dial(1).open()
+	b.keyLog(log)
+	for _, s := range wire[:len(wire)-4] {
+		w.send(s.client, string(s.b))
+		b.idle(time.Second)
+	}
+	require.Len(t, sessions, 2)
+	delete(sessions, w.client) // by the kernel: its end is still to be told
+	for _, s := range wire[len(wire)-4:] {
+		w.send(s.client, string(s.b))
+		b.idle(time.Second)
+	}
+	require.NotContains(t, sessions, w.client)
+	require.Contains(t, sessions, w.server)
+	c := b.e.byCookie[w.server]
+	c.closing, c.linger, c.kept.at = true, b.now+int64(time.Minute), 0
+	b.idle(time.Second)
+	require.Empty(t, sessions)
 }

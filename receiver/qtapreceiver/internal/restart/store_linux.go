@@ -219,16 +219,24 @@ func (s *Store) Load(c event.Cookie) *Session {
 	return x
 }
 
-// Save keeps a session. A full map is said once: the connection is not read after a restart, that is all.
-func (s *Store) Save(c event.Cookie, x *Session) {
+// Save keeps a session, and says whether it is kept. A full map is said once: the connection is not read after a
+// restart, that is all. One that is kept again is not when the kernel has removed it: the connection has ended, and
+// nothing would remove it another time.
+func (s *Store) Save(c event.Cookie, x *Session, again bool) bool {
 	delete(s.unclaimed, c)
 	defer wipe(&s.entry)
 	x.encode(&s.entry)
 	s.entry.Time = bootTime()
-	if err := s.sessions.Update(uint64(c), &s.entry, ebpf.UpdateAny); err != nil && !s.full {
+	flags := ebpf.UpdateAny
+	if again {
+		flags = ebpf.UpdateExist
+	}
+	err := s.sessions.Update(uint64(c), &s.entry, flags)
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) && !s.full {
 		s.full = true
 		s.logger.Warn("not every TLS connection will be read after a restart", zap.Error(err), zap.Uint32("most", s.sessions.MaxEntries()))
 	}
+	return err == nil
 }
 
 // Delete forgets a session, if there is one.

@@ -103,9 +103,9 @@ func TestSessionsOutliveTheProcess(t *testing.T) {
 	kept, closing, other := session(), session(), session()
 	kept.TLS.SNI, other.Quiet = "", true
 	conn, cookie := socket(t)
-	s.Save(1<<62, kept)
-	s.Save(cookie, closing)
-	s.Save(1<<61, other)
+	s.Save(1<<62, kept, false)
+	s.Save(cookie, closing, false)
+	s.Save(1<<61, other, false)
 	require.Equal(t, bpf.RestartDirection{}, s.entry.Client, "no copy is left behind")
 	s.Delete(1 << 61)
 	require.NoError(t, s.Close())
@@ -124,6 +124,10 @@ func TestSessionsOutliveTheProcess(t *testing.T) {
 	require.Eventually(t, func() bool { return m.Lookup(uint64(cookie), &e) != nil }, 10*time.Second, 10*time.Millisecond)
 
 	s = open(t, dir, time.Minute)
+	require.False(t, s.Save(cookie, closing, true), "it has ended: nothing would remove it")
+	require.False(t, s.full)
+	require.True(t, s.Save(1<<62, kept, true))
+	s.unclaimed[1<<62] = struct{}{}
 	require.Len(t, s.unclaimed, 1)
 	require.Nil(t, s.Load(cookie))
 	require.Nil(t, s.Load(1<<61))
@@ -132,7 +136,7 @@ func TestSessionsOutliveTheProcess(t *testing.T) {
 	require.Empty(t, s.unclaimed)
 
 	// A second collector would write over what the first has.
-	s.Save(1<<60, kept)
+	s.Save(1<<60, kept, false)
 	require.NoError(t, s.Close())
 	s = open(t, dir, time.Minute)
 	s.opened = time.Now().Add(-claimWithin)
@@ -146,7 +150,7 @@ func TestTTL(t *testing.T) {
 	dir := filepath.Join(bpffs(t), "qpoint")
 	s := open(t, dir, time.Second)
 	for i := range 100 {
-		s.Save(event.Cookie(1<<62+i), session())
+		s.Save(event.Cookie(1<<62+i), session(), false)
 	}
 	require.NoError(t, s.Close())
 	time.Sleep(1100 * time.Millisecond)
@@ -160,7 +164,7 @@ func TestTTL(t *testing.T) {
 
 	// Where nothing looked, the next start does.
 	s = open(t, dir, time.Minute)
-	s.Save(1<<62, session())
+	s.Save(1<<62, session(), false)
 	require.NoError(t, s.Close())
 	core, logs := observer.New(zap.InfoLevel)
 	time.Sleep(20 * time.Millisecond)
@@ -193,7 +197,7 @@ func TestAnotherVersionIsDiscarded(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, 1, logs.FilterMessageSnippet("another version").Len())
 			require.Nil(t, s.Load(1<<62))
-			s.Save(1<<62, session())
+			s.Save(1<<62, session(), false)
 			require.NotNil(t, s.Load(1<<62))
 			require.NoError(t, s.Close())
 			var key uint64

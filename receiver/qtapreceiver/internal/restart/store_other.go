@@ -25,7 +25,7 @@ func Open(string, time.Duration, *zap.Logger) (*Store, error) {
 func (*Store) Load(event.Cookie) *Session { return nil }
 
 // Save does nothing.
-func (*Store) Save(event.Cookie, *Session) {}
+func (*Store) Save(event.Cookie, *Session, bool) bool { return false }
 
 // Delete does nothing.
 func (*Store) Delete(event.Cookie) {}
