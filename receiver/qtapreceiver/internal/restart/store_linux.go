@@ -133,7 +133,7 @@ func folder(dir string) error {
 }
 
 // inherit returns the map that an earlier process left, nil when there is none. What is of another version or
-// too old is wiped.
+// too old is deleted.
 func (s *Store) inherit(path string, spec *ebpf.MapSpec) (*ebpf.Map, error) {
 	m, err := ebpf.LoadPinnedMap(path, nil)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -187,7 +187,8 @@ func sameProgram(pid int) bool {
 	return err == nil && os.SameFile(self, exe)
 }
 
-// clearMap overwrites and deletes every entry: the kernel does not clear what it frees.
+// clearMap deletes every entry. An update replaces an entry and does not write into it: the secrets stay in what the
+// kernel frees until it is used anew. The zeros are for whoever holds the map and looks in between.
 func clearMap(m *ebpf.Map) error {
 	key, zero := make([]byte, m.KeySize()), make([]byte, m.ValueSize())
 	for {
@@ -239,7 +240,8 @@ func (s *Store) Save(c event.Cookie, x *Session, again bool) bool {
 	return err == nil
 }
 
-// Delete forgets a session, if there is one.
+// Delete forgets a session, if there is one. Only the kernel's own program writes over an entry before it goes, see
+// clearMap.
 func (s *Store) Delete(c event.Cookie) {
 	delete(s.unclaimed, c)
 	wipe(&s.entry)
