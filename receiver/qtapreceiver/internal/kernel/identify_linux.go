@@ -15,6 +15,7 @@ type fileID struct {
 	dev, ino    uint64
 	size, mtime int64
 	lower       string // names the file below an overlay, instead of dev and ino
+	ctime       int64  // with lower: a file that was copied up has a later one
 }
 
 // identify looks at an open file. A probe is on the file below an overlay, for all processes: the same layer in
@@ -32,7 +33,9 @@ func identify(fd int) (fileID, error) {
 	if err := unix.Fstatfs(fd, &fs); err == nil && fs.Type == unix.OVERLAYFS_SUPER_MAGIC {
 		// The overlay's handle is made of the lower file system's UUID and its handle of the file.
 		if h, _, err := unix.NameToHandleAt(fd, "", unix.AT_EMPTY_PATH|atHandleFID); err == nil {
-			id.dev, id.ino, id.lower = 0, 0, string(h.Bytes())
+			// It goes on naming the lower file when that was copied up (by chmod, chown): another file, whose times
+			// of change and nothing else tell it apart.
+			id.dev, id.ino, id.lower, id.ctime = 0, 0, string(h.Bytes()), st.Ctim.Nano()
 		}
 	}
 	return id, nil

@@ -10,8 +10,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // copyOpenSSL copies the system's OpenSSL into a folder.
@@ -166,4 +168,37 @@ func TestLibraryOnOverlay(t *testing.T) {
 	h.requireServed(first, firstURL)
 	h.requireServed(second, secondURL)
 	h.requireServed(first, firstURL)
+}
+
+// TestIdentifyCopiedUp: a change of mode alone makes a file of its own of one in a lower layer, with the same content,
+// size and time of modification.
+func TestIdentifyCopiedUp(t *testing.T) {
+	needRoot(t)
+	dir := t.TempDir()
+	require.NoError(t, unix.Mount("tmpfs", dir, "tmpfs", 0, ""))
+	t.Cleanup(func() { require.NoError(t, unix.Unmount(dir, unix.MNT_DETACH)) })
+	for _, d := range []string{"lower", "upper", "work", "first", "upper2", "work2", "second"} {
+		require.NoError(t, os.Mkdir(filepath.Join(dir, d), 0o755))
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "lower", "lib"), []byte("library"), 0o600))
+	id := func(name string) fileID {
+		f, err := os.Open(filepath.Join(dir, name, "lib"))
+		require.NoError(t, err)
+		defer f.Close()
+		id, err := identify(int(f.Fd()))
+		require.NoError(t, err)
+		return id
+	}
+	for name, n := range map[string]string{"first": "", "second": "2"} {
+		options := fmt.Sprintf("lowerdir=%[1]s/lower,upperdir=%[1]s/upper%[2]s,workdir=%[1]s/work%[2]s", dir, n)
+		require.NoError(t, unix.Mount("overlay", filepath.Join(dir, name), "overlay", 0, options))
+		t.Cleanup(func() { require.NoError(t, unix.Unmount(filepath.Join(dir, name), unix.MNT_DETACH)) })
+	}
+	before := id("first")
+	require.NotEmpty(t, before.lower, "needs Linux 6.6")
+	require.Equal(t, before, id("second"), "one file")
+	time.Sleep(20 * time.Millisecond) // the clock of file times ticks
+	require.NoError(t, os.Chmod(filepath.Join(dir, "second", "lib"), 0o755))
+	require.Equal(t, before, id("first"))
+	require.NotEqual(t, before, id("second"))
 }
