@@ -441,3 +441,10 @@ func TestStopsWithStreams(t *testing.T) {
 	_, err := io.Copy(&bytes.Buffer{}, res.Body)
 	require.NoError(t, err)
 }
+
+// open is how many live streams there are.
+func (s *streams) open() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all
+}

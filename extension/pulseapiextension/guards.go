@@ -138,9 +138,3 @@ func (s *streams) leave(caller string) {
 		delete(s.perID, caller)
 	}
 }
-
-func (s *streams) open() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.all
-}

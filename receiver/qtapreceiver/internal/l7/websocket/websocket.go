@@ -463,6 +463,3 @@ func (p *Parser) Held() (n int) {
 	}
 	return n
 }
-
-// unread is how many bytes wait for the rest of their header.
-func (p *Parser) unread() int { return p.client.filled + p.server.filled }

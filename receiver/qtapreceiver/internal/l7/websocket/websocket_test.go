@@ -358,3 +358,6 @@ func BenchmarkData(b *testing.B) {
 		})
 	}
 }
+
+// unread is how many bytes wait for the rest of their header.
+func (p *Parser) unread() int { return p.client.filled + p.server.filled }
