@@ -307,7 +307,11 @@ func (l *lab) verify(path string, body []byte, clientExe, serverExe, scheme, url
 		require.Equal(t, strconv.FormatInt(seq.Int()+1, 10), text(closed[0], semantic.ConnectionRequests))
 		sent, _ := closed[0].Get(semantic.ConnectionSentBytes)
 		received, _ := closed[0].Get(semantic.ConnectionReceivedBytes)
-		require.Greater(t, sent.Int()+received.Int(), int64(len(body)))
+		// A client that is done may reset the connection (s_client does at times): the server's books end with what
+		// was acknowledged until then, though every byte had reached the client's host.
+		if role := text(closed[0], semantic.ConnectionRole); role == "client" || text(closed[0], semantic.ConnectionCloseReason) != "reset" {
+			require.Greater(t, sent.Int()+received.Int(), int64(len(body)), "%s: %v", exe, closed[0].AsRaw())
+		}
 	}
 }
 
