@@ -24,6 +24,8 @@ const (
 	EventCoverage = "qpoint.coverage"
 	// EventDNS describes one DNS query and its response, as one end saw them.
 	EventDNS = "qpoint.dns"
+	// EventFinding says that one kind of sensitive data was seen at one place of the payloads, how often, and never what it was.
+	EventFinding = "qpoint.finding"
 	// EventPayload is one exchange with its payload. Only `qtap_payload` emits it.
 	EventPayload = "qpoint.payload"
 )
@@ -218,6 +220,17 @@ const (
 	CoverageReason  = "qpoint.coverage.reason"  // why something is missing, not seen or dropped
 	CoverageAdvice  = "qpoint.coverage.advice"  // what to do about it, of a fixed set of texts
 	CoverageCount   = "qpoint.coverage.count"   // connections of a process, or what was dropped, since the receiver's start
+)
+
+// Finding attributes, on `qpoint.finding` logs, with ServerAddress, ServerPort and ConnectionRole. Trace and span id are those of
+// one exchange that has it. A record has FindingKind, or FindingReason.
+const (
+	FindingKind     = "qpoint.finding.kind"     // of internal/detect: card | email | jwt | …
+	FindingMessage  = "qpoint.finding.message"  // request | response
+	FindingLocation = "qpoint.finding.location" // path | query | header | cookie | trailer | json | form | multipart | text | binary
+	FindingPlace    = "qpoint.finding.place"    // name of the header, key or field; "user.cards[].number" in JSON; "" in text
+	FindingCount    = "qpoint.finding.count"    // values; with FindingReason messages
+	FindingReason   = "qpoint.finding.reason"   // why messages, or the rest of them, were not looked at: cpu_budget | size | coding | places
 )
 
 // Attributes of payload logs. They are sensitive by definition and exist on the payload path only.
