@@ -235,14 +235,16 @@ const (
 
 // Attributes of payload logs. They are sensitive by definition and exist on the payload path only.
 const (
-	PayloadRequestMethod         = "qpoint.http.request.method"
-	PayloadRequestTarget         = "qpoint.http.request.target" // request-target as on the wire (RFC 9112 §3.2)
-	PayloadRequestVersion        = "qpoint.http.request.version"
-	PayloadRequestHeaders        = "qpoint.http.request.headers"  // [[name, value], …] in wire order; a value that is not UTF-8 is bytes
-	PayloadRequestTrailers       = "qpoint.http.request.trailers" // as PayloadRequestHeaders, what came after the content (RFC 9110 §6.5); absent when nothing did
-	PayloadRequestBody           = "qpoint.http.request.body.raw" // bytes after transfer-decoding, content-coding kept
-	PayloadRequestBodySize       = "qpoint.http.request.body.size"
-	PayloadRequestBodyTruncated  = "qpoint.http.request.body.truncated"
+	PayloadRequestMethod        = "qpoint.http.request.method"
+	PayloadRequestTarget        = "qpoint.http.request.target" // request-target as on the wire (RFC 9112 §3.2)
+	PayloadRequestVersion       = "qpoint.http.request.version"
+	PayloadRequestHeaders       = "qpoint.http.request.headers"  // [[name, value], …] in wire order; a value that is not UTF-8 is bytes
+	PayloadRequestTrailers      = "qpoint.http.request.trailers" // as PayloadRequestHeaders, what came after the content (RFC 9110 §6.5); absent when nothing did
+	PayloadRequestBody          = "qpoint.http.request.body.raw" // bytes after transfer-decoding, content-coding kept
+	PayloadRequestBodySize      = "qpoint.http.request.body.size"
+	PayloadRequestBodyTruncated = "qpoint.http.request.body.truncated"
+	// PayloadRequestBodyDecoded is PayloadResponseBodyDecoded of a request: true where it was redacted.
+	PayloadRequestBodyDecoded    = "qpoint.http.request.body.decoded"
 	PayloadResponseVersion       = "qpoint.http.response.version"
 	PayloadResponseStatus        = "qpoint.http.response.status"
 	PayloadResponseReason        = "qpoint.http.response.reason"
@@ -256,6 +258,10 @@ const (
 	PayloadResponseBodyDecoded = "qpoint.http.response.body.decoded"
 	// PayloadResponseBodyArrivals is [[offset in the body, Unix nanoseconds], …]: when the bytes from there on came.
 	PayloadResponseBodyArrivals = "qpoint.http.response.body.arrivals"
+	// PayloadRedactionPolicy is the hash of the policy by which payloads were redacted; absent when there is none.
+	PayloadRedactionPolicy = "qpoint.payload.redaction.policy"
+	// PayloadRedactions is [[place in the HAR entry, reason, count], …]: what was taken out, as `request.headers[3]`, `header`, 1.
+	PayloadRedactions = "qpoint.payload.redactions"
 	// PayloadWebSocketMessages is a list of maps, see the Message* keys.
 	PayloadWebSocketMessages = "qpoint.websocket.messages"
 )
