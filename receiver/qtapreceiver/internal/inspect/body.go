@@ -139,7 +139,7 @@ func (in *Inspector) content(b []byte, contentType string, cut bool) (reason str
 	}
 	if media == "" || strings.HasPrefix(media, "text/") || strings.Contains(media, "xml") || strings.Contains(media, "javascript") {
 		in.location, in.place = locationText, nowhere
-		in.look(b, plain, "")
+		in.look(b, plain, detect.None, "")
 		return ""
 	}
 	in.binary(b)
@@ -149,7 +149,7 @@ func (in *Inspector) content(b []byte, contentType string, cut bool) (reason str
 // binary looks at the text in bytes of any format: what is overwritten keeps its length.
 func (in *Inspector) binary(b []byte) {
 	in.location, in.place = locationBinary, nowhere
-	in.look(b, plain, "")
+	in.look(b, plain, detect.None, "")
 }
 
 // grpcCompressed says that a body of length-prefixed messages has one that is compressed.
@@ -181,7 +181,7 @@ func (in *Inspector) events(b []byte, cut bool) (reason string) {
 			continue
 		}
 		in.location, in.place = locationText, nowhere
-		in.look(line, plain, "")
+		in.look(line, plain, detect.None, "")
 	}
 	return reason
 }
@@ -203,19 +203,19 @@ func (in *Inspector) multipart(b []byte, boundary string, cut bool) (reason stri
 		}
 		name, media := partHeader(head)
 		in.location, in.place = locationMultipart, nowhere
-		in.look(head, plain, "")
+		in.look(head, plain, detect.None, "")
 		place := func() string { return detect.PlaceName(name) }
 		in.place = place
 		content = bytes.TrimSuffix(content, []byte("\r\n"))
 		switch named := in.set.Redact.field(name); {
 		case named != "":
-			in.look(content, plain, named)
+			in.look(content, plain, detect.Field(name), named)
 		case strings.Contains(media, "json"):
 			if why := in.json(content, cut && i < 0); why != "" {
 				reason = why
 			}
 		default:
-			in.look(content, plain, "")
+			in.look(content, plain, detect.Field(name), "")
 		}
 	}
 	return reason

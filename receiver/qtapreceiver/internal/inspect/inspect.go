@@ -71,6 +71,7 @@ type Inspector struct {
 	// Of the value at hand.
 	message, location string
 	place             func() string
+	inJSON            func() string // jsonPlace, bound once
 	mark              marker
 	edited            bool
 
@@ -106,7 +107,9 @@ type Finding struct {
 
 // New returns an Inspector that counts in book the messages it has looked at, and those it has not.
 func New(set Settings, book *emit.Ledger) *Inspector {
-	return &Inspector{set: set, book: book, budget: budget{share: set.CPU, now: time.Now}}
+	in := &Inspector{set: set, book: book, budget: budget{share: set.CPU, now: time.Now}}
+	in.inJSON = in.jsonPlace
+	return in
 }
 
 // Inspect looks at the records of one process, takes out of them what is to be redacted, and returns what it found:
@@ -175,7 +178,7 @@ func (in *Inspector) side(at pcommon.Map, m *sides) (reason string) {
 	} else if v, ok := at.Get(semantic.PayloadResponseReason); ok {
 		in.mark.at("response.statusText", -1)
 		in.place, in.location = nowhere, locationText
-		in.edit(v, func(b []byte) { in.look(b, plain, "") })
+		in.edit(v, func(b []byte) { in.look(b, plain, detect.None, "") })
 	}
 	contentType, contentEncoding := in.fields(at, m.headers, m.harHeaders, locationHeader)
 	in.fields(at, m.trailers, m.harTrailers, locationTrailer)
@@ -215,18 +218,18 @@ func (in *Inspector) fields(at pcommon.Map, key, har, location string) (contentT
 		in.edit(v, func(b []byte) {
 			switch {
 			case named != "":
-				in.look(b, plain, named)
+				in.look(b, plain, detect.Field(name), named)
 			case name == "cookie":
 				in.cookies(b)
 			case name == "set-cookie":
 				in.cookie(b, true)
 			default:
-				in.look(b, plain, "")
+				in.look(b, plain, detect.Field(name), "")
 			}
 		})
 		// A name may be a value that somebody has put there.
 		in.location, in.place = location, nowhere
-		in.edit(pair.Slice().At(0), func(b []byte) { in.look(b, plain, "") })
+		in.edit(pair.Slice().At(0), func(b []byte) { in.look(b, plain, detect.None, "") })
 	}
 	return contentType, contentEncoding
 }

@@ -42,7 +42,7 @@ func (in *Inspector) json(b []byte, cut bool) (reason string) {
 			return reasonSyntax
 		}
 		in.location, in.place = locationText, nowhere
-		in.look(b[min(w.i, len(b)):], plain, "")
+		in.look(b[min(w.i, len(b)):], plain, detect.None, "")
 		return ""
 	}
 	return ""
@@ -73,7 +73,7 @@ func (w *walker) value(depth int) bool {
 		ok := depth < maxDepth && w.inside(depth, c == '{')
 		if !ok && depth >= maxDepth {
 			ok = w.over()
-			w.leaf(w.b[start:w.i], plain, "")
+			w.leaf(w.b[start:w.i], plain, detect.None, "")
 		}
 		if named != "" {
 			// What is inside was looked at already.
@@ -87,16 +87,19 @@ func (w *walker) value(depth int) bool {
 		if ok {
 			end--
 		}
-		w.leaf(w.b[start+1:end], quoted, named)
+		w.leaf(w.b[start+1:end], quoted, w.field(), named)
 		return ok
 	default:
 		for w.i < len(w.b) && literal[w.b[w.i]] {
 			w.i++
 		}
-		if w.i == start {
+		switch word := w.b[start:w.i]; {
+		case len(word) > 0 && (word[0] == '-' || word[0] >= '0' && word[0] <= '9'):
+		case string(word) == "true" || string(word) == "false" || string(word) == "null":
+		default:
 			return false
 		}
-		w.leaf(w.b[start:w.i], number, named)
+		w.leaf(w.b[start:w.i], number, w.field(), named)
 		return true
 	}
 }
@@ -135,7 +138,7 @@ func (w *walker) inside(depth int, object bool) bool {
 			}
 			// A key may be a value: an object of users by their addresses. Its place is the object.
 			w.in.path = w.in.path[:level-1]
-			w.leaf(key, quoted, "")
+			w.leaf(key, quoted, detect.None, "")
 			if !ok {
 				return false
 			}
@@ -215,9 +218,19 @@ func (w *walker) over() bool {
 	return false
 }
 
-func (w *walker) leaf(raw []byte, f form, named string) {
-	w.in.location, w.in.place = locationJSON, w.in.jsonPlace
-	w.in.look(raw, f, named)
+func (w *walker) leaf(raw []byte, f form, field detect.Kind, named string) {
+	w.in.location, w.in.place = locationJSON, w.in.inJSON
+	w.in.look(raw, f, field, named)
+}
+
+// field is what the nearest key announces of the value at hand.
+func (w *walker) field() detect.Kind {
+	for i := len(w.in.path) - 1; i >= 0; i-- {
+		if e := w.in.path[i]; e.index < 0 {
+			return detect.Field(string(e.key))
+		}
+	}
+	return detect.None
 }
 
 // jsonPlace names the path at hand: `user.cards[].number`.

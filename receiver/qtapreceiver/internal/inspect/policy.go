@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/detect"
 )
 
 // RedactConfig says what is taken out of payloads before they leave the receiver.
@@ -71,11 +73,15 @@ func (c *RedactConfig) Compile() (*Policy, error) {
 		}
 		p.paths = append(p.paths, steps)
 	}
+	var kinds []string
+	for _, k := range detect.Sensitive {
+		kinds = append(kinds, k.String())
+	}
 	for _, kind := range c.Detectors {
 		if kind == kindAll {
 			p.all = true
-		} else if !slices.Contains(Kinds(), kind) {
-			errs = append(errs, fmt.Errorf("`redact::detectors` has %q: must be %s, or one of %s", kind, kindAll, strings.Join(Kinds(), ", ")))
+		} else if !slices.Contains(kinds, kind) {
+			errs = append(errs, fmt.Errorf("`redact::detectors` has %q: must be %s, or one of %s", kind, kindAll, strings.Join(kinds, ", ")))
 		}
 		p.kinds[kind] = true
 	}
@@ -134,7 +140,7 @@ func (p *Policy) path(at []element) string {
 	return ""
 }
 
-func (p *Policy) detects(kind string) bool { return p != nil && (p.all || p.kinds[kind]) }
+func (p *Policy) detects(kind detect.Kind) bool { return p != nil && (p.all || p.kinds[kind.String()]) }
 
 // structured says that the policy names places in documents.
 func (p *Policy) structured() bool { return p != nil && len(p.paths)+len(p.fields) > 0 }

@@ -23,10 +23,13 @@ const (
 
 type span struct{ start, end int }
 
-// look classifies one value, and overwrites what the policy wants gone: all of it when named says why, else what
-// detectors find in it.
-func (in *Inspector) look(raw []byte, f form, named string) {
+// look classifies one value of a field that announces a kind, and overwrites what the policy wants gone: all of it when
+// named says why, else what detectors find in it.
+func (in *Inspector) look(raw []byte, f form, field detect.Kind, named string) {
 	if len(raw) == 0 {
+		return
+	}
+	if f == number && named == "" && raw[0] >= 'a' { // true, false, null
 		return
 	}
 	text, exact := raw, true
@@ -37,12 +40,13 @@ func (in *Inspector) look(raw []byte, f form, named string) {
 		text, exact = in.unquote(raw), false
 	}
 	in.spans = in.spans[:0]
-	find(text, func(kind string, start, end int) {
-		in.count(kind)
+	detect.ScanIn(field, text, func(kind detect.Kind, start, end int) bool {
+		in.count(kind.String())
 		if named == "" && in.set.Redact.detects(kind) {
-			in.marked(kind)
+			in.marked(kind.String())
 			in.spans = append(in.spans, span{start, end})
 		}
+		return true
 	})
 	switch {
 	case named != "":
@@ -101,7 +105,7 @@ func (in *Inspector) target(raw []byte) {
 		if i == 0 {
 			i = len(path)
 		}
-		in.look(path[:i], percent, "")
+		in.look(path[:i], percent, detect.None, "")
 		path = path[i:]
 	}
 	in.pairs(query, '&', locationQuery)
@@ -119,16 +123,16 @@ func (in *Inspector) pairs(raw []byte, separator byte, location string) {
 		name, value, assigned := bytes.Cut(pair, []byte("="))
 		in.location, in.place = location, nowhere
 		if !assigned {
-			in.look(pair, percent, "") // a name, or a value without one
+			in.look(pair, percent, detect.None, "") // a name, or a value without one
 			continue
 		}
 		key := string(name)
 		if bytes.ContainsAny(name, "%+") {
 			key = string(in.unescape(name))
 		}
-		in.look(name, percent, "")
+		in.look(name, percent, detect.None, "")
 		in.place = func() string { return detect.PlaceName(key) }
-		in.look(value, percent, in.set.Redact.field(key))
+		in.look(value, percent, detect.Field(key), in.set.Redact.field(key))
 	}
 }
 
@@ -156,8 +160,8 @@ func (in *Inspector) cookie(raw []byte, set bool) {
 	}
 	key := string(name)
 	in.location, in.place = locationCookie, func() string { return detect.PlaceName(key) }
-	in.look(value, percent, in.set.Redact.field(key))
-	in.look(attributes, plain, "")
+	in.look(value, percent, detect.Field(key), in.set.Redact.field(key))
+	in.look(attributes, plain, detect.None, "")
 }
 
 func lower(s string) string { return strings.ToLower(s) }
