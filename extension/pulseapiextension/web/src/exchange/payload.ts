@@ -1,5 +1,5 @@
 // Loads the payload of one request: a link from Pulse, the bytes straight from the bucket.
-import { getRequest, postLink, Problem, type Link, type Request } from './api.ts';
+import { getRequest, postLink, Problem, type Link, type Request } from '../lib/api.ts';
 import { parseHar, type Exchange } from './har.ts';
 import { NoEntry, readEntry, readLocal, ZipError, type Ranges } from './zip.ts';
 
