@@ -165,6 +165,8 @@ func TestRequests(t *testing.T) {
 
 	status, one, _ := s.call(t, "GET", "/api/v1/requests/"+first["trace_id"].(string)+"/"+first["span_id"].(string), "")
 	require.Equal(t, 200, status)
+	require.NotEmpty(t, one["expires_at"])
+	delete(one, "expires_at") // of one request only
 	require.Equal(t, first, one)
 	require.Equal(t, "not_found", s.code(t, 404, "GET", "/api/v1/requests/"+strings.Repeat("a", 32)+"/"+strings.Repeat("b", 16), ""))
 }

@@ -134,6 +134,10 @@ func (r *rows) Audit(ctx context.Context, events ...pulsestore.AuditEvent) error
 	return nil
 }
 
+func (r *rows) Retention(ctx context.Context) (pulsestore.Retention, error) {
+	return pulsestore.Retention{TTL: 24 * time.Hour, Environments: map[string]time.Duration{"kept": 0}}, r.wait(ctx)
+}
+
 func (r *rows) Ping(ctx context.Context) error { return r.wait(ctx) }
 
 const testKey = "2026/11/24/07/3c7b1e/01KAV3T0QW8ZJ5V6X7Y8Z9ABCD.zip"
