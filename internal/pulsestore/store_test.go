@@ -465,7 +465,12 @@ func TestClusterParses(t *testing.T) {
 			continue
 		}
 		statements++
-		assert.Contains(t, statement, "ON CLUSTER `it's`")
+		if strings.HasPrefix(statement, "INSERT INTO ") { // one server reads and writes what all have
+			assert.NotContains(t, statement, "_local`")
+			statement = strings.NewReplacer("{from:Int64}", "0", "{to:Int64}", "1").Replace(statement)
+		} else {
+			assert.Contains(t, statement, "ON CLUSTER `it's`")
+		}
 		if strings.Contains(statement, "ENGINE = Replicated") {
 			replicated++
 		}
