@@ -308,7 +308,7 @@ func (w *world) fill(t *testing.T) {
 	}
 	receipts := pulsestore.NewRows()
 	// One segment larger than the first range that the page reads, so that it needs three.
-	segment := objectkey.New("host-1", now)
+	segment := objectkey.New("default", "host-1", now)
 	var exchanges []archive.Exchange
 	var requests []pulsestore.Request
 	for i, f := range fixtures {
@@ -343,7 +343,7 @@ func (w *world) fill(t *testing.T) {
 
 	states := []struct{ name, state, reason, object string }{
 		{"lost", "lost", "queue_full", segment}, {"not_visible", "not_visible", "attached_late", ""}, {"filtered", "filtered", "", ""},
-		{"sampled_out", "sampled_out", "", ""}, {"gone", "sent", "", objectkey.New("host-1", now.Add(-time.Hour))},
+		{"sampled_out", "sampled_out", "", ""}, {"gone", "sent", "", objectkey.New("default", "host-1", now.Add(-time.Hour))},
 	}
 	for i, s := range states {
 		row := w.row(s.name, byte(50+i), now.Add(-time.Duration(i+20)*time.Second), s.object, s.state)
@@ -359,7 +359,7 @@ func (w *world) fill(t *testing.T) {
 	broken["cut"] = bytes.Clone(whole.Bytes[:len(whole.Bytes)-30])
 	broken["stranger"] = bytes.Clone(whole.Bytes) // sound, but of another exchange
 	for i, name := range []string{"garbage", "empty", "cut", "flipped", "stranger"} {
-		key := objectkey.New("host-1", now.Add(-time.Duration(i)*time.Minute))
+		key := objectkey.New("default", "host-1", now.Add(-time.Duration(i)*time.Minute))
 		row := w.row(name, byte(60+i), now.Add(-time.Duration(i+30)*time.Second), key, "sent")
 		if name == "flipped" {
 			own, err := archive.NewPacker().Pack(slices.Values([]archive.Exchange{exchange(row, archive.Message{}, archive.Message{})}))
@@ -372,7 +372,7 @@ func (w *world) fill(t *testing.T) {
 		requests = append(requests, row)
 	}
 
-	late := objectkey.New("host-1", now.Add(time.Second))
+	late := objectkey.New("default", "host-1", now.Add(time.Second))
 	row := w.row("late", 80, now.Add(-300*time.Millisecond), late, "pending")
 	row.Path = "/late"
 	requests = append(requests, row)
@@ -405,7 +405,7 @@ func entryOf(row *pulsestore.Request, key string, e archive.Entry) *pulsestore.P
 func TestNoNeighbour(t *testing.T) {
 	w := newWorld(t)
 	now := time.Now()
-	segment := objectkey.New("host-1", now)
+	segment := objectkey.New("default", "host-1", now)
 	var rows []pulsestore.Request
 	var exchanges []archive.Exchange
 	for i := range 3 {
