@@ -91,7 +91,7 @@ func request(n int) pulsestore.Request {
 		ClientPort: 50123, PeerAddress: netip.MustParseAddr("2001:db8::1"), PeerPort: 8443, Path: fmt.Sprintf("/items/{id}/%d", n), Template: "/items/{id}/{n}", Query: "a=&b=",
 		Status: uint16(200 + n%5*100), ErrorType: "e", ProtocolVersion: "1.1", TLSVersion: "1.3", TLSCipher: "TLS_AES_128_GCM_SHA256", Duration: 1111 * time.Microsecond,
 		TimingSend: 11 * time.Microsecond, TimingWait: 22 * time.Microsecond, TimingReceive: 33 * time.Microsecond, RequestBodySize: 5, ResponseBodySize: 1 << 40,
-		PayloadState: "pending", PayloadReason: "r", PayloadObject: "2026/01/01/00/h/01.zip", PayloadVisible: true,
+		PayloadState: "pending", PayloadReason: "r", PayloadObject: "default/2026/01/01/00/h/01.zip", PayloadVisible: true,
 		RPCSystem: "grpc", RPCMethod: "pkg.Service/Method", RPCStatus: "OK", RequestMessages: 21, ResponseMessages: 22, CloseCode: 1000,
 	}
 	binary.BigEndian.PutUint64(r.TraceID[8:], uint64(n))
@@ -257,7 +257,7 @@ func TestRoundTrip(t *testing.T) {
 
 	objects, err := s.PayloadObjects(ctx, pulsestore.EveryEnvironment(), []string{"k1", "missing"})
 	require.NoError(t, err)
-	assert.Equal(t, map[string]pulsestore.PayloadObject{"k1": sent}, objects)
+	assert.Equal(t, map[pulsestore.ObjectID]pulsestore.PayloadObject{{Environment: "production", Key: "k1"}: sent}, objects)
 	objects, err = s.PayloadObjects(ctx, pulsestore.EveryEnvironment(), nil)
 	require.NoError(t, err)
 	assert.Empty(t, objects)

@@ -127,6 +127,7 @@ function explain(err: unknown, request: Request, link: Link | null, early: boole
     if (err.status === 0 || err.status === 503 || (err.status === 404 && err.code === 'not_found' && early)) return null;
     if (err.code === 'no_bucket') return trouble('no_bucket', '');
     if (err.code === 'payload_lost') return trouble('lost', err.reason);
+    if (err.code === 'no_receipt') return state === 'pending' || early ? null : trouble('lost', 'no_receipt');
     return trouble('failed', err.message);
   }
   return trouble('damaged', err instanceof Error ? err.message : '');
