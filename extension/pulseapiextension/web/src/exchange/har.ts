@@ -65,6 +65,8 @@ export interface Entry {
   _serverAddress?: string;
   _serverPort?: number;
   _incomplete?: string;
+  /** What was redacted before it was stored. */
+  _redacted?: string[];
   _resource?: Record<string, string>;
   _part?: number;
   _webSocketMessages?: HarMessage[];
