@@ -449,3 +449,16 @@ func TestHealth(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, openAPI, data)
 }
+
+func TestFindings(t *testing.T) {
+	s := start(t, testConfig(t), &rows{findings: []pulsestore.FindingGroup{
+		{Finding: pulsestore.Finding{Origin: pulsestore.Origin{ServiceName: "shop"}, Kind: "card", Message: "request", Location: "json", Place: "cards[].number", Role: "client", Count: 3}, Hosts: 1},
+		{Finding: pulsestore.Finding{Reason: "cpu_budget", Count: 9}, Hosts: 2},
+	}})
+	_, body, _ := s.call(t, "GET", "/api/v1/findings?filter=kind:card+place:cards*", "")
+	list := body["findings"].([]any)
+	require.Len(t, list, 2)
+	require.Equal(t, "cards[].number", list[0].(map[string]any)["place"])
+	require.NotContains(t, list[1], "kind")
+	require.Equal(t, "bad_filter", s.code(t, 400, "GET", "/api/v1/findings?filter=status:200", ""))
+}

@@ -22,6 +22,7 @@ type rows struct {
 	requests          []pulsestore.Request
 	connections       []pulsestore.Connection
 	coverage          []pulsestore.Coverage
+	findings          []pulsestore.FindingGroup
 	objects           map[string]pulsestore.PayloadObject
 	entries           map[[8]byte][]pulsestore.PayloadEntry
 	audit             []pulsestore.AuditEvent
@@ -101,6 +102,10 @@ func (r *rows) Coverage(ctx context.Context, q pulsestore.CoverageQuery) ([]puls
 		return q.HostID != "" && c.HostID != q.HostID || q.Subject != "" && c.Subject != q.Subject
 	})
 	return out, r.wait(ctx)
+}
+
+func (r *rows) Findings(ctx context.Context, _ pulsestore.FindingQuery) ([]pulsestore.FindingGroup, error) {
+	return r.findings, r.wait(ctx)
 }
 
 func (r *rows) PayloadObjects(ctx context.Context, _ pulsestore.Scope, keys []string) (map[string]pulsestore.PayloadObject, error) {
