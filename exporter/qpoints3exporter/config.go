@@ -60,6 +60,9 @@ type Config struct {
 	StorageClass string            `mapstructure:"storage_class"`
 	Tags         map[string]string `mapstructure:"tags"`
 
+	// Encryption says who can read the objects' payloads, whoever can read the bucket.
+	Encryption EncryptionConfig `mapstructure:"encryption"`
+
 	Timeout exporterhelper.TimeoutConfig                             `mapstructure:",squash"`
 	Queue   configoptional.Optional[exporterhelper.QueueBatchConfig] `mapstructure:"sending_queue"`
 	Retry   configretry.BackOffConfig                                `mapstructure:"retry_on_failure"`
@@ -77,7 +80,12 @@ var (
 
 // Validate implements confmap.Validator.
 func (c *Config) Validate() error {
-	return errors.Join(c.validateBucket(), c.validateObjects(), c.validateRetention(), c.validateQueue())
+	return errors.Join(c.validateBucket(), c.validateObjects(), c.validateRetention(), c.validateQueue(), c.validateEncryption())
+}
+
+func (c *Config) validateEncryption() error {
+	_, err := c.Encryption.recipients()
+	return err
 }
 
 func (c *Config) validateBucket() error {

@@ -26,6 +26,9 @@ func Read(b []byte) (map[string]Exchange, error) {
 	}
 	out := make(map[string]Exchange, len(zr.File))
 	for _, f := range zr.File {
+		if strings.HasSuffix(f.Name, SealedExtension) {
+			return nil, fmt.Errorf("read archive: %s is encrypted", f.Name)
+		}
 		rc, err := f.Open()
 		if err != nil {
 			return nil, fmt.Errorf("read archive: %s: %w", f.Name, err)

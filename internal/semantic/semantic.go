@@ -262,6 +262,8 @@ const (
 	PayloadRedactionPolicy = "qpoint.payload.redaction.policy"
 	// PayloadRedactions is [[place in the HAR entry, reason, count], …]: what was taken out, as `request.headers[3]`, `header`, 1.
 	PayloadRedactions = "qpoint.payload.redactions"
+	// PayloadSealed is the file of the exchange, encrypted, in place of all other attributes but ConnectionID.
+	PayloadSealed = "qpoint.payload.sealed"
 	// PayloadWebSocketMessages is a list of maps, see the Message* keys.
 	PayloadWebSocketMessages = "qpoint.websocket.messages"
 )
