@@ -235,3 +235,37 @@ func (c *converter) dnsRecord(record plog.LogRecord) reason {
 	c.rows.AddDNSQuery(r)
 	return ""
 }
+
+// findingRecord adds a row of `findings`, or says why not.
+func (c *converter) findingRecord(record plog.LogRecord) reason {
+	r := &c.finding
+	*r = pulsestore.Finding{Origin: c.origin, Time: record.Timestamp().AsTime(), TraceID: record.TraceID(), SpanID: record.SpanID()}
+	var w wire
+	for key, v := range record.Attributes().All() {
+		switch key {
+		case semantic.FindingKind:
+			r.Kind = v.Str()
+		case semantic.FindingMessage:
+			r.Message = v.Str()
+		case semantic.FindingLocation:
+			r.Location = v.Str()
+		case semantic.FindingPlace:
+			r.Place = v.Str()
+		case semantic.FindingReason:
+			r.Reason = v.Str()
+		case semantic.FindingCount:
+			r.Count = large(v)
+		default:
+			w.take(key, v)
+		}
+	}
+	if (r.Kind == "") == (r.Reason == "") || r.Count == 0 {
+		return reasonMalformed
+	}
+	if !c.inRange(r.Time) {
+		return reasonTime
+	}
+	r.Role, r.ServerAddress, r.ServerPort = w.role, w.server, w.serverPort
+	c.rows.AddFinding(r)
+	return ""
+}

@@ -165,6 +165,8 @@ func TestRequests(t *testing.T) {
 
 	status, one, _ := s.call(t, "GET", "/api/v1/requests/"+first["trace_id"].(string)+"/"+first["span_id"].(string), "")
 	require.Equal(t, 200, status)
+	require.NotEmpty(t, one["expires_at"])
+	delete(one, "expires_at") // of one request only
 	require.Equal(t, first, one)
 	require.Equal(t, "not_found", s.code(t, 404, "GET", "/api/v1/requests/"+strings.Repeat("a", 32)+"/"+strings.Repeat("b", 16), ""))
 }
@@ -446,4 +448,17 @@ func TestHealth(t *testing.T) {
 	data, err := io.ReadAll(res.Body)
 	require.NoError(t, err)
 	require.Equal(t, openAPI, data)
+}
+
+func TestFindings(t *testing.T) {
+	s := start(t, testConfig(t), &rows{findings: []pulsestore.FindingGroup{
+		{Finding: pulsestore.Finding{Origin: pulsestore.Origin{ServiceName: "shop"}, Kind: "card", Message: "request", Location: "json", Place: "cards[].number", Role: "client", Count: 3}, Hosts: 1},
+		{Finding: pulsestore.Finding{Reason: "cpu_budget", Count: 9}, Hosts: 2},
+	}})
+	_, body, _ := s.call(t, "GET", "/api/v1/findings?filter=kind:card+place:cards*", "")
+	list := body["findings"].([]any)
+	require.Len(t, list, 2)
+	require.Equal(t, "cards[].number", list[0].(map[string]any)["place"])
+	require.NotContains(t, list[1], "kind")
+	require.Equal(t, "bad_filter", s.code(t, 400, "GET", "/api/v1/findings?filter=status:200", ""))
 }

@@ -164,7 +164,46 @@ func (a *api) getRequest(q *question) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return requestView(row, objects, a.now()), nil
+	answer := requestAnswer{requestJSON: requestView(row, objects, a.now()), Stored: storedView(row, objects)}
+	err = a.query(q.Context(), func(ctx context.Context) error {
+		keep, err := a.reader.Retention(ctx)
+		if ttl := keep.Of(pulsestore.TableRequests, row.Environment); err == nil && ttl > 0 {
+			answer.ExpiresAt = timeText(row.Time.Add(ttl))
+		}
+		return err
+	})
+	return answer, err
+}
+
+// requestAnswer is one request, with until when what is known of it is kept.
+type requestAnswer struct {
+	requestJSON
+	ExpiresAt string      `json:"expires_at,omitempty"`
+	Stored    *storedJSON `json:"stored,omitempty"`
+}
+
+// storedJSON is what the receipt of an object says.
+type storedJSON struct {
+	Size           uint64 `json:"size"`
+	SHA256         string `json:"sha256,omitempty"`
+	ExpiresAt      string `json:"expires_at,omitempty"`
+	RetentionClass string `json:"retention_class,omitempty"`
+}
+
+// storedView is nil before a receipt.
+func storedView(row *pulsestore.Request, objects map[string]pulsestore.PayloadObject) *storedJSON {
+	o, ok := objects[row.PayloadObject]
+	if !ok || o.Size == 0 {
+		return nil
+	}
+	v := &storedJSON{Size: o.Size, RetentionClass: o.RetentionClass}
+	if o.SHA256 != [32]byte{} {
+		v.SHA256 = hex.EncodeToString(o.SHA256[:])
+	}
+	if !o.Expires.IsZero() {
+		v.ExpiresAt = timeText(o.Expires)
+	}
+	return v
 }
 
 // request returns one row and the receipt of its segment, or the problem that there is none.

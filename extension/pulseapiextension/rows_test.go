@@ -22,6 +22,7 @@ type rows struct {
 	requests          []pulsestore.Request
 	connections       []pulsestore.Connection
 	coverage          []pulsestore.Coverage
+	findings          []pulsestore.FindingGroup
 	objects           map[string]pulsestore.PayloadObject
 	entries           map[[8]byte][]pulsestore.PayloadEntry
 	audit             []pulsestore.AuditEvent
@@ -103,6 +104,10 @@ func (r *rows) Coverage(ctx context.Context, q pulsestore.CoverageQuery) ([]puls
 	return out, r.wait(ctx)
 }
 
+func (r *rows) Findings(ctx context.Context, _ pulsestore.FindingQuery) ([]pulsestore.FindingGroup, error) {
+	return r.findings, r.wait(ctx)
+}
+
 func (r *rows) PayloadObjects(ctx context.Context, _ pulsestore.Scope, keys []string) (map[string]pulsestore.PayloadObject, error) {
 	found := map[string]pulsestore.PayloadObject{}
 	r.mu.Lock()
@@ -127,6 +132,10 @@ func (r *rows) Audit(ctx context.Context, events ...pulsestore.AuditEvent) error
 	}
 	r.audit = append(r.audit, events...)
 	return nil
+}
+
+func (r *rows) Retention(ctx context.Context) (pulsestore.Retention, error) {
+	return pulsestore.Retention{TTL: 24 * time.Hour, Environments: map[string]time.Duration{"kept": 0}}, r.wait(ctx)
 }
 
 func (r *rows) Ping(ctx context.Context) error { return r.wait(ctx) }

@@ -34,6 +34,9 @@ func FromRecord(resource pcommon.Resource, rec plog.LogRecord) Exchange {
 		Part:          max(0, integer(at, semantic.ExchangePart)),
 		Messages:      messages(at),
 
+		RedactionPolicy: text(at, semantic.PayloadRedactionPolicy),
+		Redactions:      redactions(at),
+
 		Request: Message{
 			Method:    text(at, semantic.PayloadRequestMethod),
 			Target:    text(at, semantic.PayloadRequestTarget),
@@ -43,6 +46,7 @@ func FromRecord(resource pcommon.Resource, rec plog.LogRecord) Exchange {
 			Body:      content(at, semantic.PayloadRequestBody),
 			BodySize:  size(at, semantic.PayloadRequestBodySize),
 			Truncated: flag(at, semantic.PayloadRequestBodyTruncated),
+			Decoded:   flag(at, semantic.PayloadRequestBodyDecoded),
 		},
 	}
 	if resource.Attributes().Len() > 0 {
@@ -153,4 +157,18 @@ func duration(at pcommon.Map, key string) time.Duration {
 		return NotMeasured
 	}
 	return time.Duration(v.Int())
+}
+
+func redactions(at pcommon.Map) (out []Redaction) {
+	v, ok := at.Get(semantic.PayloadRedactions)
+	if !ok || v.Type() != pcommon.ValueTypeSlice {
+		return nil
+	}
+	for _, item := range v.Slice().All() {
+		if item.Type() == pcommon.ValueTypeSlice && item.Slice().Len() == 3 {
+			one := item.Slice()
+			out = append(out, Redaction{At: raw(one.At(0)), Reason: raw(one.At(1)), Count: one.At(2).Int()})
+		}
+	}
+	return out
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package detect recognises values that identify a person, an object or a secret by their
-// shape alone: numbers, UUIDs, ULIDs, hashes, email addresses, JWTs, payment cards, bank
-// accounts and random tokens.
+// shape, their checksum and the name of the field that they stand in.
 //
-// Every detector is one pass over the string without regular expressions, so its time is
-// linear in the length of a hostile input, and none allocates.
+// Segment judges one short name, such as a segment of a path. Scan finds values within text or a body of any
+// length. Field knows names of fields.
+//
+// Nothing here is a regular expression: one pass over the bytes finds where a value may start, and validators of
+// bounded length judge it. So time is linear in the length of a hostile input, and nothing allocates.
 package detect
 
 // Kind is the kind of sensitive value that a detector recognised.
@@ -35,9 +37,30 @@ const (
 	// Token is a value that looks random, is too long to be a name, or carries characters
 	// that a name does not have.
 	Token
+	// Date is a calendar date: 2024-01-31, 20240131 or 2024-01.
+	Date
+	// Phone is a telephone number with a country code (E.164), or in a national form that is used for nothing else.
+	Phone
+	// NationalID is the number by which a state knows a person, see national.go for the countries.
+	NationalID
+	// PrivateKey is a private key in PEM, header to footer.
+	PrivateKey
+	// APIKey is a token with the prefix of the service that issued it, see vendor.go.
+	APIKey
+	// Secret looks random, or is the value of a field whose name announces a secret.
+	Secret
+	// IP is an IPv4 or IPv6 address.
+	IP
+	kinds
 )
 
-var kindNames = [...]string{"none", "number", "uuid", "ulid", "hex", "email", "jwt", "card", "iban", "token"}
+var kindNames = [kinds]string{
+	"none", "number", "uuid", "ulid", "hex", "email", "jwt", "card", "iban", "token",
+	"date", "phone", "national_id", "private_key", "api_key", "secret", "ip",
+}
+
+// Sensitive are the kinds that Scan reports, in a stable order. Segment reports these and the others.
+var Sensitive = []Kind{Card, IBAN, Email, Phone, NationalID, JWT, PrivateKey, APIKey, Secret, IP}
 
 // String returns the lower-case name of the kind.
 func (k Kind) String() string {

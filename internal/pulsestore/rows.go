@@ -178,6 +178,8 @@ type Reader interface {
 	Talkers(ctx context.Context, q Selection, by string, limit int) ([]Talker, error)
 	// TLSFindings are connections whose transport security is weak.
 	TLSFindings(ctx context.Context, q TLSQuery) ([]TLSFinding, error)
+	// Findings says which program sends or receives which kind of sensitive data, with whom and where in its messages.
+	Findings(ctx context.Context, q FindingQuery) ([]FindingGroup, error)
 	// Peers are the addresses that connections had at their other end.
 	Peers(ctx context.Context, q Selection) ([]Peer, error)
 

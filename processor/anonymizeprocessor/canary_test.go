@@ -285,7 +285,7 @@ func TestLogCanaries(t *testing.T) {
 	// of ours: only two of those stay.
 	for _, rl := range data.ResourceLogs {
 		for _, sl := range rl.ScopeLogs {
-			for _, event := range []string{semantic.EventConnection, semantic.EventSegment, semantic.EventCoverage, semantic.EventPayload, semantic.EventConnection + "." + c.next()} {
+			for _, event := range []string{semantic.EventConnection, semantic.EventSegment, semantic.EventCoverage, semantic.EventFinding, semantic.EventPayload, semantic.EventConnection + "." + c.next()} {
 				var r logspb.LogRecord
 				c.fill(r.ProtoReflect(), 0)
 				c.planted = append(c.planted, r.EventName)
@@ -304,7 +304,7 @@ func TestLogCanaries(t *testing.T) {
 	require.NoError(t, p.Start(t.Context(), componenttest.NewNopHost()))
 	require.NoError(t, p.ConsumeLogs(t.Context(), ld))
 	require.NoError(t, p.Shutdown(t.Context()))
-	require.Equal(t, 12, sink.LogRecordCount(), "connections, segments and coverage stay")
+	require.Equal(t, 16, sink.LogRecordCount(), "connections, segments, coverage and findings stay")
 	marshaler := plog.ProtoMarshaler{}
 	out, err := marshaler.MarshalLogs(sink.AllLogs()[0])
 	require.NoError(t, err)

@@ -97,12 +97,10 @@ func (p *packed) consume(_ context.Context, ld plog.Logs, _ int) error {
 	return p.err
 }
 
-func (p *packed) report(_ res, fill func(plog.LogRecord)) {
+func (p *packed) report(ld plog.Logs, _ int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	lr := plog.NewLogRecord()
-	fill(lr)
-	p.reports = append(p.reports, lr.Attributes())
+	p.reports = append(p.reports, ld.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0).Attributes())
 }
 
 func (p *packed) state(i int) string {

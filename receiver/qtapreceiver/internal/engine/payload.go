@@ -89,6 +89,7 @@ func (c *conn) fillPayload(lr plog.LogRecord, x *l7.Exchange, trace pcommon.Trac
 	m.PutInt(semantic.ServerPort, int64(t.port))
 	c.putNetwork(m)
 	m.PutStr(semantic.ConnectionID, c.id)
+	m.PutStr(semantic.ConnectionRole, roleName(c.role))
 	m.PutInt(semantic.ExchangeSequence, int64(x.Sequence))
 	putTiming(m, x)
 	putStr(m, semantic.ErrorType, x.Incomplete)

@@ -95,6 +95,17 @@ export type Request = {
   response_messages?: Count;
   close_code?: Count;
   payload: Payload;
+  /** Of one request: when the store lets this row go. Absent for never. */
+  expires_at?: Time;
+  /** Of one request: what the receipt of its object says. */
+  stored?: {
+    size: Count;
+    /** Of the whole object. */
+    sha256?: string;
+    /** When the bucket's lifecycle removes it. Absent when that is not known. */
+    expires_at?: Time;
+    retention_class?: string;
+  };
 };
 
 export type Coverage = {
@@ -319,7 +330,7 @@ export type AuditEvent = {
   /** The capability that was asked for. */
   role?: string;
   address?: string;
-  /** payload.link, payload.export, payload.erase, … */
+  /** payload.link, payload.export, payload.verify, payload.erase, … */
   action: string;
   /** allowed, refused or failed */
   outcome: string;
@@ -453,7 +464,8 @@ export type GetRetentionAnswer = {
 };
 
 export type CreatePayloadLinkAnswer = {
-  url: string;
+  /** Absent where the browser signs, see `endpoint`. */
+  url?: string;
   expires_at: Time;
   bucket: string;
   /** With the prefix. */
@@ -461,6 +473,18 @@ export type CreatePayloadLinkAnswer = {
   entry: string;
   /** To be sent as the header `Range`, as it is. The link is for these bytes only: one entry of the ZIP, from its local header to its end. Absent while no receipt says where the entry lies: the link is for the object then, and refused (404 `no_receipt`) where roles are bound by a filter. */
   range?: string;
+  /** Of the entry in the object. */
+  offset?: Count;
+  /** Of the entry. */
+  length?: Count;
+  /** The link for what follows `head` bytes, in the same way. */
+  rest?: {
+    url?: string;
+    range: string;
+  };
+  /** Where Pulse has no credentials for the bucket (`signed_by: browser`): the URL of the bucket, which ends in `/`. The key is added to it, and the browser signs with its user's credentials, for `region`. */
+  endpoint?: string;
+  region?: string;
 };
 
 export type GetMeAnswer = {
@@ -493,6 +517,8 @@ export type GetConfigAnswer = {
     origin: string;
     bucket: string;
     prefix: string;
+    /** Who has credentials for links. */
+    signed_by: 'pulse' | 'browser';
   };
 };
 
