@@ -2,17 +2,25 @@
 import type { Of } from './api.ts';
 import { go, route, set } from './route.svelte.ts';
 
+/** Fields of which a word finds parts, unless it compares the whole. */
+const whole = new Set(['path', 'query']);
+
 /** A word for exactly this value: server:api.example.com, or -path:"/a b". An empty value means that the field is not set. */
 export function word(field: string, value: string, exclude = false): string {
+  if (field === 'status') return `${exclude ? '-' : ''}status:${value}`;
   if (value === '') return `${exclude ? '' : '-'}${field}:*`;
+  const is = whole.has(field) ? ':=' : ':';
   const plain = /^[\w.][\w.\-/@+]*$/.test(value) && !/^(AND|OR|NOT)$/i.test(value);
-  return `${exclude ? '-' : ''}${field}:${plain ? value : `"${value.replace(/[\\"]/g, '\\$&')}"`}`;
+  return `${exclude ? '-' : ''}${field}${is}${plain ? value : `"${value.replace(/[\\"]/g, '\\$&')}"`}`;
 }
 
-/** A filter with one more word. The opposite word goes, and what has an OR is put into parentheses. */
+/** A filter with one more word. The opposite word goes, so does another that wants one value of the field, and what has an OR is put
+ *  into parentheses. */
 export function withWord(filter: string, next: string): string {
   const opposite = next.startsWith('-') ? next.slice(1) : `-${next}`;
-  const words = split(filter).filter((w) => w !== opposite);
+  const field = /^\w+:/.exec(next)?.[0];
+  const all = split(filter);
+  const words = all.includes('OR') ? all : all.filter((w) => w !== opposite && !(field && w !== next && w.startsWith(field) && /^[^:]+:=?[^<>!=(*]/.test(w)));
   if (words.includes(next)) return words.join(' ');
   return [words.includes('OR') ? `(${words.join(' ')})` : words.join(' '), next].filter(Boolean).join(' ');
 }

@@ -78,6 +78,7 @@ export const stateWords: Record<string, string> = {
   filtered: 'filtered',
   not_visible: 'not visible',
   lost: 'lost',
+  erased: 'erased',
 };
 
 /** The reasons that capture gives, as sentences. An unknown one is shown as it is. */
