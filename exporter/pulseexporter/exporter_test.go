@@ -391,6 +391,31 @@ func TestStartFailures(t *testing.T) {
 	assert.Equal(t, componentstatus.StatusRecoverableError, h.events[0].Status())
 }
 
+// TestOlderSchema: who may not make tables says at the start that they are not there, or not those of today.
+func TestOlderSchema(t *testing.T) {
+	h := newHost(t)
+	ctx := context.Background()
+	cfg := direct()
+	cfg.CreateSchema = false
+	start := func() error {
+		te, err := newTraces(ctx, exportertest.NewNopSettings(metadata.Type), cfg)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, te.Shutdown(ctx)) }()
+		return te.Start(ctx, h)
+	}
+	require.ErrorContains(t, start(), "database \"qpoint\" has no tables of ours: let one collector make them by `pulse` with `create_schema: true`")
+	store, _ := h.reader(t)
+	require.NoError(t, store.Migrate(ctx, pulsestore.SchemaOptions{}))
+	require.NoError(t, start())
+	conn, err := clickhouse.Open(h.extensions[engineID].(pulsestore.Engine).ClickHouseOptions())
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, conn.Close()) }()
+	require.NoError(t, conn.Exec(ctx, "DELETE FROM qpoint.schema_migrations WHERE version > 7"))
+	require.ErrorContains(t, start(), "lacks version 8 (process_rollups) of its tables")
+	require.NoError(t, conn.Exec(ctx, "INSERT INTO qpoint.schema_migrations SELECT number, 'later', now64(3) FROM numbers(8, 100)"))
+	require.NoError(t, start(), "newer tables have all that is written")
+}
+
 type nopExtension struct {
 	component.StartFunc
 	component.ShutdownFunc

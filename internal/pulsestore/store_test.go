@@ -248,6 +248,21 @@ func TestRoundTrip(t *testing.T) {
 	connections, _, err = s.Connections(ctx, pulsestore.ConnectionQuery{Selection: everything, Limit: 10})
 	require.NoError(t, err)
 	assert.Equal(t, []pulsestore.Connection{restarted, newer}, connections, "what the one before said last is superseded")
+	var paged []pulsestore.Connection
+	for q := (pulsestore.ConnectionQuery{Selection: everything, Limit: 1}); ; {
+		page, next, err := s.Connections(ctx, q)
+		require.NoError(t, err)
+		paged = append(paged, page...)
+		if q.After = next; next == nil {
+			break
+		}
+	}
+	assert.Equal(t, connections, paged, "nor does it come on a later page")
+	established := everything
+	established.Filter = parse(t, pulsestore.OfConnections, "-state:closed connection:"+fmt.Sprintf("%016x", restarted.ConnectionID))
+	filtered, _, err := s.Connections(ctx, pulsestore.ConnectionQuery{Selection: established, Limit: 10})
+	require.NoError(t, err)
+	assert.Empty(t, filtered, "nor when the newer one is not asked for")
 	only, err := s.Connection(ctx, pulsestore.EveryEnvironment(), 1)
 	require.NoError(t, err)
 	assert.Equal(t, &newer, only)
