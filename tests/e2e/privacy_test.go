@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -153,7 +154,7 @@ func TestEncryptedPayloads(t *testing.T) {
 	}))
 
 	python := startPython(t, c.cgroup)
-	inHeader, inBody, inQuery, inPrivate := canary(t), canary(t), canary(t), canary(t)
+	inHeader, inBody, inQuery, inPrivate := rand.Text(), rand.Text(), rand.Text(), rand.Text()
 	since := time.Now()
 	t.Setenv("SSLKEYLOGFILE", keys)
 	c.cgroup.run(t, "curl", "-sS", "--cacert", python.cert, "-H", "X-Api-Key: "+inHeader, "-H", "X-Private: "+inPrivate,
