@@ -113,7 +113,7 @@ func putResource(r pcommon.Resource, stamp string) {
 
 var testTime = time.Now().Add(-time.Minute).UTC().Truncate(time.Second).Add(123456789)
 
-const testKey = "2026/11/24/07/host-1/01ARZ3NDEKTSV4RRFFQ69G5FAV.zip"
+const testKey = "default/2026/11/24/07/host-1/01ARZ3NDEKTSV4RRFFQ69G5FAV.zip"
 
 func putSpan(span ptrace.Span, n int) {
 	var trace [16]byte
@@ -252,8 +252,9 @@ func TestStore(t *testing.T) {
 	}}, connections)
 	objects, err := store.PayloadObjects(ctx, pulsestore.EveryEnvironment(), []string{testKey})
 	require.NoError(t, err)
-	assert.Equal(t, map[string]pulsestore.PayloadObject{testKey: {
+	assert.Equal(t, map[pulsestore.ObjectID]pulsestore.PayloadObject{{Environment: "production", Key: testKey}: {
 		Time: testTime, Key: testKey, Environment: "production", HostID: "host-1", State: "sent", Entries: 1, Bytes: 2, Opened: testTime, Closed: testTime.Add(time.Second),
+		RetentionClass: "default",
 	}}, objects)
 	assert.EqualValues(t, 6, sum(t, tel, "otelcol_exporter_pulse_rows", "table", "requests"))
 	assert.Empty(t, h.events)

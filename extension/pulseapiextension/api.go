@@ -128,6 +128,7 @@ func (a *api) routes() []route {
 		{"GET /api/v1/talkers", readMetadata, with("by"), a.getTalkers, "top_talkers", "Values of a field of connections with the most bytes."},
 		{"GET /api/v1/tls", readMetadata, with("expires_within"), a.getTLS, "tls_findings", "Connections with weak transport security: old TLS, plaintext, servers without a name, certificates that end soon."},
 		{"GET /api/v1/countries", readMetadata, rows, a.getCountries, "traffic_by_country", "Bytes and connections by country of the other end."},
+		{"GET /api/v1/findings", readMetadata, rows, a.getFindings, "sensitive_data", "Which program sends or receives which kind of sensitive data (card, email, token, …), with which server and at which place of its messages, how often; never a value. Filter keys: kind, message, location, place, server, port, role, service, exe, host, env and others of the origin. Rows with a reason count messages that were not looked at."},
 		{"GET /api/v1/coverage", readMetadata, []string{"from", "to", "limit", "host", "subject"}, a.getCoverage, "coverage", "What is seen and what is not, and why."},
 		{"GET /api/v1/audit", readAudit, []string{"from", "to", "limit", "actor", "action"}, a.getAudit, "", ""},
 		{"GET /api/v1/retention", readRetention, []string{"ttl", "table", "of_environment", "at"}, a.getRetention, "", ""},

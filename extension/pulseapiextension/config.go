@@ -119,7 +119,8 @@ type S3Config struct {
 	Bucket   string `mapstructure:"bucket"`
 	Region   string `mapstructure:"region"`
 	// PathStyle puts the bucket into the path and not into the host name.
-	PathStyle bool                `mapstructure:"path_style"`
+	PathStyle bool `mapstructure:"path_style"`
+	// Without both keys, links are signed in the page with keys that its user gives it, and that never leave the browser.
 	AccessKey configopaque.String `mapstructure:"access_key"`
 	SecretKey configopaque.String `mapstructure:"secret_key"`
 
@@ -217,12 +218,13 @@ func (c *Config) clickHouseID() component.ID {
 
 func (s *S3Config) validate() error {
 	var errs []error
-	for key, value := range map[string]string{
-		"bucket": s.Bucket, "region": s.Region, "access_key": string(s.AccessKey), "secret_key": string(s.SecretKey),
-	} {
+	for key, value := range map[string]string{"bucket": s.Bucket, "region": s.Region} {
 		if value == "" {
 			errs = append(errs, fmt.Errorf("`s3.%s` is missing: payload links cannot be signed without it", key))
 		}
+	}
+	if (s.AccessKey == "") != (s.SecretKey == "") {
+		errs = append(errs, errors.New("`s3.access_key` and `s3.secret_key` go together: give both, or neither to let each browser sign with its user's keys"))
 	}
 	if s.Endpoint != "" {
 		u, err := url.Parse(s.Endpoint)

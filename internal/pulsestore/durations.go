@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Tables of sums count durations in buckets, eight an octave: see migration 0009.
+// Tables of sums count durations in buckets, eight an octave: see migration 0010.
 const (
 	bucketsPerOctave = 8
 	firstBucket      = 13 // log2 of its bound in nanoseconds

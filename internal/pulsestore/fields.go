@@ -11,6 +11,7 @@ import (
 const (
 	OfRequests    = "requests"
 	OfConnections = "connections"
+	OfFindings    = "findings"
 )
 
 // origin are the fields that say whose a row is.
@@ -144,6 +145,16 @@ var coverageFields = filter.NewFields(with(
 	filter.Field{Name: "reason", Kind: filter.Text, Column: "reason", Facet: true, Description: "why it is not"},
 ), "name")
 
+var findingFields = filter.NewFields(with(
+	filter.Field{Name: "kind", Aliases: []string{semantic.FindingKind}, Kind: filter.Text, Column: "kind", Facet: true, Description: "kind of sensitive data"},
+	filter.Field{Name: "message", Aliases: []string{semantic.FindingMessage}, Kind: filter.Text, Column: "message", Values: []string{"request", "response"}, Facet: true, Description: "whether it was in requests or in responses"},
+	filter.Field{Name: "location", Aliases: []string{semantic.FindingLocation}, Kind: filter.Text, Column: "location", Facet: true, Description: "part of the message: header, query, json, …"},
+	filter.Field{Name: "place", Aliases: []string{semantic.FindingPlace}, Kind: filter.Text, Column: "place", Facet: true, Description: "name of the header, key or field"},
+	filter.Field{Name: "server", Aliases: []string{"domain", semantic.ServerAddress}, Kind: filter.Text, Column: "server_address", Facet: true, Description: "name or address of the server"},
+	filter.Field{Name: "port", Aliases: []string{semantic.ServerPort}, Kind: filter.Number, Column: "server_port", Facet: true, Description: "port of the server"},
+	filter.Field{Name: "role", Aliases: []string{semantic.ConnectionRole}, Kind: filter.Text, Column: "role", Values: []string{"client", "server", "unknown"}, Facet: true, Description: "end that was observed"},
+), "server", "place")
+
 // FieldsOf returns the keys by which rows of a kind can be filtered; nil when there is no such kind.
 func FieldsOf(of string) *filter.Fields {
 	switch of {
@@ -151,6 +162,8 @@ func FieldsOf(of string) *filter.Fields {
 		return requestFields
 	case OfConnections:
 		return connectionFields
+	case OfFindings:
+		return findingFields
 	}
 	return nil
 }

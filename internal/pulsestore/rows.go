@@ -158,7 +158,7 @@ type Reader interface {
 	// Coverage returns the newest row of each identity, by host, subject and name.
 	Coverage(ctx context.Context, q CoverageQuery) ([]Coverage, error)
 	// PayloadObjects returns the rows of the given keys that exist.
-	PayloadObjects(ctx context.Context, scope Scope, keys []string) (map[string]PayloadObject, error)
+	PayloadObjects(ctx context.Context, scope Scope, keys []string) (map[ObjectID]PayloadObject, error)
 
 	// Histogram counts rows by time and class.
 	Histogram(ctx context.Context, q TimeQuery) ([]Bucket, error)
@@ -178,6 +178,8 @@ type Reader interface {
 	Talkers(ctx context.Context, q Selection, by string, limit int) ([]Talker, error)
 	// TLSFindings are connections whose transport security is weak.
 	TLSFindings(ctx context.Context, q TLSQuery) ([]TLSFinding, error)
+	// Findings says which program sends or receives which kind of sensitive data, with whom and where in its messages.
+	Findings(ctx context.Context, q FindingQuery) ([]FindingGroup, error)
 	// Peers are the addresses that connections had at their other end.
 	Peers(ctx context.Context, q Selection) ([]Peer, error)
 

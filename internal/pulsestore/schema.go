@@ -25,6 +25,7 @@ const (
 	tablePayloadEntries = "payload_entries"
 	tableCoverage       = "coverage"
 	tableDNS            = "dns"
+	tableFindings       = "findings"
 	tableAudit          = "audit"
 	tableRequestsMinute = "requests_1m"
 	tableRequestsHour   = "requests_1h"
@@ -55,6 +56,7 @@ var storedTables = []storedTable{
 	{name: tablePayloadEntries, shard: "sipHash64(trace_id)", daily: true},
 	{name: tableCoverage, shard: "sipHash64(host_id)", daily: true},
 	{name: tableDNS, shard: "sipHash64(host_id)", daily: true},
+	{name: tableFindings, shard: "sipHash64(host_id)", daily: true},
 	{name: tableAudit, shard: "sipHash64(id)", long: true},
 	// Written by the views of each shard.
 	{name: tableRequestsMinute, shard: "rand()", daily: true},

@@ -572,7 +572,44 @@ SELECT toStartOfHour(m.time) AS time, environment, kind, host_id, host_name, ser
     min(m.first_seen) AS first_seen, max(m.last_seen) AS last_seen
 FROM `qpoint`.`processes_1m_local` AS m
 GROUP BY time, environment, kind, host_id, host_name, service_name, executable, user, container_id, pod_uid, k8s_namespace, status_class;
--- 9 durations
+-- 9 findings
+CREATE TABLE IF NOT EXISTS `qpoint`.`findings_local` ON CLUSTER `it's`
+(
+    time DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    trace_id FixedString(16) CODEC(NONE),
+    span_id FixedString(8) CODEC(NONE),
+    kind LowCardinality(String),
+    message LowCardinality(String),
+    location LowCardinality(String),
+    place LowCardinality(String),
+    reason LowCardinality(String) COMMENT 'why messages were not looked at; empty for a finding',
+    role LowCardinality(String),
+    server_address LowCardinality(String),
+    server_port UInt16 CODEC(ZSTD(1)),
+    count UInt64 COMMENT 'values; messages where there is a reason' CODEC(T64, ZSTD(1)),
+    environment LowCardinality(String),
+    service_name LowCardinality(String),
+    service_namespace LowCardinality(String),
+    host_id LowCardinality(String),
+    host_name LowCardinality(String),
+    pid UInt32 CODEC(ZSTD(1)),
+    executable LowCardinality(String),
+    user LowCardinality(String),
+    container_id LowCardinality(String),
+    pod_uid LowCardinality(String),
+    pod_name LowCardinality(String),
+    k8s_namespace LowCardinality(String),
+    k8s_node LowCardinality(String),
+    k8s_container LowCardinality(String),
+    k8s_deployment LowCardinality(String)
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{shard}-{replica}')
+PARTITION BY toDate(time)
+ORDER BY (time, span_id, kind, message, location, place, reason, server_address, server_port, role, host_id, pid, environment)
+SETTINGS ttl_only_drop_parts = 1, replicated_deduplication_window = 1000;
+CREATE TABLE IF NOT EXISTS `qpoint`.`findings` ON CLUSTER `it's` AS `qpoint`.`findings_local`
+ENGINE = Distributed('it\'s', 'qpoint', 'findings_local', sipHash64(host_id));
+-- 10 durations
 ALTER TABLE `qpoint`.`requests_1h_local` ON CLUSTER `it's`
     ADD COLUMN IF NOT EXISTS durations SimpleAggregateFunction(sumMap, Tuple(Array(UInt8), Array(UInt64))) CODEC(ZSTD(1));
 ALTER TABLE `qpoint`.`requests_1h` ON CLUSTER `it's`
@@ -641,7 +678,7 @@ ALTER TABLE `qpoint`.`processes_1m_local` ON CLUSTER `it's`
         arrayMap(i -> toUInt8(greatest(4 * (i - 1), 2) - 2), arrayFilter((i, n) -> n > 0, arrayEnumerate(finalizeAggregation(latency)), finalizeAggregation(latency))),
         arrayFilter(n -> n > 0, finalizeAggregation(latency)))
     WHERE empty(durations.1) SETTINGS mutations_sync = 2;
--- 10 services
+-- 11 services
 ALTER TABLE `qpoint`.`requests_1h_local` ON CLUSTER `it's` DROP COLUMN IF EXISTS duration_quantiles, DROP COLUMN IF EXISTS latency;
 ALTER TABLE `qpoint`.`requests_1h` ON CLUSTER `it's` DROP COLUMN IF EXISTS duration_quantiles, DROP COLUMN IF EXISTS latency;
 ALTER TABLE `qpoint`.`requests_1m_local` ON CLUSTER `it's` DROP COLUMN IF EXISTS duration_quantiles, DROP COLUMN IF EXISTS latency;
@@ -898,6 +935,8 @@ ALTER TABLE `qpoint`.`payload_entries_local` ON CLUSTER `it's` MODIFY TTL toDate
 ALTER TABLE `qpoint`.`coverage_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 1;
 ALTER TABLE `qpoint`.`coverage_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(3600);
 ALTER TABLE `qpoint`.`dns_local` ON CLUSTER `it's` REMOVE TTL;
+ALTER TABLE `qpoint`.`findings_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`findings_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
 ALTER TABLE `qpoint`.`audit_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
 ALTER TABLE `qpoint`.`audit_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(34560000);
 ALTER TABLE `qpoint`.`requests_1m_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;

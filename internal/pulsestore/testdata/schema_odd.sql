@@ -504,7 +504,42 @@ SELECT toStartOfHour(m.time) AS time, environment, kind, host_id, host_name, ser
     min(m.first_seen) AS first_seen, max(m.last_seen) AS last_seen
 FROM `a\`b\\c`.`processes_1m` AS m
 GROUP BY time, environment, kind, host_id, host_name, service_name, executable, user, container_id, pod_uid, k8s_namespace, status_class;
--- 9 durations
+-- 9 findings
+CREATE TABLE IF NOT EXISTS `a\`b\\c`.`findings`
+(
+    time DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    trace_id FixedString(16) CODEC(NONE),
+    span_id FixedString(8) CODEC(NONE),
+    kind LowCardinality(String),
+    message LowCardinality(String),
+    location LowCardinality(String),
+    place LowCardinality(String),
+    reason LowCardinality(String) COMMENT 'why messages were not looked at; empty for a finding',
+    role LowCardinality(String),
+    server_address LowCardinality(String),
+    server_port UInt16 CODEC(ZSTD(1)),
+    count UInt64 COMMENT 'values; messages where there is a reason' CODEC(T64, ZSTD(1)),
+    environment LowCardinality(String),
+    service_name LowCardinality(String),
+    service_namespace LowCardinality(String),
+    host_id LowCardinality(String),
+    host_name LowCardinality(String),
+    pid UInt32 CODEC(ZSTD(1)),
+    executable LowCardinality(String),
+    user LowCardinality(String),
+    container_id LowCardinality(String),
+    pod_uid LowCardinality(String),
+    pod_name LowCardinality(String),
+    k8s_namespace LowCardinality(String),
+    k8s_node LowCardinality(String),
+    k8s_container LowCardinality(String),
+    k8s_deployment LowCardinality(String)
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toDate(time)
+ORDER BY (time, span_id, kind, message, location, place, reason, server_address, server_port, role, host_id, pid, environment)
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
+-- 10 durations
 ALTER TABLE `a\`b\\c`.`requests_1h`
     ADD COLUMN IF NOT EXISTS durations SimpleAggregateFunction(sumMap, Tuple(Array(UInt8), Array(UInt64))) CODEC(ZSTD(1));
 ALTER TABLE `a\`b\\c`.`requests_1m`
@@ -565,7 +600,7 @@ ALTER TABLE `a\`b\\c`.`processes_1m`
         arrayMap(i -> toUInt8(greatest(4 * (i - 1), 2) - 2), arrayFilter((i, n) -> n > 0, arrayEnumerate(finalizeAggregation(latency)), finalizeAggregation(latency))),
         arrayFilter(n -> n > 0, finalizeAggregation(latency)))
     WHERE empty(durations.1) SETTINGS mutations_sync = 2;
--- 10 services
+-- 11 services
 ALTER TABLE `a\`b\\c`.`requests_1h`  DROP COLUMN IF EXISTS duration_quantiles, DROP COLUMN IF EXISTS latency;
 ALTER TABLE `a\`b\\c`.`requests_1m`  DROP COLUMN IF EXISTS duration_quantiles, DROP COLUMN IF EXISTS latency;
 ALTER TABLE `a\`b\\c`.`processes_1h`  DROP COLUMN IF EXISTS duration_quantiles, DROP COLUMN IF EXISTS latency;
@@ -810,6 +845,8 @@ ALTER TABLE `a\`b\\c`.`payload_entries` MODIFY TTL toDateTime(time) + toInterval
 ALTER TABLE `a\`b\\c`.`coverage` MODIFY SETTING ttl_only_drop_parts = 1;
 ALTER TABLE `a\`b\\c`.`coverage` MODIFY TTL toDateTime(time) + toIntervalSecond(3600);
 ALTER TABLE `a\`b\\c`.`dns` REMOVE TTL;
+ALTER TABLE `a\`b\\c`.`findings` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `a\`b\\c`.`findings` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
 ALTER TABLE `a\`b\\c`.`audit` MODIFY SETTING ttl_only_drop_parts = 0;
 ALTER TABLE `a\`b\\c`.`audit` MODIFY TTL toDateTime(time) + toIntervalSecond(34560000);
 ALTER TABLE `a\`b\\c`.`requests_1m` MODIFY SETTING ttl_only_drop_parts = 0;
