@@ -80,6 +80,8 @@ func TestBrowser(t *testing.T) {
 type world struct {
 	store                             *pulsestore.Store
 	bucket                            *objectstore.S3
+	storage                           component.Component // local_s3
+	folder                            string              // of the bucket
 	live, cors, down, refused, denied *server
 	ids                               map[string]string // name -> trace/span
 	bodies                            map[string]string // what the page must show
@@ -92,8 +94,11 @@ func newWorld(t *testing.T) *world {
 	engine := startClickHouse(t)
 	w := &world{ids: map[string]string{}, bodies: map[string]string{}}
 	page, refusedAt, s3Port := freeEndpoint(t), freeEndpoint(t), freeEndpoint(t)
-	storage := startS3(t, s3Port, "http://"+page, "http://"+refusedAt)
+	data := t.TempDir()
+	w.folder = filepath.Join(data, "qpoint")
+	storage := startS3(t, data, s3Port, "http://"+page, "http://"+refusedAt)
 	set := storage.(s3settings.Storage).S3Settings()
+	w.storage = storage
 	var err error
 	w.bucket, err = objectstore.NewS3(t.Context(), set, objectstore.Options{})
 	require.NoError(t, err)
@@ -187,11 +192,11 @@ func (w *world) fillCoverage(t *testing.T, now time.Time) {
 	require.NoError(t, w.store.Insert(t.Context(), b))
 }
 
-func startS3(t *testing.T, endpoint string, origins ...string) component.Component {
+func startS3(t *testing.T, data, endpoint string, origins ...string) component.Component {
 	t.Helper()
 	f := locals3extension.NewFactory()
 	cfg := f.CreateDefaultConfig().(*locals3extension.Config)
-	cfg.Endpoint, cfg.DataDir = endpoint, t.TempDir()
+	cfg.Endpoint, cfg.DataDir = endpoint, data
 	cfg.CORS.AllowedOrigins = origins
 	e, err := f.Create(t.Context(), extensiontest.NewNopSettings(f.Type()), cfg)
 	require.NoError(t, err)
