@@ -83,10 +83,10 @@ type world struct {
 	storage                           component.Component // local_s3
 	folder                            string              // of the bucket
 	live, cors, down, refused, denied *server
-	ids                               map[string]string // name -> trace/span
-	bodies                            map[string]string // what the page must show
-	late                              func() error      // puts the object that is pending
-	burst                             func() error      // inserts many
+	ids                               map[string]string                       // name -> trace/span
+	bodies                            map[string]string                       // what the page must show
+	late                              func() error                            // puts the object that is pending
+	burst                             func(n int, id byte, path string) error // inserts many
 }
 
 func newWorld(t *testing.T) *world {
@@ -215,7 +215,9 @@ func (w *world) control(rw http.ResponseWriter, r *http.Request) {
 	case "/fresh2":
 		err = w.fresh("/fresh-two", 91)
 	case "/burst":
-		err = w.burst()
+		err = w.burst(400, 7, "/burst")
+	case "/flood":
+		err = w.burst(3000, 6, "/flood")
 	case "/token":
 		for _, s := range []*server{w.cors, w.down, w.refused, w.denied} {
 			if s.url == r.URL.Query().Get("of") {
@@ -396,13 +398,13 @@ func (w *world) fill(t *testing.T) {
 		receipt.AddPayloadEntry(entryOf(&row, late, packed.Entries[0]))
 		return w.store.Insert(context.Background(), receipt)
 	}
-	w.burst = func() error {
+	w.burst = func(n int, id byte, path string) error {
 		var many []pulsestore.Request
 		at := time.Now()
-		for i := range 400 {
+		for i := range n {
 			row := fullRequest(1, at.Add(time.Duration(i)*time.Microsecond))
-			row.SpanID = [8]byte{7, byte(i >> 8), byte(i), 1}
-			row.Path, row.PayloadState = fmt.Sprintf("/burst/%d", i), "filtered"
+			row.SpanID = [8]byte{id, byte(i >> 8), byte(i), 1}
+			row.Path, row.PayloadState = fmt.Sprintf("%s/%d", path, i), "filtered"
 			many = append(many, row)
 		}
 		return w.insert(many)
