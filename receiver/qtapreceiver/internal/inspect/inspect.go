@@ -259,9 +259,12 @@ func (in *Inspector) messages(at pcommon.Map) (reason string) {
 			in.remove(data, reasonCoding)
 			continue
 		}
-		cut, _ := m.Get(semantic.MessageTruncated)
+		truncated := false
+		if cut, ok := m.Get(semantic.MessageTruncated); ok { // a whole message does not say so
+			truncated = cut.Bool()
+		}
 		in.edit(data, func(b []byte) {
-			if why := in.content(b, "", cut.Type() == pcommon.ValueTypeBool && cut.Bool()); why != "" {
+			if why := in.content(b, "", truncated); why != "" {
 				reason = why
 			}
 		})

@@ -32,6 +32,7 @@ type exchange struct {
 	target           string
 	headers, answers [][2]string
 	body, answer     string
+	messages         []string // of a WebSocket, whole; the client's and the server's in turn
 	cut              bool
 }
 
@@ -64,6 +65,14 @@ func (x exchange) put(lr plog.LogRecord) pcommon.Map {
 	m.PutInt(semantic.PayloadResponseStatus, 200)
 	put(semantic.PayloadResponseHeaders, x.answers)
 	body(x.answer, semantic.PayloadResponseBody, semantic.PayloadResponseBodySize, semantic.PayloadResponseBodyTruncated)
+	if x.messages != nil {
+		list := m.PutEmptySlice(semantic.PayloadWebSocketMessages)
+		for i, data := range x.messages {
+			item := list.AppendEmpty().SetEmptyMap()
+			item.PutBool(semantic.MessageClient, i%2 == 0)
+			item.PutStr(semantic.MessageData, data)
+		}
+	}
 	return m
 }
 
@@ -147,11 +156,12 @@ func TestFindings(t *testing.T) {
 		"multipart": {exchange{target: "/", headers: [][2]string{{"Content-Type", "multipart/form-data; boundary=xx"}},
 			body: "--xx\r\nContent-Disposition: form-data; name=\"mail\"\r\n\r\n" + email + "\r\n--xx\r\nContent-Disposition: form-data; name=j\r\nContent-Type: application/json\r\n\r\n{\"c\":\"" + card + "\"}\r\n--xx--\r\n"},
 			[]string{"card request json c 1", "email request multipart mail 1"}},
-		"text":   {exchange{target: "/", answers: [][2]string{{"Content-Type", "text/html"}}, answer: "<p>" + email + "</p>"}, []string{"email response text  1"}},
-		"binary": {exchange{target: "/", answers: [][2]string{{"Content-Type", "application/grpc"}}, answer: "\x00\x00\x00\x00\x13\x0a\x11" + email}, []string{"email response binary  1"}},
-		"events": {exchange{target: "/", answers: [][2]string{{"Content-Type", "text/event-stream"}}, answer: "event: x\ndata: {\"d\":\"" + email + "\"}\n\n"}, []string{"email response json d 1"}},
-		"gzip":   {exchange{target: "/", answers: [][2]string{{"Content-Type", "application/json"}, {"Content-Encoding", "gzip"}}, answer: packed(`{"m":"` + email + `"}`)}, []string{"email response json m 1"}},
-		"coding": {exchange{target: "/", answers: [][2]string{{"Content-Encoding", "rot13"}}, answer: "x"}, []string{"coding response   1"}},
+		"text":     {exchange{target: "/", answers: [][2]string{{"Content-Type", "text/html"}}, answer: "<p>" + email + "</p>"}, []string{"email response text  1"}},
+		"binary":   {exchange{target: "/", answers: [][2]string{{"Content-Type", "application/grpc"}}, answer: "\x00\x00\x00\x00\x13\x0a\x11" + email}, []string{"email response binary  1"}},
+		"events":   {exchange{target: "/", answers: [][2]string{{"Content-Type", "text/event-stream"}}, answer: "event: x\ndata: {\"d\":\"" + email + "\"}\n\n"}, []string{"email response json d 1"}},
+		"gzip":     {exchange{target: "/", answers: [][2]string{{"Content-Type", "application/json"}, {"Content-Encoding", "gzip"}}, answer: packed(`{"m":"` + email + `"}`)}, []string{"email response json m 1"}},
+		"messages": {exchange{target: "/", messages: []string{`{"m":"` + email + `"}`, card}}, []string{"card response text  1", "email request json m 1"}},
+		"coding":   {exchange{target: "/", answers: [][2]string{{"Content-Encoding", "rot13"}}, answer: "x"}, []string{"coding response   1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := run(t, look(), tc.x)
