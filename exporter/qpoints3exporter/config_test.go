@@ -108,7 +108,8 @@ func TestEndpointForms(t *testing.T) {
 		{"[::1]:9000", &off, "http://[::1]:9000", true},
 		{"", nil, "", false},
 	} {
-		cfg := &Config{Bucket: "payloads", Endpoint: c.endpoint, SSL: c.ssl}
+		cfg := createDefaultConfig().(*Config)
+		cfg.Bucket, cfg.Endpoint, cfg.SSL = "payloads", c.endpoint, c.ssl
 		require.NoError(t, cfg.Validate(), c.endpoint)
 		set, err := cfg.settings()
 		require.NoError(t, err)

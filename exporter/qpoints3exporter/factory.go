@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 
 	"github.com/qpoint-io/otelcol-qpoint/exporter/qpoints3exporter/internal/metadata"
+	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
 )
 
 const (
@@ -40,9 +41,11 @@ func createDefaultConfig() component.Config {
 	queue.QueueSize = defaultQueueBytes
 	queue.NumConsumers = defaultConsumers
 	return &Config{
-		Timeout: exporterhelper.TimeoutConfig{Timeout: defaultTimeout},
-		Queue:   configoptional.Some(queue),
-		Retry:   configretry.NewDefaultBackOffConfig(),
+		Environment: semantic.DefaultEnvironment,
+		Lifecycle:   LifecycleVerify,
+		Timeout:     exporterhelper.TimeoutConfig{Timeout: defaultTimeout},
+		Queue:       configoptional.Some(queue),
+		Retry:       configretry.NewDefaultBackOffConfig(),
 	}
 }
 

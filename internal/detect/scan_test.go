@@ -3,8 +3,10 @@
 package detect
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -51,4 +53,86 @@ func TestScanAllocatesNothing(t *testing.T) {
 		Scan(body, func(Kind, int, int) bool { n++; return true })
 	}))
 	require.NotZero(t, n)
+}
+
+// hostile are inputs that make backtracking or repeated looks backward quadratic.
+var hostile = []string{
+	"a", "1", "a1", "A1b", "eyJ.", "eyJ", "a@", "@", "%40", "1-", "1 ", "x.", "-----BEGIN PRIVATE KEY-----", "-----BEGIN ", "-----END ", "+1", "+", "(", "(555) ", "ghp_", "sk-", "AKIA", "key=", "password=", ":", "=",
+	"\"password\":\"", "a:", "f:", "a/", "aB3/", "4111 1111 1111 111", "123456782 ", "DE89 ", "QQ 12 34 56 ", "a.b@c.d.", "1.2.3.4.", "ssn ssn ", "\\", "\xff", "\xc2\xa0", "4\xc2\xa0",
+}
+
+// TestScanIsLinear doubles hostile inputs: four times the bytes must not take much more than four times as long.
+func TestScanIsLinear(t *testing.T) {
+	for _, unit := range hostile {
+		measure := func(size int) time.Duration {
+			b := []byte(strings.Repeat(unit, size/len(unit)))
+			best := time.Hour
+			for range 5 {
+				start := time.Now()
+				Scan(b, func(Kind, int, int) bool { return true })
+				best = min(best, time.Since(start))
+			}
+			return best
+		}
+		// A quadratic detector would be 16 times as slow. A busy machine may be wrong three times, not always.
+		var small, large time.Duration
+		for range 4 {
+			small, large = measure(64<<10), measure(256<<10)
+			if large < 10*max(small, 100*time.Microsecond) {
+				break
+			}
+		}
+		require.Less(t, large, 10*max(small, 100*time.Microsecond), "%q", unit)
+	}
+}
+
+func FuzzScan(f *testing.F) {
+	for _, list := range segments {
+		for _, s := range list {
+			f.Add(s, uint8(0))
+		}
+	}
+	for _, list := range nationalIDs {
+		for _, s := range list {
+			f.Add("ssn="+s, uint8(NationalID))
+		}
+	}
+	for _, s := range hostile {
+		f.Add(strings.Repeat(s, 10), uint8(Phone))
+	}
+	f.Fuzz(func(t *testing.T, s string, field uint8) {
+		last, values := 0, 0
+		Scan([]byte(s), func(k Kind, start, end int) bool {
+			if start < last || end <= start || end > len(s) || k == None || !slices.Contains(Sensitive, k) {
+				t.Fatalf("%s at %d to %d of %d, after %d", k, start, end, len(s), last)
+			}
+			last = end
+			values++
+			return true
+		})
+		if (Find(s) != None) != (values > 0) {
+			t.Fatalf("Find says %s of %d values", Find(s), values)
+		}
+		Field(s)
+		ScanString(Kind(field%uint8(kinds)), s, func(Kind, int, int) bool { return true })
+	})
+}
+
+func BenchmarkScan(b *testing.B) {
+	for name, body := range map[string]string{
+		"text":    strings.Repeat("The quick brown fox jumps over the lazy dog, and 42 others; see section 3.1 for more.\n", 1000),
+		"json":    strings.Repeat(`{"id":"123e4567-e89b-12d3-a456-426614174000","name":"Alice Example","age":42,"tags":["a","b"],"price":12.5,"created":"2024-01-31T12:30:00Z","ok":true},`, 500),
+		"form":    strings.Repeat("first_name=Alice&last_name=Example&page=2&sort=asc&email=alice%40example.com&", 1000),
+		"base64":  strings.Repeat("SGVsbG8gV29ybGQhIFRoaXMgaXMgYSBsb25nIGJhc2U2NCBzdHJpbmc", 1000),
+		"numbers": strings.Repeat("1706700000123,52.5200,13.4050,4711,0.25;", 1500),
+	} {
+		b.Run(name, func(b *testing.B) {
+			in := []byte(body)
+			b.SetBytes(int64(len(in)))
+			b.ReportAllocs()
+			for b.Loop() {
+				Scan(in, func(Kind, int, int) bool { return true })
+			}
+		})
+	}
 }

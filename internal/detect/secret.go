@@ -122,7 +122,7 @@ func (c *scanner) assign(i int) {
 	if k != Secret {
 		return
 	}
-	if value < len(s) && vendorStart[s[value]] {
+	if vendorStarts(s, value) {
 		if c.vendor(value, len(s)); c.seen {
 			return // whose token it is says more
 		}

@@ -158,7 +158,7 @@ type Reader interface {
 	// Coverage returns the newest row of each identity, by host, subject and name.
 	Coverage(ctx context.Context, q CoverageQuery) ([]Coverage, error)
 	// PayloadObjects returns the rows of the given keys that exist.
-	PayloadObjects(ctx context.Context, scope Scope, keys []string) (map[string]PayloadObject, error)
+	PayloadObjects(ctx context.Context, scope Scope, keys []string) (map[ObjectID]PayloadObject, error)
 
 	// Histogram counts rows by time and class.
 	Histogram(ctx context.Context, q TimeQuery) ([]Bucket, error)

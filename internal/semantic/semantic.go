@@ -203,12 +203,12 @@ const (
 // Object attributes, on EventObject (with SegmentKey, SegmentOpened and the other Segment attributes that are known) and
 // EventObjectEntry (with SegmentKey and ConnectionID).
 const (
-	ObjectSize           = "qpoint.object.size"            // bytes as stored
-	ObjectSHA256         = "qpoint.object.sha256"          // 64 hex digits, of the object as stored
-	ObjectExpires        = "qpoint.object.expires"         // Unix nanoseconds; absent when unknown or never
-	ObjectRetentionClass = "qpoint.object.retention_class" // of the operator's configuration
-	ObjectEntryOffset    = "qpoint.object.entry.offset"    // bytes before the entry's local header
-	ObjectEntryLength    = "qpoint.object.entry.length"    // bytes of the entry, local header included
+	ObjectSize        = "qpoint.object.size"         // bytes as stored
+	ObjectSHA256      = "qpoint.object.sha256"       // 64 hex digits, of the object as stored
+	ObjectExpires     = "qpoint.object.expires"      // Unix nanoseconds; absent when unknown or never
+	ObjectEnvironment = "qpoint.object.environment"  // of the operator's configuration: the first folder of the object
+	ObjectEntryOffset = "qpoint.object.entry.offset" // bytes before the entry's local header
+	ObjectEntryLength = "qpoint.object.entry.length" // bytes of the entry, local header included
 )
 
 // Coverage attributes, on `qpoint.coverage` logs. Rows of one host with the same subject, name, process, state and reason

@@ -22,7 +22,7 @@ import (
 
 const (
 	scopeName = "github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver"
-	object    = "2026/11/24/06/host-1/01ARZ3NDEKTSV4RRFFQ69G5FAV.zip"
+	object    = "default/2026/11/24/06/host-1/01ARZ3NDEKTSV4RRFFQ69G5FAV.zip"
 )
 
 func newTestAnonymizer(tb testing.TB) *anonymizer {

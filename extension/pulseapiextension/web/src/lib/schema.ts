@@ -313,6 +313,32 @@ export type Finding = {
   last_seen: Time;
 };
 
+export type DataFinding = {
+  /** What was found, such as card, iban, email, jwt. Absent with `reason`. */
+  kind?: string;
+  /** Why messages were not looked at, or not to their end: cpu_budget, size, coding (a content coding that cannot be undone), places (too many kinds of findings at once). */
+  reason?: string;
+  message?: 'request' | 'response';
+  /** path, query, header, cookie, trailer, json, form, multipart, text or binary. */
+  location?: string;
+  /** Name of the header, key or field, lower-case for headers; `user.cards[].number` in JSON. Names that may be sensitive are replaced, as in `{email}`. */
+  place?: string;
+  /** The observed end: a client sends requests and receives responses. */
+  role: 'client' | 'server' | 'unknown' | '';
+  environment: string;
+  service_name: string;
+  executable?: string;
+  server_address?: string;
+  server_port?: Port;
+  count: Count;
+  hosts: Count;
+  first_seen: Time;
+  last_seen: Time;
+  /** Of the newest exchange that is known to have it. */
+  trace_id: string;
+  span_id: string;
+};
+
 export type Country = {
   /** ISO 3166-1, or private, or unknown. */
   country: string;
@@ -448,6 +474,10 @@ export type GetCountriesAnswer = {
   partial: boolean;
 };
 
+export type GetFindingsAnswer = {
+  findings: DataFinding[];
+};
+
 export type ListCoverageAnswer = {
   coverage: Coverage[];
 };
@@ -468,10 +498,10 @@ export type CreatePayloadLinkAnswer = {
   url?: string;
   expires_at: Time;
   bucket: string;
-  /** With the prefix. */
+  /** With prefix and environment. */
   key: string;
   entry: string;
-  /** To be sent as the header `Range`, as it is. The link is for these bytes only: one entry of the ZIP, from its local header to its end. Absent while no receipt says where the entry lies: the link is for the object then, and refused (404 `no_receipt`) where roles are bound by a filter. */
+  /** To be sent as the header `Range`, as it is. The link is for these bytes only: one entry of the ZIP, from its local header to its end. Absent with `verify` only. Without a receipt that says where it lies there is no link (404 `no_receipt`). */
   range?: string;
   /** Of the entry in the object. */
   offset?: Count;
