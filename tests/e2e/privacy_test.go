@@ -154,7 +154,7 @@ func TestEncryptedPayloads(t *testing.T) {
 	}))
 
 	python := startPython(t, c.cgroup)
-	inHeader, inBody, inQuery, inPrivate := rand.Text(), rand.Text(), rand.Text(), rand.Text()
+	inHeader, inBody, inQuery, inPrivate := secretOf(t), secretOf(t), secretOf(t), secretOf(t)
 	since := time.Now()
 	t.Setenv("SSLKEYLOGFILE", keys)
 	c.cgroup.run(t, "curl", "-sS", "--cacert", python.cert, "-H", "X-Api-Key: "+inHeader, "-H", "X-Private: "+inPrivate,
@@ -266,3 +266,12 @@ func coreFiles(t *testing.T, dir string) []string {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+// secretOf is a secret that exists once: 32 hex digits, as tokens and session ids look.
+func secretOf(t *testing.T) string {
+	t.Helper()
+	b := make([]byte, 16)
+	_, err := rand.Read(b)
+	require.NoError(t, err)
+	return hex.EncodeToString(b)
+}

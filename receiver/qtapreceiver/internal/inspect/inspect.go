@@ -259,10 +259,8 @@ func (in *Inspector) messages(at pcommon.Map) (reason string) {
 			in.remove(data, reasonCoding)
 			continue
 		}
-		truncated := false
-		if cut, ok := m.Get(semantic.MessageTruncated); ok { // a whole message does not say so
-			truncated = cut.Bool()
-		}
+		cut, ok := m.Get(semantic.MessageTruncated)
+		truncated := ok && cut.Type() == pcommon.ValueTypeBool && cut.Bool()
 		in.edit(data, func(b []byte) {
 			if why := in.content(b, "", truncated); why != "" {
 				reason = why

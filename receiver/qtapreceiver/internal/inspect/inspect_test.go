@@ -32,8 +32,8 @@ type exchange struct {
 	target           string
 	headers, answers [][2]string
 	body, answer     string
-	messages         []string // of a WebSocket, whole; the client's and the server's in turn
 	cut              bool
+	messages         []string // of a WebSocket, the client's first, then in turns
 }
 
 func (x exchange) put(lr plog.LogRecord) pcommon.Map {
@@ -65,12 +65,15 @@ func (x exchange) put(lr plog.LogRecord) pcommon.Map {
 	m.PutInt(semantic.PayloadResponseStatus, 200)
 	put(semantic.PayloadResponseHeaders, x.answers)
 	body(x.answer, semantic.PayloadResponseBody, semantic.PayloadResponseBodySize, semantic.PayloadResponseBodyTruncated)
-	if x.messages != nil {
+	if len(x.messages) > 0 {
 		list := m.PutEmptySlice(semantic.PayloadWebSocketMessages)
-		for i, data := range x.messages {
-			item := list.AppendEmpty().SetEmptyMap()
-			item.PutBool(semantic.MessageClient, i%2 == 0)
-			item.PutStr(semantic.MessageData, data)
+		for i, text := range x.messages {
+			message := list.AppendEmpty().SetEmptyMap()
+			message.PutBool(semantic.MessageClient, i%2 == 0)
+			message.PutStr(semantic.MessageData, text)
+			if x.cut {
+				message.PutBool(semantic.MessageTruncated, true) // absent when it is whole
+			}
 		}
 	}
 	return m
@@ -156,12 +159,11 @@ func TestFindings(t *testing.T) {
 		"multipart": {exchange{target: "/", headers: [][2]string{{"Content-Type", "multipart/form-data; boundary=xx"}},
 			body: "--xx\r\nContent-Disposition: form-data; name=\"mail\"\r\n\r\n" + email + "\r\n--xx\r\nContent-Disposition: form-data; name=j\r\nContent-Type: application/json\r\n\r\n{\"c\":\"" + card + "\"}\r\n--xx--\r\n"},
 			[]string{"card request json c 1", "email request multipart mail 1"}},
-		"text":     {exchange{target: "/", answers: [][2]string{{"Content-Type", "text/html"}}, answer: "<p>" + email + "</p>"}, []string{"email response text  1"}},
-		"binary":   {exchange{target: "/", answers: [][2]string{{"Content-Type", "application/grpc"}}, answer: "\x00\x00\x00\x00\x13\x0a\x11" + email}, []string{"email response binary  1"}},
-		"events":   {exchange{target: "/", answers: [][2]string{{"Content-Type", "text/event-stream"}}, answer: "event: x\ndata: {\"d\":\"" + email + "\"}\n\n"}, []string{"email response json d 1"}},
-		"gzip":     {exchange{target: "/", answers: [][2]string{{"Content-Type", "application/json"}, {"Content-Encoding", "gzip"}}, answer: packed(`{"m":"` + email + `"}`)}, []string{"email response json m 1"}},
-		"messages": {exchange{target: "/", messages: []string{`{"m":"` + email + `"}`, card}}, []string{"card response text  1", "email request json m 1"}},
-		"coding":   {exchange{target: "/", answers: [][2]string{{"Content-Encoding", "rot13"}}, answer: "x"}, []string{"coding response   1"}},
+		"text":   {exchange{target: "/", answers: [][2]string{{"Content-Type", "text/html"}}, answer: "<p>" + email + "</p>"}, []string{"email response text  1"}},
+		"binary": {exchange{target: "/", answers: [][2]string{{"Content-Type", "application/grpc"}}, answer: "\x00\x00\x00\x00\x13\x0a\x11" + email}, []string{"email response binary  1"}},
+		"events": {exchange{target: "/", answers: [][2]string{{"Content-Type", "text/event-stream"}}, answer: "event: x\ndata: {\"d\":\"" + email + "\"}\n\n"}, []string{"email response json d 1"}},
+		"gzip":   {exchange{target: "/", answers: [][2]string{{"Content-Type", "application/json"}, {"Content-Encoding", "gzip"}}, answer: packed(`{"m":"` + email + `"}`)}, []string{"email response json m 1"}},
+		"coding": {exchange{target: "/", answers: [][2]string{{"Content-Encoding", "rot13"}}, answer: "x"}, []string{"coding response   1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := run(t, look(), tc.x)
@@ -169,6 +171,14 @@ func TestFindings(t *testing.T) {
 			_, marked := r.m.Get(semantic.PayloadRedactionPolicy)
 			require.False(t, marked)
 		})
+	}
+}
+
+func TestMessagesOfAWebSocket(t *testing.T) {
+	for _, cut := range []bool{false, true} {
+		r := run(t, look(), exchange{messages: []string{`{"card": "` + card + `"}`, `{"mail": "` + email + `"}`}, cut: cut})
+		require.Contains(t, strings.Join(r.found, "\n"), "card request")
+		require.Contains(t, strings.Join(r.found, "\n"), "email response")
 	}
 }
 
