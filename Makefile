@@ -103,6 +103,12 @@ test-e2e: packages-test chdb npm $(BINARY) ## drive the built binary with real p
 test-attribution: packages-test ## 20,000 exchanges of each program, faults on the line, forgeries, 10,000 joined pairs (root)
 	go test -count=1 -timeout 30m -v -run '^Test(Attribution|Faults|Overflow|TraceJoin|Forged)' ./receiver/qtapreceiver -exchanges=20000
 
+# The proof that sensitive data stays in the bucket; make test runs its short form.
+.PHONY: test-privacy
+test-privacy: packages-test chdb $(BINARY) ## plant 50,000 canaries twice and search all that is written or sent (root)
+	go test -count=1 ./tests/privacy/...
+	go test -count=2 -timeout 40m -v -run '^TestCanaries' ./tests/e2e -canaries=50000
+
 # One line of Debian kernels after the other, each in a virtual machine; ONLY=6.1 runs one.
 .PHONY: test-kernels
 test-kernels: packages-test ## run the capture's tests on kernels 5.10, 6.1, 6.12 and 7.x, and on arm64, in QEMU

@@ -1,89 +1,12 @@
-// The shapes of /api/v1 as openapi.yaml describes them, and the calls.
+// The questions of /api/v1. Their shapes are in schema.ts, made from openapi.yaml.
+import type * as S from './schema.ts';
 
-export interface Payload {
-  state: string;
-  reason?: string;
-  object?: string;
-  visible: boolean;
-}
-
-export interface Request {
-  time: string;
-  trace_id: string;
-  span_id: string;
-  parent_span_id?: string;
-  kind: string;
-  environment: string;
-  service_name: string;
-  host_id?: string;
-  host_name?: string;
-  pid?: number;
-  executable?: string;
-  user?: string;
-  container_id?: string;
-  pod_uid?: string;
-  connection_id?: string;
-  exchange_sequence: number;
-  method: string;
-  scheme: string;
-  server_address: string;
-  server_port?: number;
-  client_address?: string;
-  client_port?: number;
-  peer_address?: string;
-  peer_port?: number;
-  path: string;
-  template?: string;
-  query?: string;
-  status?: number;
-  error_type?: string;
-  protocol_version?: string;
-  tls_version?: string;
-  tls_cipher?: string;
-  duration_ns: number;
-  timing_send_ns?: number;
-  timing_wait_ns?: number;
-  timing_receive_ns?: number;
-  request_body_size: number;
-  response_body_size: number;
-  payload: Payload;
-}
-
-export interface Requests {
-  requests: Request[];
-  next_cursor?: string;
-}
-
-/** One row of the report of what a host sees and what it does not. */
-export interface Coverage {
-  host_id: string;
-  host_name?: string;
-  subject: string; // feature, library, process, drops
-  name?: string;
-  state: string;
-  reason?: string;
-  advice?: string;
-  count: number;
-  service_name?: string;
-  executable?: string;
-  container_id?: string;
-}
-
-export interface Link {
-  url: string;
-  expires_at: string;
-  bucket: string;
-  key: string;
-  entry: string;
-  range?: string; // the only bytes that the link is for
-}
-
-export interface Config {
-  environment: string;
-  auth: 'local_token' | 'authenticator';
-  limits: { max_limit: number; receipt_timeout_ns: number; link_lifetime_ns: number };
-  payload: { origin: string; bucket: string; prefix: string } | null;
-}
+export type { AuditEvent, Bucket, Connection, Coverage, Edge, Endpoint, Expiry, Facet, Field, Finding, HeatCell, LatencyBucket, Node, Policy, Process, Request, Talker, Value } from './schema.ts';
+export type Config = S.GetConfigAnswer;
+export type Me = S.GetMeAnswer;
+export type Link = S.CreatePayloadLinkAnswer;
+export type FilterAnswer = S.ReadFilterAnswer;
+export type Of = 'requests' | 'connections';
 
 /** An error answer of the API (RFC 9457). Status 0: no answer at all. */
 export class Problem extends Error {
@@ -91,14 +14,27 @@ export class Problem extends Error {
   readonly code: string;
   readonly reason: string;
   readonly login: string; // where to sign in, when that is by a provider
-  constructor(status: number, code: string, detail: string, reason = '', login = '') {
-    super(detail);
-    this.login = login;
+  readonly position: { start: number; end: number } | undefined; // of what is wrong in a filter
+  readonly retryAfter: number; // seconds, 0 when it is not said
+  constructor(status: number, body: Partial<S.Problem>, retryAfter = 0) {
+    super(body.detail || body.title || `HTTP ${status}`);
     this.status = status;
-    this.code = code;
-    this.reason = reason;
+    this.code = body.code ?? 'no_json';
+    this.reason = body.reason ?? '';
+    this.login = body.login ?? '';
+    this.position = body.position;
+    this.retryAfter = retryAfter;
   }
 }
+
+let signedOut = (_: Problem) => {};
+/** Tells who wants to know that the session is not, or no longer, good. */
+export function onSignedOut(f: (p: Problem) => void) {
+  signedOut = f;
+}
+
+/** Parameters of a question; what is empty is left out. */
+export type Query = Record<string, string | number | undefined>;
 
 async function call<T>(path: string, init: RequestInit = {}): Promise<T> {
   let answer: Response;
@@ -106,24 +42,55 @@ async function call<T>(path: string, init: RequestInit = {}): Promise<T> {
     answer = await fetch(`api/v1/${path}`, { cache: 'no-store', credentials: 'same-origin', ...init });
   } catch (err) {
     if (init.signal?.aborted) throw err;
-    throw new Problem(0, 'unreachable', 'Pulse does not answer. Is the collector running?');
+    throw new Problem(0, { code: 'unreachable' as S.Problem['code'], detail: 'Pulse does not answer. Is the collector running?' });
   }
   if (answer.status === 204) return undefined as T;
   const body = await answer.json().catch(() => null);
   if (!answer.ok || body === null) {
-    throw new Problem(answer.status, body?.code ?? 'no_json', body?.detail ?? `HTTP ${answer.status}`, body?.reason ?? '', body?.login ?? '');
+    const p = new Problem(answer.status, body ?? {}, Number(answer.headers.get('Retry-After') ?? 0));
+    if (p.status === 401 && path !== 'session') signedOut(p);
+    throw p;
   }
   return body as T;
 }
 
 function post<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> {
-  return call<T>(path, { method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' }, signal });
+  return call<T>(path, { method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' }, signal: signal ?? null });
 }
 
-export const getConfig = () => call<Config>('config');
-export const getCoverage = () => call<{ coverage: Coverage[] }>('coverage');
-export const getRequests = (query: URLSearchParams, signal?: AbortSignal) => call<Requests>(`requests?${query}`, { signal });
-export const getRequest = (trace: string, span: string, signal?: AbortSignal) => call<Request>(`requests/${trace}/${span}`, { signal });
-export const postLink = (trace_id: string, span_id: string, signal?: AbortSignal) =>
-  post<Link>('payload-links', { trace_id, span_id }, signal);
+/** The address of a question, for links to exports and for streams. */
+export function address(path: string, query: Query = {}): string {
+  const text = new URLSearchParams(Object.entries(query).flatMap(([k, v]) => (v === undefined || v === '' ? [] : [[k, String(v)]]))).toString();
+  return `api/v1/${path}${text ? `?${text}` : ''}`;
+}
+
+const get =
+  <T>(path: string) =>
+  (query: Query = {}, signal?: AbortSignal): Promise<T> =>
+    call<T>(address(path, query).slice('api/v1/'.length), { signal: signal ?? null });
+
+export const getConfig = get<S.GetConfigAnswer>('config');
+export const getMe = get<S.GetMeAnswer>('me');
+export const getRequests = get<S.ListRequestsAnswer>('requests');
+export const getConnections = get<S.ListConnectionsAnswer>('connections');
+export const getHistogram = get<S.CountByTimeAnswer>('histogram');
+export const getLatency = get<S.GetLatencyAnswer>('latency');
+export const getHeatMap = get<S.GetHeatMapAnswer>('latency/heatmap');
+export const getFacets = get<S.GetFacetsAnswer>('facets');
+export const getFieldValues = get<S.GetFieldValuesAnswer>('field-values');
+export const getFields = get<S.GetFieldsAnswer>('fields');
+export const getFilter = get<S.ReadFilterAnswer>('filter');
+export const getEndpoints = get<S.ListEndpointsAnswer>('endpoints');
+export const getProcesses = get<S.ListProcessesAnswer>('processes');
+export const getMap = get<S.GetMapAnswer>('map');
+export const getTalkers = get<S.GetTalkersAnswer>('talkers');
+export const getTLS = get<S.GetTLSFindingsAnswer>('tls');
+export const getCountries = get<S.GetCountriesAnswer>('countries');
+export const getCoverage = get<S.ListCoverageAnswer>('coverage');
+export const getAudit = get<S.ListAuditAnswer>('audit');
+export const getRetention = get<S.GetRetentionAnswer>('retention');
+export const getRequest = (trace: string, span: string, signal?: AbortSignal) => get<S.Request>(`requests/${trace}/${span}`)({}, signal);
+export const getConnection = (id: string, signal?: AbortSignal) => get<S.Connection>(`connections/${id}`)({}, signal);
+export const postLink = (trace_id: string, span_id: string, signal?: AbortSignal, more: { purpose?: 'view' | 'export' | 'verify'; head?: number } = {}) => post<Link>('payload-links', { trace_id, span_id, ...more }, signal);
 export const postSession = (token: string) => post<void>('session', { token });
+export const deleteSession = () => call<void>('session', { method: 'DELETE' });

@@ -1,9 +1,37 @@
 import type { Request } from './api.ts';
+import { range } from './range.svelte.ts';
 
+const two = (n: number) => String(n).padStart(2, '0');
+const parts = (d: Date) => (range.utc ? [d.getUTCFullYear(), d.getUTCMonth() + 1, d.getUTCDate(), d.getUTCHours(), d.getUTCMinutes(), d.getUTCSeconds()] : [d.getFullYear(), d.getMonth() + 1, d.getDate(), d.getHours(), d.getMinutes(), d.getSeconds()]);
+
+/** The time of day in milliseconds, in UTC or as the browser's zone has it. */
 export function clock(time: string): string {
   const d = new Date(time);
-  const two = (n: number) => String(n).padStart(2, '0');
-  return `${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}.${String(d.getMilliseconds()).padStart(3, '0')}`;
+  const p = parts(d);
+  return `${two(p[3]!)}:${two(p[4]!)}:${two(p[5]!)}.${String(d.getMilliseconds()).padStart(3, '0')}`;
+}
+
+/** Date and time in seconds: 2026-11-24 13:05:09. */
+export function moment(time: string | number): string {
+  const p = parts(new Date(time));
+  return `${p[0]}-${two(p[1]!)}-${two(p[2]!)} ${two(p[3]!)}:${two(p[4]!)}:${two(p[5]!)}`;
+}
+
+/** How long ago, in one unit: 3 min ago. */
+export function ago(time: string, now = Date.now()): string {
+  const s = Math.max(0, (now - Date.parse(time)) / 1000);
+  if (s < 60) return `${Math.floor(s)} s ago`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ago`;
+  if (s < 86_400) return `${Math.floor(s / 3600)} h ago`;
+  return `${Math.floor(s / 86_400)} d ago`;
+}
+
+/** A whole number, short when it is large: 12,345 · 1.2 M. */
+export function count(n: number): string {
+  if (n < 100_000) return n.toLocaleString('en');
+  if (n < 1e6) return `${(n / 1e3).toFixed(0)} k`;
+  if (n < 1e9) return `${(n / 1e6).toFixed(n < 1e7 ? 1 : 0)} M`;
+  return `${(n / 1e9).toFixed(1)} G`;
 }
 
 export function duration(ns: number): string {
@@ -50,6 +78,7 @@ export const stateWords: Record<string, string> = {
   filtered: 'filtered',
   not_visible: 'not visible',
   lost: 'lost',
+  erased: 'erased',
 };
 
 /** The reasons that capture gives, as sentences. An unknown one is shown as it is. */

@@ -1,0 +1,191 @@
+// Reads one entry of a ZIP through a function that reads a range of its bytes.
+// Format: PKWARE APPNOTE 6.3.10. ZIP64 is not needed: segments are far below 4 GiB.
+
+import { sealedSuffix } from '../lib/age.ts';
+
+export interface Ranges {
+  /** Bytes first..last (both included, cut at the end of the object) and the size of the object. */
+  (first: number, last: number): Promise<{ bytes: Uint8Array<ArrayBuffer>; size: number }>;
+}
+
+export class ZipError extends Error {}
+/** The archive is sound but has no such entry. */
+export class NoEntry extends ZipError {}
+
+const firstRead = 1 << 16;
+const tailRead = 22 + 0xffff; // end record and the longest comment
+const maxEntry = 256 << 20;
+
+export async function readEntry(ranges: Ranges, name: string): Promise<Uint8Array> {
+  const head = await ranges(0, firstRead - 1);
+  const size = head.size;
+  // `have` begins at byte `from` of the object and reaches its end.
+  let from = 0;
+  let have = head.bytes;
+  if (size > have.length) {
+    from = Math.max(0, size - tailRead);
+    have = (await ranges(from, size - 1)).bytes;
+  }
+  const end = findEnd(have);
+  const view = viewOf(have);
+  const count = view.getUint16(end + 10, true);
+  const dirSize = view.getUint32(end + 12, true);
+  const dirAt = view.getUint32(end + 16, true);
+  if (dirAt === 0xffffffff || dirAt + dirSize > size) throw new ZipError('the central directory is out of bounds');
+  let dir: Uint8Array;
+  if (dirAt >= from) dir = have.subarray(dirAt - from, dirAt - from + dirSize);
+  else dir = (await ranges(dirAt, dirAt + dirSize - 1)).bytes;
+
+  const found = findInDirectory(dir, count, name, dirAt);
+  if (!found) throw new NoEntry(`no entry ${name}`);
+  let raw: Uint8Array;
+  if (found.at >= from && found.end <= from + have.length) raw = have.subarray(found.at - from, found.end - from);
+  else if (found.end <= head.bytes.length) raw = head.bytes.subarray(found.at, found.end);
+  else raw = (await ranges(found.at, found.end - 1)).bytes;
+  return unpack(raw, found);
+}
+
+/** Reads the bytes of one entry, from its local header to its end. Its sizes stand there: our segments have no data descriptors. */
+export async function readLocal(raw: Uint8Array, name: string): Promise<Uint8Array> {
+  const view = viewOf(raw);
+  if (raw.length < 30 || view.getUint32(0, true) !== 0x04034b50 || view.getUint16(6, true) & 8) throw new ZipError('the entry is damaged');
+  const nameLen = view.getUint16(26, true);
+  if (!named(raw.subarray(30, 30 + nameLen), name)) throw new NoEntry(`no entry ${name}`);
+  return unpack(raw, { method: view.getUint16(8, true), crc: view.getUint32(14, true), packed: view.getUint32(18, true), size: view.getUint32(22, true) });
+}
+
+/** Reads the beginning of one entry, as far as the bytes go. Nothing proves it: the checksum is of the whole. */
+export async function readHead(raw: Uint8Array, name: string): Promise<{ bytes: Uint8Array; size: number }> {
+  const view = viewOf(raw);
+  if (raw.length < 30 || view.getUint32(0, true) !== 0x04034b50 || view.getUint16(6, true) & 8) throw new ZipError('the entry is damaged');
+  const nameLen = view.getUint16(26, true);
+  const at = 30 + nameLen + view.getUint16(28, true);
+  if (!named(raw.subarray(30, 30 + nameLen), name)) throw new NoEntry(`no entry ${name}`);
+  const size = view.getUint32(22, true);
+  const packed = raw.subarray(at);
+  const method = view.getUint16(8, true);
+  if (method === 0) return { bytes: packed, size };
+  if (method !== 8) throw new ZipError(`the entry is packed by method ${method}`);
+  return { bytes: (await inflate(packed, 'deflate-raw', Math.min(size, maxEntry))).bytes, size };
+}
+
+/** Whether an entry is the wanted one, encrypted or not. */
+function named(raw: Uint8Array, name: string): boolean {
+  const text = new TextDecoder().decode(raw);
+  return text === name || text === name + sealedSuffix;
+}
+
+interface Packed {
+  method: number;
+  crc: number;
+  packed: number;
+  size: number;
+}
+
+interface Entry extends Packed {
+  at: number;
+  end: number; // the next local header, or the directory
+}
+
+function viewOf(b: Uint8Array): DataView {
+  return new DataView(b.buffer, b.byteOffset, b.byteLength);
+}
+
+function findEnd(b: Uint8Array): number {
+  const view = viewOf(b);
+  for (let i = b.length - 22; i >= 0; i--) {
+    if (view.getUint32(i, true) === 0x06054b50 && i + 22 + view.getUint16(i + 20, true) === b.length) return i;
+  }
+  throw new ZipError('this is not a ZIP file');
+}
+
+function findInDirectory(dir: Uint8Array, count: number, name: string, dirAt: number): Entry | null {
+  const view = viewOf(dir);
+  let found: Entry | null = null;
+  const starts: number[] = [];
+  let p = 0;
+  for (let i = 0; i < count; i++) {
+    if (p + 46 > dir.length || view.getUint32(p, true) !== 0x02014b50) throw new ZipError('the central directory is damaged');
+    const nameLen = view.getUint16(p + 28, true);
+    const at = view.getUint32(p + 42, true);
+    starts.push(at);
+    if (!found && named(dir.subarray(p + 46, p + 46 + nameLen), name)) {
+      found = {
+        at,
+        end: dirAt,
+        method: view.getUint16(p + 10, true),
+        crc: view.getUint32(p + 16, true),
+        packed: view.getUint32(p + 20, true),
+        size: view.getUint32(p + 24, true),
+      };
+    }
+    p += 46 + nameLen + view.getUint16(p + 30, true) + view.getUint16(p + 32, true);
+  }
+  // Local headers differ in length from the directory's copy, so an entry is read up to the next one.
+  if (found) for (const s of starts) if (s > found.at && s < found.end) found.end = s;
+  return found;
+}
+
+async function unpack(raw: Uint8Array, e: Packed): Promise<Uint8Array> {
+  const view = viewOf(raw);
+  if (raw.length < 30 || view.getUint32(0, true) !== 0x04034b50) throw new ZipError('the entry is damaged');
+  const at = 30 + view.getUint16(26, true) + view.getUint16(28, true);
+  const packed = raw.subarray(at, at + e.packed);
+  if (packed.length !== e.packed || e.size > maxEntry) throw new ZipError('the entry is cut');
+  let out: Uint8Array;
+  if (e.method === 0) out = packed;
+  else if (e.method === 8) {
+    const r = await inflate(packed, 'deflate-raw', e.size);
+    if (!r.complete) throw new ZipError('the entry does not inflate');
+    out = r.bytes;
+  } else throw new ZipError(`the entry is packed by method ${e.method}`);
+  if (out.length !== e.size || crc32(out) !== e.crc) throw new ZipError('the checksum of the entry does not match');
+  return out;
+}
+
+/** Inflates as much as there is, up to limit bytes. complete: everything, and no error. */
+export async function inflate(packed: Uint8Array, format: string, limit: number): Promise<{ bytes: Uint8Array; complete: boolean }> {
+  const stream = new DecompressionStream(format as CompressionFormat);
+  const writer = stream.writable.getWriter();
+  // Errors come out of the reader as well; here they would only be unhandled.
+  writer.write(packed as Uint8Array<ArrayBuffer>).then(() => writer.close()).catch(() => {});
+  const reader = stream.readable.getReader();
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  let complete = false;
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) {
+        complete = true;
+        break;
+      }
+      parts.push(value);
+      length += value.length;
+      if (length > limit) {
+        reader.cancel().catch(() => {});
+        break;
+      }
+    }
+  } catch {
+    // what was inflated before the error is still of use
+  }
+  const bytes = new Uint8Array(length);
+  let p = 0;
+  for (const part of parts) {
+    bytes.set(part, p);
+    p += part.length;
+  }
+  return { bytes: bytes.subarray(0, limit), complete };
+}
+
+const table = Uint32Array.from({ length: 256 }, (_, n) => {
+  for (let k = 0; k < 8; k++) n = n & 1 ? (n >>> 1) ^ 0xedb88320 : n >>> 1;
+  return n;
+});
+
+export function crc32(b: Uint8Array): number {
+  let c = ~0;
+  for (const byte of b) c = (c >>> 8) ^ table[(c ^ byte) & 0xff]!;
+  return ~c >>> 0;
+}
