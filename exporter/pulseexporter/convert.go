@@ -46,6 +46,7 @@ type converter struct {
 	entry      pulsestore.PayloadEntry
 	coverage   pulsestore.Coverage
 	dns        pulsestore.DNSQuery
+	finding    pulsestore.Finding
 }
 
 func newConverter(now time.Time, retention pulsestore.Retention) *converter {
@@ -148,6 +149,8 @@ func (c *converter) record(record plog.LogRecord) reason {
 		return c.coverageRecord(record)
 	case semantic.EventDNS:
 		return c.dnsRecord(record)
+	case semantic.EventFinding:
+		return c.findingRecord(record)
 	}
 	return reasonForeign
 }

@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/erasure"
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
 )
 
@@ -35,8 +36,9 @@ type api struct {
 	auth        *authenticator
 	access      *access
 	cookie      sessionCookie
-	signer      *signer // nil without a bucket
-	places      *places // nil without a database of countries
+	signer      *signer        // nil without a bucket
+	eraser      erasure.Eraser // nil where nobody may change the bucket
+	places      *places        // nil without a database of countries
 	page        *page
 	links       metric.Int64Counter
 	log         *zap.Logger
@@ -128,9 +130,11 @@ func (a *api) routes() []route {
 		{"GET /api/v1/talkers", readMetadata, with("by"), a.getTalkers, "top_talkers", "Values of a field of connections with the most bytes."},
 		{"GET /api/v1/tls", readMetadata, with("expires_within"), a.getTLS, "tls_findings", "Connections with weak transport security: old TLS, plaintext, servers without a name, certificates that end soon."},
 		{"GET /api/v1/countries", readMetadata, rows, a.getCountries, "traffic_by_country", "Bytes and connections by country of the other end."},
+		{"GET /api/v1/findings", readMetadata, rows, a.getFindings, "sensitive_data", "Which program sends or receives which kind of sensitive data (card, email, token, …), with which server and at which place of its messages, how often; never a value. Filter keys: kind, message, location, place, server, port, role, service, exe, host, env and others of the origin. Rows with a reason count messages that were not looked at."},
 		{"GET /api/v1/coverage", readMetadata, []string{"from", "to", "limit", "host", "subject"}, a.getCoverage, "coverage", "What is seen and what is not, and why."},
 		{"GET /api/v1/audit", readAudit, []string{"from", "to", "limit", "actor", "action"}, a.getAudit, "", ""},
 		{"GET /api/v1/retention", readRetention, []string{"ttl", "table", "of_environment", "at"}, a.getRetention, "", ""},
+		{"POST /api/v1/erase", eraseData, nil, a.postErase, "", ""},
 		{"POST /api/v1/payload-links", "", nil, a.postPayloadLink, "", ""},
 		{"GET /api/v1/config", "", nil, a.getConfig, "", ""},
 		{"GET /api/v1/me", "", nil, a.getMe, "", ""},

@@ -165,6 +165,8 @@ func TestRequests(t *testing.T) {
 
 	status, one, _ := s.call(t, "GET", "/api/v1/requests/"+first["trace_id"].(string)+"/"+first["span_id"].(string), "")
 	require.Equal(t, 200, status)
+	require.NotEmpty(t, one["expires_at"])
+	delete(one, "expires_at") // of one request only
 	require.Equal(t, first, one)
 	require.Equal(t, "not_found", s.code(t, 404, "GET", "/api/v1/requests/"+strings.Repeat("a", 32)+"/"+strings.Repeat("b", 16), ""))
 }
@@ -308,9 +310,10 @@ func TestPayloadState(t *testing.T) {
 			if tc.row != "pending" && tc.row != "" {
 				row.PayloadReason = "body_cap"
 			}
-			store := &rows{requests: []pulsestore.Request{row}, objects: map[string]pulsestore.PayloadObject{}}
+			store := &rows{requests: []pulsestore.Request{row}, objects: map[pulsestore.ObjectID]pulsestore.PayloadObject{},
+				entries: map[[8]byte][]pulsestore.PayloadEntry{row.SpanID: {{Key: testKey, Offset: 1, Length: 2}}}}
 			if tc.object != "" {
-				store.objects[testKey] = pulsestore.PayloadObject{Key: testKey, State: tc.object, Reason: tc.objectReason}
+				store.objects[pulsestore.ObjectID{Environment: "demo", Key: testKey}] = pulsestore.PayloadObject{Environment: "demo", Key: testKey, State: tc.object, Reason: tc.objectReason}
 			}
 			s := start(t, testConfig(t), store)
 			_, body, _ := s.call(t, "GET", "/api/v1/requests", "")
@@ -335,18 +338,18 @@ func TestPayloadLink(t *testing.T) {
 	bad.PayloadObject = "../../other-bucket/secret.zip"
 	cfg := testConfig(t)
 	cfg.Prefix = "team=a/x"
-	store := &rows{requests: []pulsestore.Request{row, bad}}
+	store := &rows{requests: []pulsestore.Request{row, bad}, entries: map[[8]byte][]pulsestore.PayloadEntry{row.SpanID: {{Key: testKey, Offset: 100, Length: 23}}}}
 	s := start(t, cfg, store)
 	ids := fmt.Sprintf(`{"trace_id":"%x","span_id":"%x"}`, row.TraceID, row.SpanID)
 	status, body, _ := s.call(t, "POST", "/api/v1/payload-links", ids)
 	require.Equal(t, 200, status)
 	u, err := url.Parse(body["url"].(string))
 	require.NoError(t, err)
-	require.Equal(t, "/qpoint/team%3Da/x"+testKey, u.EscapedPath())
+	require.Equal(t, "/qpoint/team%3Da/xdemo/"+testKey, u.EscapedPath())
 	require.Equal(t, "60", u.Query().Get("X-Amz-Expires"))
-	require.Equal(t, "host", u.Query().Get("X-Amz-SignedHeaders"), "no header of its own: no CORS preflight")
+	require.Equal(t, "host;range", u.Query().Get("X-Amz-SignedHeaders"), "no header but a range: no CORS preflight")
 	require.Equal(t, "0201000000000000.har", body["entry"])
-	require.Equal(t, "team=a/x"+testKey, body["key"])
+	require.Equal(t, "team=a/xdemo/"+testKey, body["key"])
 
 	require.Equal(t, "bad_key", s.code(t, 404, "POST", "/api/v1/payload-links", fmt.Sprintf(`{"trace_id":"%x","span_id":"%x"}`, bad.TraceID, bad.SpanID)))
 	require.Equal(t, "not_found", s.code(t, 404, "POST", "/api/v1/payload-links", `{"trace_id":"`+strings.Repeat("a", 32)+`","span_id":"`+strings.Repeat("b", 16)+`"}`))
@@ -367,20 +370,34 @@ func TestPayloadLink(t *testing.T) {
 // TestPayloadLinkOfEntry: once its receipt is there, a link is for the bytes of one exchange.
 func TestPayloadLinkOfEntry(t *testing.T) {
 	row := fullRequest(1, time.Now())
-	const part = "2026/11/24/07/3c7b1e/01KAV3T0QW8ZJ5V6X7Y8Z9ABCD.1.zip"
+	const part = "default/2026/11/24/07/3c7b1e/01KAV3T0QW8ZJ5V6X7Y8Z9ABCD.1.zip"
 	store := &rows{requests: []pulsestore.Request{row}, entries: map[[8]byte][]pulsestore.PayloadEntry{row.SpanID: {{Key: part, Offset: 100, Length: 23}}}}
 	s := start(t, testConfig(t), store)
 	ids := fmt.Sprintf(`{"trace_id":"%x","span_id":"%x"}`, row.TraceID, row.SpanID)
 	status, body, _ := s.call(t, "POST", "/api/v1/payload-links", ids)
 	require.Equal(t, 200, status)
 	require.Equal(t, "bytes=100-122", body["range"])
-	require.Equal(t, part, body["key"])
+	require.Equal(t, "demo/"+part, body["key"])
 	u, err := url.Parse(body["url"].(string))
 	require.NoError(t, err)
 	require.Equal(t, "host;range", u.Query().Get("X-Amz-SignedHeaders"))
 
+	// A row names keys below its own environment, whatever it says.
+	store.mu.Lock()
+	store.requests[0].Environment = "other"
+	store.mu.Unlock()
+	_, body, _ = s.call(t, "POST", "/api/v1/payload-links", ids)
+	require.Equal(t, "other/"+part, body["key"])
+
+	// Without a receipt nobody gets the bytes of an exchange's neighbours.
+	store.mu.Lock()
+	store.entries = nil
+	store.mu.Unlock()
+	require.Equal(t, "no_receipt", s.code(t, 404, "POST", "/api/v1/payload-links", ids))
+
 	// What cannot be written to the audit does not happen.
 	store.mu.Lock()
+	store.entries = map[[8]byte][]pulsestore.PayloadEntry{row.SpanID: {{Key: part, Offset: 100, Length: 23}}}
 	store.auditErr = errors.New("disk full")
 	store.mu.Unlock()
 	status, body, _ = s.call(t, "POST", "/api/v1/payload-links", ids)
@@ -446,4 +463,17 @@ func TestHealth(t *testing.T) {
 	data, err := io.ReadAll(res.Body)
 	require.NoError(t, err)
 	require.Equal(t, openAPI, data)
+}
+
+func TestFindings(t *testing.T) {
+	s := start(t, testConfig(t), &rows{findings: []pulsestore.FindingGroup{
+		{Finding: pulsestore.Finding{Origin: pulsestore.Origin{ServiceName: "shop"}, Kind: "card", Message: "request", Location: "json", Place: "cards[].number", Role: "client", Count: 3}, Hosts: 1},
+		{Finding: pulsestore.Finding{Reason: "cpu_budget", Count: 9}, Hosts: 2},
+	}})
+	_, body, _ := s.call(t, "GET", "/api/v1/findings?filter=kind:card+place:cards*", "")
+	list := body["findings"].([]any)
+	require.Len(t, list, 2)
+	require.Equal(t, "cards[].number", list[0].(map[string]any)["place"])
+	require.NotContains(t, list[1], "kind")
+	require.Equal(t, "bad_filter", s.code(t, 400, "GET", "/api/v1/findings?filter=status:200", ""))
 }

@@ -51,6 +51,10 @@ type Config struct {
 	// Prefix is put before object keys as it is. It must equal the `prefix` of `qpoint_s3`.
 	Prefix string `mapstructure:"prefix"`
 
+	// Eraser is the id of an extension that may change the bucket, such as `qpoint_erase`: it erases payloads when someone with
+	// the capability data:erase says so. Without one, only rows without payloads can be erased.
+	Eraser *component.ID `mapstructure:"eraser"`
+
 	// LocalTokenFile holds the token of the local mode, that is, without `auth`. It is made,
 	// readable by its owner only, when it is missing.
 	LocalTokenFile string `mapstructure:"local_token_file"`
@@ -119,7 +123,8 @@ type S3Config struct {
 	Bucket   string `mapstructure:"bucket"`
 	Region   string `mapstructure:"region"`
 	// PathStyle puts the bucket into the path and not into the host name.
-	PathStyle bool                `mapstructure:"path_style"`
+	PathStyle bool `mapstructure:"path_style"`
+	// Without both keys, links are signed in the page with keys that its user gives it, and that never leave the browser.
 	AccessKey configopaque.String `mapstructure:"access_key"`
 	SecretKey configopaque.String `mapstructure:"secret_key"`
 
@@ -217,12 +222,13 @@ func (c *Config) clickHouseID() component.ID {
 
 func (s *S3Config) validate() error {
 	var errs []error
-	for key, value := range map[string]string{
-		"bucket": s.Bucket, "region": s.Region, "access_key": string(s.AccessKey), "secret_key": string(s.SecretKey),
-	} {
+	for key, value := range map[string]string{"bucket": s.Bucket, "region": s.Region} {
 		if value == "" {
 			errs = append(errs, fmt.Errorf("`s3.%s` is missing: payload links cannot be signed without it", key))
 		}
+	}
+	if (s.AccessKey == "") != (s.SecretKey == "") {
+		errs = append(errs, errors.New("`s3.access_key` and `s3.secret_key` go together: give both, or neither to let each browser sign with its user's keys"))
 	}
 	if s.Endpoint != "" {
 		u, err := url.Parse(s.Endpoint)

@@ -36,18 +36,20 @@ type signer struct {
 	settings func() s3settings.Settings
 	prefix   string
 	base     *url.URL // of the bucket
+	// byBrowser: there are no credentials here. Whoever looks signs with their own, in the page.
+	byBrowser bool
 }
 
 func newSigner(settings func() s3settings.Settings, prefix string) (*signer, error) {
 	s := settings()
-	if s.Bucket == "" || s.AccessKey == "" || s.SecretKey == "" {
-		return nil, errors.New("the bucket that `storage` or `s3` names has no name or no credentials: payload links cannot be signed")
+	if s.Bucket == "" {
+		return nil, errors.New("the bucket that `storage` or `s3` names has no name: payload links cannot be signed")
 	}
 	base, err := bucketURL(s)
 	if err != nil {
 		return nil, err
 	}
-	return &signer{settings: settings, prefix: prefix, base: base}, nil
+	return &signer{settings: settings, prefix: prefix, base: base, byBrowser: s.AccessKey == "" && s.SecretKey == ""}, nil
 }
 
 func bucketURL(s s3settings.Settings) (*url.URL, error) {
@@ -80,24 +82,47 @@ func (s *signer) bucket() string { return s.settings().Bucket }
 
 // place is where a payload lies.
 type place struct {
-	key string // of the object, without its prefix
-	// bytes is the Range of one exchange, "" while only the object is known.
-	bytes string
+	// environment is that of the row which names the object: what it can name lies below it.
+	environment string
+	key         string // of the object, without prefix and environment
+	bytes       extent // those of one exchange; of the whole object when it is nothing
 }
 
-// link signs a GET of a place: with a range, of these bytes and no others.
+// extent is a range of the bytes of an object.
+type extent struct{ offset, length uint64 }
+
+// header is the extent as the field Range has it, "" for nothing.
+func (e extent) header() string {
+	if e.length == 0 {
+		return ""
+	}
+	return fmt.Sprintf("bytes=%d-%d", e.offset, e.offset+e.length-1)
+}
+
+// cut divides an extent after n bytes.
+func (e extent) cut(n uint64) (first, rest extent) {
+	if n == 0 || e.length <= n {
+		return e, extent{}
+	}
+	return extent{e.offset, n}, extent{e.offset + n, e.length - n}
+}
+
+// object is the whole name of the object in the bucket.
+func (s *signer) object(at place) string { return objectkey.InBucket(s.prefix, at.environment, at.key) }
+
+// link signs a GET of a place: of these bytes and no others.
 func (s *signer) link(ctx context.Context, at place, now time.Time) (string, error) {
 	set := s.settings()
 	u := *s.base
-	u.Path += s.prefix + at.key
+	u.Path += s.object(at)
 	u.RawPath = escapePath(u.Path)
 	u.RawQuery = url.Values{"X-Amz-Expires": {strconv.Itoa(int(linkLifetime / time.Second))}}.Encode()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return "", err
 	}
-	if at.bytes != "" {
-		r.Header.Set("Range", at.bytes) // becomes a signed header: another range has another signature
+	if at.bytes.length > 0 {
+		r.Header.Set("Range", at.bytes.header()) // becomes a signed header: another range has another signature
 	}
 	// In the query, not in headers: a request without headers of its own but a range needs no CORS preflight.
 	signed, _, err := v4.NewSigner().PresignHTTP(ctx,
@@ -124,21 +149,35 @@ func escapePath(path string) string {
 type linkRequest struct {
 	TraceID string `json:"trace_id"`
 	SpanID  string `json:"span_id"`
-	// Purpose is view, or export for who takes the payload away as it is.
+	// Purpose is view, export for who takes the payload away as it is, or verify for who compares the object with its receipt.
 	Purpose string `json:"purpose"`
+	// Head is how many bytes the first link may be for; the answer then has a second one for the rest.
+	Head uint64 `json:"head"`
 }
 
 type linkAnswer struct {
-	URL       string `json:"url"`
+	rangeLink
 	ExpiresAt string `json:"expires_at"`
 	Bucket    string `json:"bucket"`
-	Key       string `json:"key"` // with the prefix
+	Key       string `json:"key"` // with prefix and environment
 	Entry     string `json:"entry"`
-	// Range has to be sent as it is, when there is one: the link is for these bytes only, which are one entry of the ZIP.
+	// Offset and Length are those of the entry in the object, by its receipt.
+	Offset uint64 `json:"offset,omitempty"`
+	Length uint64 `json:"length,omitempty"`
+	// Rest is the link for what is behind Head bytes.
+	Rest *rangeLink `json:"rest,omitempty"`
+	// Endpoint and Region are what a browser signs with that has its own credentials. There is no URL then.
+	Endpoint string `json:"endpoint,omitempty"`
+	Region   string `json:"region,omitempty"`
+}
+
+type rangeLink struct {
+	URL string `json:"url,omitempty"`
+	// Range has to be sent as it is, when there is one: the link is for these bytes only, of one entry of the ZIP.
 	Range string `json:"range,omitempty"`
 }
 
-// postPayloadLink gives out a link to the object of one exchange. The caller names the exchange
+// postPayloadLink gives out a link to the payload of one exchange. The caller names the exchange
 // and never a key; the audit line is written before the link leaves.
 func (a *api) postPayloadLink(q *question) (any, error) {
 	var body linkRequest
@@ -151,8 +190,9 @@ func (a *api) postPayloadLink(q *question) (any, error) {
 		body.Purpose = "view"
 	case "export":
 		needs = exportPayload
+	case "verify":
 	default:
-		return nil, fail(http.StatusBadRequest, "bad_body", "`purpose` is neither view nor export")
+		return nil, fail(http.StatusBadRequest, "bad_body", "`purpose` is none of view, export and verify")
 	}
 	trace, err := parseTraceID(body.TraceID)
 	if err != nil {
@@ -170,18 +210,44 @@ func (a *api) postPayloadLink(q *question) (any, error) {
 	if err != nil {
 		return nil, a.refused(q, body, trace, span, reason, err)
 	}
-	link, err := a.signer.link(q.Context(), at, a.now())
+	if body.Purpose == "verify" {
+		if scope.Bound() != nil {
+			return nil, a.refused(q, body, trace, span, "forbidden", fail(http.StatusForbidden, "forbidden",
+				"the object holds requests of others too, and your roles are bound by a filter: the whole object is not for you"))
+		}
+		at.bytes = extent{}
+	}
+	answer, err := a.signer.answer(q.Context(), at, body.Head, a.now())
 	if err != nil {
 		return nil, a.refused(q, body, trace, span, "signer", fmt.Errorf("cannot sign a payload link: %w", err))
 	}
+	answer.Entry = body.SpanID + ".har"
 	// What cannot be written down does not happen.
 	if err := a.auditLink(q, body, pulsestore.AuditEvent{TraceID: trace, SpanID: span, Environment: row.Environment, Outcome: "allowed", Count: 1}); err != nil {
 		return nil, err
 	}
-	return linkAnswer{
-		URL: link, ExpiresAt: timeText(a.now().Add(linkLifetime)),
-		Bucket: a.signer.bucket(), Key: a.signer.prefix + at.key, Entry: body.SpanID + ".har", Range: at.bytes,
-	}, nil
+	return answer, nil
+}
+
+// answer has the links for a place, or where it is for who signs in the page.
+func (s *signer) answer(ctx context.Context, at place, head uint64, now time.Time) (linkAnswer, error) {
+	first, rest := at.bytes.cut(head)
+	answer := linkAnswer{
+		rangeLink: rangeLink{Range: first.header()}, ExpiresAt: timeText(now.Add(linkLifetime)),
+		Bucket: s.bucket(), Key: s.object(at), Offset: at.bytes.offset, Length: at.bytes.length,
+	}
+	if rest.length > 0 {
+		answer.Rest = &rangeLink{Range: rest.header()}
+	}
+	if s.byBrowser {
+		answer.Endpoint, answer.Region = s.base.String(), s.settings().Region
+		return answer, nil
+	}
+	var err error
+	if answer.URL, err = s.link(ctx, place{at.environment, at.key, first}, now); err == nil && answer.Rest != nil {
+		answer.Rest.URL, err = s.link(ctx, place{at.environment, at.key, rest}, now)
+	}
+	return answer, err
 }
 
 // refused writes down that a link was not given out, as well as that can be done, and returns why it was not.
@@ -216,10 +282,10 @@ func (a *api) payloadPlace(ctx context.Context, scope pulsestore.Scope, trace [1
 		}
 		return nil, at, reason, err
 	}
-	at.key = row.PayloadObject
+	at = place{environment: row.Environment, key: row.PayloadObject}
 	if len(entries) > 0 { // the receipt knows best: a segment may have been stored in parts
 		e := entries[len(entries)-1]
-		at = place{e.Key, fmt.Sprintf("bytes=%d-%d", e.Offset, e.Offset+e.Length-1)}
+		at.key, at.bytes = e.Key, extent{e.Offset, e.Length}
 	}
 	state, reason := payloadState(row, objects, a.now())
 	kept := state == semantic.PayloadSent || state == semantic.PayloadPending || state == semantic.PayloadTruncated ||
@@ -232,13 +298,13 @@ func (a *api) payloadPlace(ctx context.Context, scope pulsestore.Scope, trace [1
 		p := fail(http.StatusNotFound, "payload_"+nonEmpty(state, "none"), "the payload of this request is not in the bucket")
 		p.Reason = reason
 		return nil, at, p.Code, p
-	case objectkey.Validate(at.key) != nil:
+	case objectkey.Validate(at.key) != nil || !semantic.ValidEnvironment(at.environment):
 		// Rows come from other hosts: what is not shaped as our keys is never signed.
 		return nil, at, "bad_key", fail(http.StatusNotFound, "bad_key", "the stored object key is not one that qpoint_s3 writes")
-	case at.bytes == "" && scope.Bound() != nil:
-		// The object holds exchanges of others too, which the caller's filter may exclude.
+	case at.bytes.length == 0:
+		// The object holds other exchanges too: a link for one never reads its neighbour.
 		return nil, at, reasonNoReceipt, fail(http.StatusNotFound, reasonNoReceipt,
-			"no receipt says which bytes of the object are this request's, and your roles are bound by a filter: the whole object is not for you")
+			"no receipt says yet which bytes of the object are this request's: receipts come from the qpoint_s3 connector, not from the exporter")
 	}
 	return row, at, "", nil
 }
@@ -254,8 +320,11 @@ func nonEmpty(s, otherwise string) string {
 // find the object faster.
 func (a *api) auditLink(q *question, body linkRequest, e pulsestore.AuditEvent) error {
 	e.Time, e.Actor, e.Action, e.Role = a.now(), q.caller, "payload.link", string(readPayload)
-	if body.Purpose == "export" {
+	switch body.Purpose {
+	case "export":
 		e.Action, e.Role = "payload.export", string(exportPayload)
+	case "verify":
+		e.Action = "payload.verify"
 	}
 	_, _ = rand.Read(e.ID[:]) // never fails, by its contract
 	if from, err := netip.ParseAddr(remoteHost(q.Request)); err == nil {

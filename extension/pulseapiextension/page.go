@@ -74,7 +74,7 @@ func contentSecurityPolicy(bucketOrigin string) string {
 		connect += " " + bucketOrigin
 	}
 	return strings.Join([]string{
-		"default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data:", connect,
+		"default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' blob:", connect,
 		"frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'",
 	}, "; ")
 }

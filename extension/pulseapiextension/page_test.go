@@ -35,7 +35,7 @@ func TestPage(t *testing.T) {
 	require.Equal(t, "nosniff", index.Get("X-Content-Type-Options"))
 	require.Equal(t, "no-referrer", index.Get("Referrer-Policy"))
 	require.Equal(t, "same-origin", index.Get("Cross-Origin-Opener-Policy"))
-	require.Equal(t, "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' http://127.0.0.1:1; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+	require.Equal(t, "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self' http://127.0.0.1:1; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
 		index.Get("Content-Security-Policy"))
 
 	assets := regexp.MustCompile(`(?:src|href)="\./(assets/[^"]+)"`).FindAllStringSubmatch(html, -1)

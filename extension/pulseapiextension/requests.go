@@ -164,11 +164,50 @@ func (a *api) getRequest(q *question) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return requestView(row, objects, a.now()), nil
+	answer := requestAnswer{requestJSON: requestView(row, objects, a.now()), Stored: storedView(row, objects)}
+	err = a.query(q.Context(), func(ctx context.Context) error {
+		keep, err := a.reader.Retention(ctx)
+		if ttl := keep.Of(pulsestore.TableRequests, row.Environment); err == nil && ttl > 0 {
+			answer.ExpiresAt = timeText(row.Time.Add(ttl))
+		}
+		return err
+	})
+	return answer, err
+}
+
+// requestAnswer is one request, with until when what is known of it is kept.
+type requestAnswer struct {
+	requestJSON
+	ExpiresAt string      `json:"expires_at,omitempty"`
+	Stored    *storedJSON `json:"stored,omitempty"`
+}
+
+// storedJSON is what the receipt of an object says.
+type storedJSON struct {
+	Size           uint64 `json:"size"`
+	SHA256         string `json:"sha256,omitempty"`
+	ExpiresAt      string `json:"expires_at,omitempty"`
+	RetentionClass string `json:"retention_class,omitempty"`
+}
+
+// storedView is nil before a receipt.
+func storedView(row *pulsestore.Request, objects map[pulsestore.ObjectID]pulsestore.PayloadObject) *storedJSON {
+	o, ok := objects[pulsestore.ObjectID{Environment: row.Environment, Key: row.PayloadObject}]
+	if !ok || o.Size == 0 {
+		return nil
+	}
+	v := &storedJSON{Size: o.Size, RetentionClass: o.RetentionClass}
+	if o.SHA256 != [32]byte{} {
+		v.SHA256 = hex.EncodeToString(o.SHA256[:])
+	}
+	if !o.Expires.IsZero() {
+		v.ExpiresAt = timeText(o.Expires)
+	}
+	return v
 }
 
 // request returns one row and the receipt of its segment, or the problem that there is none.
-func (a *api) request(ctx context.Context, scope pulsestore.Scope, trace [16]byte, span [8]byte) (row *pulsestore.Request, objects map[string]pulsestore.PayloadObject, err error) {
+func (a *api) request(ctx context.Context, scope pulsestore.Scope, trace [16]byte, span [8]byte) (row *pulsestore.Request, objects map[pulsestore.ObjectID]pulsestore.PayloadObject, err error) {
 	err = a.query(ctx, func(ctx context.Context) error {
 		if row, err = a.reader.Request(ctx, scope, trace, span); err != nil {
 			return err
@@ -183,7 +222,7 @@ func (a *api) request(ctx context.Context, scope pulsestore.Scope, trace [16]byt
 }
 
 // receipts asks once for the segments of all rows.
-func (a *api) receipts(ctx context.Context, scope pulsestore.Scope, rows []pulsestore.Request) (map[string]pulsestore.PayloadObject, error) {
+func (a *api) receipts(ctx context.Context, scope pulsestore.Scope, rows []pulsestore.Request) (map[pulsestore.ObjectID]pulsestore.PayloadObject, error) {
 	seen := map[string]bool{}
 	var keys []string
 	for i := range rows {
@@ -204,11 +243,11 @@ func awaitsReceipt(state string) bool {
 }
 
 // payloadState is what is known now of a payload that was on its way when its span was written.
-func payloadState(row *pulsestore.Request, objects map[string]pulsestore.PayloadObject, now time.Time) (state, reason string) {
+func payloadState(row *pulsestore.Request, objects map[pulsestore.ObjectID]pulsestore.PayloadObject, now time.Time) (state, reason string) {
 	if !awaitsReceipt(row.PayloadState) {
 		return row.PayloadState, row.PayloadReason
 	}
-	object, ok := objects[row.PayloadObject]
+	object, ok := objects[pulsestore.ObjectID{Environment: row.Environment, Key: row.PayloadObject}]
 	switch {
 	case ok && (object.State == semantic.PayloadLost || object.State == payloadErased):
 		return object.State, object.Reason
@@ -222,7 +261,7 @@ func payloadState(row *pulsestore.Request, objects map[string]pulsestore.Payload
 	return semantic.PayloadPending, row.PayloadReason
 }
 
-func requestView(row *pulsestore.Request, objects map[string]pulsestore.PayloadObject, now time.Time) requestJSON {
+func requestView(row *pulsestore.Request, objects map[pulsestore.ObjectID]pulsestore.PayloadObject, now time.Time) requestJSON {
 	v := requestJSON{
 		Time: timeText(row.Time), TraceID: hex.EncodeToString(row.TraceID[:]), SpanID: hex.EncodeToString(row.SpanID[:]),
 		Kind: row.Kind, Environment: row.Environment, ServiceName: row.ServiceName,

@@ -22,7 +22,8 @@ type rows struct {
 	requests          []pulsestore.Request
 	connections       []pulsestore.Connection
 	coverage          []pulsestore.Coverage
-	objects           map[string]pulsestore.PayloadObject
+	findings          []pulsestore.FindingGroup
+	objects           map[pulsestore.ObjectID]pulsestore.PayloadObject
 	entries           map[[8]byte][]pulsestore.PayloadEntry
 	audit             []pulsestore.AuditEvent
 	auditErr          error
@@ -103,12 +104,18 @@ func (r *rows) Coverage(ctx context.Context, q pulsestore.CoverageQuery) ([]puls
 	return out, r.wait(ctx)
 }
 
-func (r *rows) PayloadObjects(ctx context.Context, _ pulsestore.Scope, keys []string) (map[string]pulsestore.PayloadObject, error) {
-	found := map[string]pulsestore.PayloadObject{}
+func (r *rows) Findings(ctx context.Context, _ pulsestore.FindingQuery) ([]pulsestore.FindingGroup, error) {
+	return r.findings, r.wait(ctx)
+}
+
+func (r *rows) PayloadObjects(ctx context.Context, _ pulsestore.Scope, keys []string) (map[pulsestore.ObjectID]pulsestore.PayloadObject, error) {
+	found := map[pulsestore.ObjectID]pulsestore.PayloadObject{}
 	r.mu.Lock()
 	for _, k := range keys {
-		if o, ok := r.objects[k]; ok {
-			found[k] = o
+		for id, o := range r.objects {
+			if id.Key == k {
+				found[id] = o
+			}
 		}
 	}
 	r.mu.Unlock()
@@ -129,9 +136,13 @@ func (r *rows) Audit(ctx context.Context, events ...pulsestore.AuditEvent) error
 	return nil
 }
 
+func (r *rows) Retention(ctx context.Context) (pulsestore.Retention, error) {
+	return pulsestore.Retention{TTL: 24 * time.Hour, Environments: map[string]time.Duration{"kept": 0}}, r.wait(ctx)
+}
+
 func (r *rows) Ping(ctx context.Context) error { return r.wait(ctx) }
 
-const testKey = "2026/11/24/07/3c7b1e/01KAV3T0QW8ZJ5V6X7Y8Z9ABCD.zip"
+const testKey = "default/2026/11/24/07/3c7b1e/01KAV3T0QW8ZJ5V6X7Y8Z9ABCD.zip"
 
 // fullRequest has every field set.
 func fullRequest(n byte, at time.Time) pulsestore.Request {

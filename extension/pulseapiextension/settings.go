@@ -23,6 +23,8 @@ type payloadPlace struct {
 	Origin string `json:"origin"`
 	Bucket string `json:"bucket"`
 	Prefix string `json:"prefix"`
+	// SignedBy is pulse, or browser where Pulse has no credentials for the bucket.
+	SignedBy string `json:"signed_by"`
 }
 
 func (a *api) getConfig(*question) (any, error) {
@@ -35,7 +37,10 @@ func (a *api) getConfig(*question) (any, error) {
 		c.Auth = "local_token"
 	}
 	if a.signer != nil {
-		c.Payload = &payloadPlace{Origin: a.signer.origin(), Bucket: a.signer.bucket(), Prefix: a.signer.prefix}
+		c.Payload = &payloadPlace{Origin: a.signer.origin(), Bucket: a.signer.bucket(), Prefix: a.signer.prefix, SignedBy: "pulse"}
+		if a.signer.byBrowser {
+			c.Payload.SignedBy = "browser"
+		}
 	}
 	return c, nil
 }

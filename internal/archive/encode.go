@@ -40,6 +40,9 @@ func toHAR(x *Exchange) harFile {
 		Incomplete:      valid(x.Incomplete),
 	}
 	e.Part = x.Part
+	if x.RedactionPolicy != "" {
+		e.Redaction = &harRedaction{Policy: valid(x.RedactionPolicy), Removed: append([]Redaction{}, x.Redactions...)}
+	}
 	if len(x.Messages) > 0 {
 		e.ResourceType, e.Messages = "websocket", toMessages(x.Messages)
 	}
@@ -88,7 +91,7 @@ func toRequest(x *Exchange) harRequest {
 	r.Trailers = pairs(m.Trailers)
 	r.Target, r.TargetBase64 = exact(m.Target)
 	if len(m.Body) > 0 || m.BodySize > 0 || m.Truncated {
-		p := harPostData{MimeType: valid(m.Get("Content-Type")), ContentEncoding: valid(m.contentEncoding())}
+		p := harPostData{MimeType: valid(m.Get("Content-Type")), ContentEncoding: valid(m.contentEncoding()), Decoded: m.Decoded}
 		p.Text, p.Encoding = bodyText(m)
 		if m.Truncated {
 			p.Truncated, p.OriginalSize = true, m.BodySize

@@ -93,10 +93,27 @@ type Exchange struct {
 	// Part is 0 for an exchange, and counts from 1 the parts of one that goes on: their body is the
 	// part's, and their messages.
 	Part int64
+	// RedactionPolicy is the hash of the policy by which the exchange was redacted, "" for none, and Redactions what was taken out.
+	RedactionPolicy string
+	Redactions      []Redaction
 	// Messages were sent on a WebSocket after this handshake.
 	Messages []WebSocketMessage
+
+	// Sealed is the whole file of the exchange, encrypted by a Sealer. SpanID is all that is known beside it.
+	Sealed []byte
 
 	Request Message
 	// Response is nil when none was seen.
 	Response *Message
+}
+
+// Redaction says that values were taken out of an exchange: overwritten by as many bytes, or the body removed where the
+// policy could not be applied to it.
+type Redaction struct {
+	// At is the place in the HAR entry: `request.url`, `request.headers[3]`, `response.content`, `_webSocketMessages[2]`.
+	At string `json:"at"`
+	// Reason is what the policy names: header, field, json_path, the kind that a detector found; `not_redactable:` and why for
+	// a body that was removed.
+	Reason string `json:"reason"`
+	Count  int64  `json:"count"`
 }

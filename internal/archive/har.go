@@ -38,6 +38,8 @@ type harEntry struct {
 	Incomplete    string            `json:"_incomplete,omitempty"`
 	Resource      map[string]string `json:"_resource,omitempty"`
 
+	Redaction *harRedaction `json:"_redaction,omitempty"`
+
 	Part         int64        `json:"_part,omitempty"`
 	ResourceType string       `json:"_resourceType,omitempty"` // "websocket" makes browsers show the messages
 	Messages     []harMessage `json:"_webSocketMessages,omitempty"`
@@ -102,8 +104,15 @@ type harPostData struct {
 
 	Encoding        string `json:"_encoding,omitempty"` // "base64", as content.encoding
 	ContentEncoding string `json:"_contentEncoding,omitempty"`
+	Decoded         bool   `json:"_decoded,omitempty"` // whatever Content-Encoding says
 	Truncated       bool   `json:"_truncated,omitempty"`
 	OriginalSize    uint64 `json:"_originalSize,omitempty"`
+}
+
+// harRedaction says by which policy an exchange was redacted, and what was taken out.
+type harRedaction struct {
+	Policy  string      `json:"policy"`
+	Removed []Redaction `json:"removed"`
 }
 
 type harContent struct {

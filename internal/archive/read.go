@@ -18,7 +18,7 @@ import (
 // maxEntry bounds one file of an archive that is read: a small ZIP can claim to hold any amount.
 const maxEntry = 256 << 20
 
-// Read returns the exchanges of an archive by their file names.
+// Read returns the exchanges of an archive by their file names, without those that were erased.
 func Read(b []byte) (map[string]Exchange, error) {
 	zr, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
 	if err != nil {
@@ -26,6 +26,12 @@ func Read(b []byte) (map[string]Exchange, error) {
 	}
 	out := make(map[string]Exchange, len(zr.File))
 	for _, f := range zr.File {
+		if strings.HasPrefix(f.Name, erasedName) {
+			continue
+		}
+		if strings.HasSuffix(f.Name, SealedExtension) {
+			return nil, fmt.Errorf("read archive: %s is encrypted", f.Name)
+		}
 		rc, err := f.Open()
 		if err != nil {
 			return nil, fmt.Errorf("read archive: %s: %w", f.Name, err)
@@ -72,13 +78,16 @@ func ReadHAR(b []byte) (Exchange, error) {
 		},
 	}
 	x.Part = e.Part
+	if r := e.Redaction; r != nil {
+		x.RedactionPolicy, x.Redactions = r.Policy, r.Removed
+	}
 	var errs [9]error
 	x.Messages, errs[6] = fromMessages(e.Messages)
 	x.Request.Target, errs[0] = original(e.Request.Target, e.Request.TargetBase64)
 	x.Request.Headers, errs[1] = fromPairs(e.Request.Headers)
 	x.Request.Trailers, errs[7] = fromPairs(e.Request.Trailers)
 	if p := e.Request.PostData; p != nil {
-		x.Request.Truncated = p.Truncated
+		x.Request.Truncated, x.Request.Decoded = p.Truncated, p.Decoded
 		x.Request.Body, errs[2] = fromText(p.Text, p.Encoding)
 	}
 	if r := &e.Response; !r.NotSeen {

@@ -3,6 +3,7 @@
 package archive
 
 import (
+	"fmt"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -17,6 +18,9 @@ import (
 // missing, because what came over the wire is kept rather than refused.
 func FromRecord(resource pcommon.Resource, rec plog.LogRecord) Exchange {
 	at := rec.Attributes()
+	if sealed := content(at, semantic.PayloadSealed); sealed != nil {
+		return Exchange{TraceID: rec.TraceID().String(), SpanID: spanID(rec.SpanID()), Sealed: sealed}
+	}
 	x := Exchange{
 		TraceID: rec.TraceID().String(),
 		SpanID:  spanID(rec.SpanID()),
@@ -34,6 +38,9 @@ func FromRecord(resource pcommon.Resource, rec plog.LogRecord) Exchange {
 		Part:          max(0, integer(at, semantic.ExchangePart)),
 		Messages:      messages(at),
 
+		RedactionPolicy: text(at, semantic.PayloadRedactionPolicy),
+		Redactions:      redactions(at),
+
 		Request: Message{
 			Method:    text(at, semantic.PayloadRequestMethod),
 			Target:    text(at, semantic.PayloadRequestTarget),
@@ -43,6 +50,7 @@ func FromRecord(resource pcommon.Resource, rec plog.LogRecord) Exchange {
 			Body:      content(at, semantic.PayloadRequestBody),
 			BodySize:  size(at, semantic.PayloadRequestBodySize),
 			Truncated: flag(at, semantic.PayloadRequestBodyTruncated),
+			Decoded:   flag(at, semantic.PayloadRequestBodyDecoded),
 		},
 	}
 	if resource.Attributes().Len() > 0 {
@@ -153,4 +161,33 @@ func duration(at pcommon.Map, key string) time.Duration {
 		return NotMeasured
 	}
 	return time.Duration(v.Int())
+}
+
+func redactions(at pcommon.Map) (out []Redaction) {
+	v, ok := at.Get(semantic.PayloadRedactions)
+	if !ok || v.Type() != pcommon.ValueTypeSlice {
+		return nil
+	}
+	for _, item := range v.Slice().All() {
+		if item.Type() == pcommon.ValueTypeSlice && item.Slice().Len() == 3 {
+			one := item.Slice()
+			out = append(out, Redaction{At: raw(one.At(0)), Reason: raw(one.At(1)), Count: one.At(2).Int()})
+		}
+	}
+	return out
+}
+
+// SealRecord replaces the payload of a `qpoint.payload` log record by its file, encrypted. Its times and ids stay, and the
+// connection's id, for the receipt.
+func (s *Sealer) SealRecord(resource pcommon.Resource, rec plog.LogRecord) error {
+	x := FromRecord(resource, rec)
+	sealed, err := s.Seal(&x)
+	if err != nil {
+		return fmt.Errorf("encrypt exchange %s: %w", x.SpanID, err)
+	}
+	at := rec.Attributes()
+	at.RemoveIf(func(key string, _ pcommon.Value) bool { return key != semantic.ConnectionID })
+	at.PutEmptyBytes(semantic.PayloadSealed).FromRaw(sealed)
+	pcommon.NewValueEmpty().MoveTo(rec.Body())
+	return nil
 }

@@ -35,6 +35,14 @@ func toRecord(x Exchange) (pcommon.Resource, plog.LogRecord) {
 	at.PutStr(semantic.ErrorType, x.Incomplete)
 	at.PutStr(semantic.ConnectionID, x.ConnectionID)
 
+	at.PutStr(semantic.PayloadRedactionPolicy, x.RedactionPolicy)
+	list := at.PutEmptySlice(semantic.PayloadRedactions)
+	for _, r := range x.Redactions {
+		one := list.AppendEmpty().SetEmptySlice()
+		one.AppendEmpty().SetStr(r.At)
+		one.AppendEmpty().SetStr(r.Reason)
+		one.AppendEmpty().SetInt(r.Count)
+	}
 	at.PutStr(semantic.PayloadRequestMethod, x.Request.Method)
 	at.PutStr(semantic.PayloadRequestTarget, x.Request.Target)
 	at.PutStr(semantic.PayloadRequestVersion, x.Request.Version)
@@ -42,6 +50,7 @@ func toRecord(x Exchange) (pcommon.Resource, plog.LogRecord) {
 	putHeaders(at, semantic.PayloadRequestTrailers, x.Request.Trailers)
 	at.PutEmptyBytes(semantic.PayloadRequestBody).FromRaw(x.Request.Body)
 	at.PutInt(semantic.PayloadRequestBodySize, int64(x.Request.BodySize))
+	at.PutBool(semantic.PayloadRequestBodyDecoded, x.Request.Decoded)
 	at.PutBool(semantic.PayloadRequestBodyTruncated, x.Request.Truncated)
 	if r := x.Response; r != nil {
 		at.PutStr(semantic.PayloadResponseVersion, r.Version)

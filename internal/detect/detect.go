@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package detect recognises values that identify a person, an object or a secret by their
-// shape alone: numbers, UUIDs, ULIDs, hashes, email addresses, JWTs, payment cards, bank
-// accounts and random tokens.
+// shape, their checksum and the name of the field that they stand in.
 //
-// Every detector is one pass over the string without regular expressions, so its time is
-// linear in the length of a hostile input, and none allocates.
+// Segment judges one short name, such as a segment of a path. Scan finds values within text or a body of any
+// length. Field knows names of fields.
+//
+// Nothing here is a regular expression: one pass over the bytes finds where a value may start, and validators of
+// bounded length judge it. So time is linear in the length of a hostile input, and nothing allocates.
 package detect
 
 // Kind is the kind of sensitive value that a detector recognised.
@@ -35,9 +37,30 @@ const (
 	// Token is a value that looks random, is too long to be a name, or carries characters
 	// that a name does not have.
 	Token
+	// Date is a calendar date: 2024-01-31, 20240131 or 2024-01.
+	Date
+	// Phone is a telephone number with a country code (E.164), or in a national form that is used for nothing else.
+	Phone
+	// NationalID is the number by which a state knows a person, see national.go for the countries.
+	NationalID
+	// PrivateKey is a private key in PEM, header to footer.
+	PrivateKey
+	// APIKey is a token with the prefix of the service that issued it, see vendor.go.
+	APIKey
+	// Secret looks random, or is the value of a field whose name announces a secret.
+	Secret
+	// IP is an IPv4 or IPv6 address.
+	IP
+	kinds
 )
 
-var kindNames = [...]string{"none", "number", "uuid", "ulid", "hex", "email", "jwt", "card", "iban", "token"}
+var kindNames = [kinds]string{
+	"none", "number", "uuid", "ulid", "hex", "email", "jwt", "card", "iban", "token",
+	"date", "phone", "national_id", "private_key", "api_key", "secret", "ip",
+}
+
+// Sensitive are the kinds that Scan reports, in a stable order. Segment reports these and the others.
+var Sensitive = []Kind{Card, IBAN, Email, Phone, NationalID, JWT, PrivateKey, APIKey, Secret, IP}
 
 // String returns the lower-case name of the kind.
 func (k Kind) String() string {
@@ -213,38 +236,32 @@ func IsJWT(s string) bool {
 	return dots == 2 || dots == 4
 }
 
-// IsCard reports whether s is 13 to 19 digits, possibly grouped by single spaces or hyphens,
-// with a valid Luhn checksum (ISO/IEC 7812-1).
+// IsCard reports whether s is 13 to 19 digits, possibly grouped by single spaces or hyphens, that begin like the
+// numbers of an issuer of payment cards, with a valid Luhn checksum (ISO/IEC 7812-1).
 func IsCard(s string) bool {
-	var sum, n int
+	var d [19]byte
+	n := 0
 	separated := true // no separator at the start
-	for i := len(s) - 1; i >= 0; i-- {
-		c := s[i]
-		if c == ' ' || c == '-' {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == ' ' || c == '-':
 			if separated {
 				return false
 			}
 			separated = true
-			continue
-		}
-		if charClass[c]&digit == 0 || n == 19 {
+		case charClass[c]&digit == 0 || n == len(d):
 			return false
+		default:
+			d[n] = c - '0'
+			n++
+			separated = false
 		}
-		separated = false
-		d := int(c - '0')
-		if n%2 == 1 {
-			if d *= 2; d > 9 {
-				d -= 9
-			}
-		}
-		sum += d
-		n++
 	}
-	return !separated && n >= 13 && sum%10 == 0
+	return !separated && issued(d[:n]) && luhn(d[:n])
 }
 
-// IsIBAN reports whether s is an IBAN of 15 to 34 characters, possibly grouped by spaces,
-// with a valid mod-97 checksum.
+// IsIBAN reports whether s is an IBAN, possibly grouped by spaces, of the length that its country has, with a valid
+// mod-97 checksum (ISO 13616).
 func IsIBAN(s string) bool {
 	var b [34]byte
 	n := 0
@@ -256,14 +273,25 @@ func IsIBAN(s string) bool {
 		if n == len(b) || charClass[c]&alnum == 0 {
 			return false
 		}
-		if charClass[c]&lower != 0 {
-			c -= 'a' - 'A'
-		}
 		b[n] = c
 		n++
 	}
-	if n < 15 || charClass[b[0]]&upper == 0 || charClass[b[1]]&upper == 0 ||
-		charClass[b[2]]&digit == 0 || charClass[b[3]]&digit == 0 {
+	return isIBAN(b[:n])
+}
+
+// isIBAN judges letters and digits in either case, which it may overwrite.
+func isIBAN(b []byte) bool {
+	n := len(b)
+	if n < 15 {
+		return false
+	}
+	for i, c := range b {
+		if charClass[c]&lower != 0 {
+			b[i] -= 'a' - 'A'
+		}
+	}
+	if charClass[b[0]]&upper == 0 || charClass[b[1]]&upper == 0 || charClass[b[2]]&digit == 0 || charClass[b[3]]&digit == 0 ||
+		int(ibanLength[b[0]-'A'][b[1]-'A']) != n {
 		return false
 	}
 	rem := 0

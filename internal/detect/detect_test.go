@@ -195,3 +195,19 @@ func BenchmarkSegment(b *testing.B) {
 		})
 	}
 }
+
+func TestPlace(t *testing.T) {
+	require.Equal(t, "{email}", PlaceName("alice@example.com"))
+	require.Equal(t, "user.email", PlaceName("user.email"))
+	for in, want := range map[string]string{
+		"": "", "authorization": "authorization", "x-api-key": "x-api-key", "user.cards[].number": "user.cards[].number", "[].email": "[].email",
+		"users.alice@example.com.mail": "users.{token}.com.mail", "550e8400-e29b-41d4-a716-446655440000.name": "{uuid}.name",
+		"byId.4111111111111111[].x": "byId.{id}[].x", "Alice Smith.age": "{token}.age", "a\x00b": "{token}", "{id}.x": "{id}.x",
+		"sk_live_4eC39HqLyjWDarjtT1zdp7dc": "{token}", strings.Repeat("a", 80): "{token}", "a/b": "{token}",
+		strings.Repeat("a.", 40) + "a": strings.Repeat("a.", 15) + "{more}",
+	} {
+		got := Place(in)
+		require.Equal(t, want, got, in)
+		require.Equal(t, got, Place(got), "clean is left as it is: %q", in)
+	}
+}

@@ -11,6 +11,7 @@ import (
 const (
 	OfRequests    = "requests"
 	OfConnections = "connections"
+	OfFindings    = "findings"
 )
 
 // origin are the fields that say whose a row is.
@@ -75,11 +76,12 @@ var requestFields = filter.NewFields(with(
 	filter.Field{Name: "parent", Aliases: []string{"parent_span_id"}, Kind: filter.Fixed8, Column: "parent_span_id", Description: "span id of the parent"},
 ), "server", "path")
 
-// rollupFields and processFields are those of requests that the rollups have: by endpoint and program, and by process and where
-// it runs. A status is in whole hundreds only.
+// rollupFields, serviceFields and processFields are those of requests that the rollups have: by endpoint and program, by server and
+// program, and by process and where it runs. A status is in whole hundreds only.
 var (
 	rollupFields = filter.NewFields(subset(requestFields, "environment", "service", "exe", "namespace", "kind", "method", "server", "port", "template", "tls",
 		"status"))
+	serviceFields = filter.NewFields(subset(requestFields, "environment", "service", "exe", "namespace", "kind", "server", "port", "tls", "status"))
 	processFields = filter.NewFields(subset(requestFields, "environment", "service", "host", "host_id", "exe", "user", "container", "pod_uid", "namespace", "kind",
 		"status"))
 )
@@ -128,12 +130,30 @@ var connectionFields = filter.NewFields(with(
 	filter.Field{Name: "connection", Aliases: []string{semantic.ConnectionID}, Kind: filter.ID8, Column: "connection_id", Description: "id of the connection"},
 ), "server")
 
+// connectionSumFields are those that the sums of connections have.
+var connectionSumFields = filter.NewFields(func() (out []filter.Field) {
+	for _, name := range []string{"environment", "role", "host_id", "host", "service", "exe", "namespace", "server", "transport", "protocol", "tls", "subject", "visibility"} {
+		out = append(out, *connectionFields.Get(name))
+	}
+	return out
+}(), "server")
+
 var coverageFields = filter.NewFields(with(
 	filter.Field{Name: "subject", Kind: filter.Text, Column: "subject", Values: []string{"feature", "library", "process", "drops"}, Facet: true, Description: "what the row is about"},
 	filter.Field{Name: "name", Kind: filter.Text, Column: "name", Description: "of the feature, library, executable or stage"},
 	filter.Field{Name: "state", Kind: filter.Text, Column: "state", Facet: true, Description: "whether it is seen"},
 	filter.Field{Name: "reason", Kind: filter.Text, Column: "reason", Facet: true, Description: "why it is not"},
 ), "name")
+
+var findingFields = filter.NewFields(with(
+	filter.Field{Name: "kind", Aliases: []string{semantic.FindingKind}, Kind: filter.Text, Column: "kind", Facet: true, Description: "kind of sensitive data"},
+	filter.Field{Name: "message", Aliases: []string{semantic.FindingMessage}, Kind: filter.Text, Column: "message", Values: []string{"request", "response"}, Facet: true, Description: "whether it was in requests or in responses"},
+	filter.Field{Name: "location", Aliases: []string{semantic.FindingLocation}, Kind: filter.Text, Column: "location", Facet: true, Description: "part of the message: header, query, json, …"},
+	filter.Field{Name: "place", Aliases: []string{semantic.FindingPlace}, Kind: filter.Text, Column: "place", Facet: true, Description: "name of the header, key or field"},
+	filter.Field{Name: "server", Aliases: []string{"domain", semantic.ServerAddress}, Kind: filter.Text, Column: "server_address", Facet: true, Description: "name or address of the server"},
+	filter.Field{Name: "port", Aliases: []string{semantic.ServerPort}, Kind: filter.Number, Column: "server_port", Facet: true, Description: "port of the server"},
+	filter.Field{Name: "role", Aliases: []string{semantic.ConnectionRole}, Kind: filter.Text, Column: "role", Values: []string{"client", "server", "unknown"}, Facet: true, Description: "end that was observed"},
+), "server", "place")
 
 // FieldsOf returns the keys by which rows of a kind can be filtered; nil when there is no such kind.
 func FieldsOf(of string) *filter.Fields {
@@ -142,6 +162,8 @@ func FieldsOf(of string) *filter.Fields {
 		return requestFields
 	case OfConnections:
 		return connectionFields
+	case OfFindings:
+		return findingFields
 	}
 	return nil
 }

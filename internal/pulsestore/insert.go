@@ -24,6 +24,7 @@ type Rows struct {
 	entries     entryColumns
 	coverage    coverageColumns
 	dns         dnsColumns
+	findings    findingColumns
 	audit       auditColumns
 }
 
@@ -60,6 +61,7 @@ func (b *Rows) tables() []rowsOf {
 		{tablePayloadEntries, &b.entries.batch, b.entries.columns},
 		{tableCoverage, &b.coverage.batch, b.coverage.columns},
 		{tableDNS, &b.dns.batch, b.dns.columns},
+		{tableFindings, &b.findings.batch, b.findings.columns},
 		{tableAudit, &b.audit.batch, b.audit.columns},
 	}
 }

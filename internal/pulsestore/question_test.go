@@ -373,6 +373,8 @@ func scopes(t *testing.T, s *pulsestore.Store, start time.Time) {
 		assert.LessOrEqual(t, len(peers), 1)
 		coverage, err := s.Coverage(ctx, pulsestore.CoverageQuery{Selection: sel, Limit: 100})
 		see("coverage", coverage, err)
+		places, err := s.Findings(ctx, pulsestore.FindingQuery{Selection: sel, Limit: 100})
+		see("places of findings", places, err)
 		objects, err := s.PayloadObjects(ctx, scope, []string{"k"})
 		see("objects", objects, err)
 		return got
@@ -390,7 +392,7 @@ func scopes(t *testing.T, s *pulsestore.Store, start time.Time) {
 	for _, name := range []string{"requests", "request", "histogram", "heat map", "latency", "endpoints"} {
 		assert.NoError(t, bound[name], name)
 	}
-	for _, name := range []string{"connections", "connection", "processes", "edges", "talkers", "findings", "peers", "coverage"} {
+	for _, name := range []string{"connections", "connection", "processes", "edges", "talkers", "findings", "places of findings", "peers", "coverage"} {
 		assert.ErrorIs(t, bound[name], pulsestore.ErrScope, "%s: what cannot be bound is not seen", name)
 	}
 }

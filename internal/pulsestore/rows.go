@@ -158,7 +158,7 @@ type Reader interface {
 	// Coverage returns the newest row of each identity, by host, subject and name.
 	Coverage(ctx context.Context, q CoverageQuery) ([]Coverage, error)
 	// PayloadObjects returns the rows of the given keys that exist.
-	PayloadObjects(ctx context.Context, scope Scope, keys []string) (map[string]PayloadObject, error)
+	PayloadObjects(ctx context.Context, scope Scope, keys []string) (map[ObjectID]PayloadObject, error)
 
 	// Histogram counts rows by time and class.
 	Histogram(ctx context.Context, q TimeQuery) ([]Bucket, error)
@@ -178,6 +178,8 @@ type Reader interface {
 	Talkers(ctx context.Context, q Selection, by string, limit int) ([]Talker, error)
 	// TLSFindings are connections whose transport security is weak.
 	TLSFindings(ctx context.Context, q TLSQuery) ([]TLSFinding, error)
+	// Findings says which program sends or receives which kind of sensitive data, with whom and where in its messages.
+	Findings(ctx context.Context, q FindingQuery) ([]FindingGroup, error)
 	// Peers are the addresses that connections had at their other end.
 	Peers(ctx context.Context, q Selection) ([]Peer, error)
 
@@ -190,6 +192,15 @@ type Reader interface {
 	// Retention returns the policy that the tables have; Expiring what would go under another.
 	Retention(ctx context.Context) (Retention, error)
 	Expiring(ctx context.Context, r Retention, at time.Time, scope Scope) ([]Expiry, error)
+
+	// Doomed returns the exchanges that an order concerns, at most MaxErase; more is ErrManyErase.
+	Doomed(ctx context.Context, o EraseOrder) ([]Doomed, error)
+	// EraseRows removes the rows of an order, or only counts them, by table. What was doomed says where payloads are, so it goes last:
+	// the same order can be given again after an error. The audit stays, and so do sums of minutes and hours that are not
+	// wholly within an order's time.
+	EraseRows(ctx context.Context, o EraseOrder, doomed []Doomed, dryRun bool) (map[string]uint64, error)
+	// PutObjects stores what has become of objects.
+	PutObjects(ctx context.Context, objects ...PayloadObject) error
 
 	Ping(ctx context.Context) error
 }

@@ -32,6 +32,8 @@ const (
 	DistinguishedName
 	// Time values are times of the form 2006-01-02T15:04:05.000Z.
 	Time
+	// Place values are names of keys and fields, joined by dots; those that carry identifiers are replaced (detect.Place).
+	Place
 	// Method values are HTTP methods; unknown ones become _OTHER.
 	Method
 )
@@ -70,7 +72,9 @@ var classes = map[string]Class{
 
 	SegmentKey: ID, SegmentEntries: Number, SegmentBytes: Number, SegmentOpened: Number, SegmentClosed: Number,
 	SegmentState: Token, SegmentReason: Token,
-	ObjectSize: Number, ObjectSHA256: ID, ObjectExpires: Number, ObjectRetentionClass: Token, ObjectEntryOffset: Number, ObjectEntryLength: Number,
+	ObjectSize: Number, ObjectSHA256: ID, ObjectExpires: Number, ObjectEnvironment: Token, ObjectEntryOffset: Number, ObjectEntryLength: Number,
+
+	FindingKind: Token, FindingMessage: Token, FindingLocation: Token, FindingPlace: Place, FindingCount: Number, FindingReason: Token,
 
 	CoverageSubject: Token, CoverageName: Name, CoverageState: Token, CoverageReason: Token, CoverageAdvice: Name, CoverageCount: Number,
 }

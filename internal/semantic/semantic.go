@@ -24,6 +24,8 @@ const (
 	EventCoverage = "qpoint.coverage"
 	// EventDNS describes one DNS query and its response, as one end saw them.
 	EventDNS = "qpoint.dns"
+	// EventFinding says that one kind of sensitive data was seen at one place of the payloads, how often, and never what it was.
+	EventFinding = "qpoint.finding"
 	// EventPayload is one exchange with its payload. Only `qtap_payload` emits it.
 	EventPayload = "qpoint.payload"
 )
@@ -201,12 +203,12 @@ const (
 // Object attributes, on EventObject (with SegmentKey, SegmentOpened and the other Segment attributes that are known) and
 // EventObjectEntry (with SegmentKey and ConnectionID).
 const (
-	ObjectSize           = "qpoint.object.size"            // bytes as stored
-	ObjectSHA256         = "qpoint.object.sha256"          // 64 hex digits, of the object as stored
-	ObjectExpires        = "qpoint.object.expires"         // Unix nanoseconds; absent when unknown or never
-	ObjectRetentionClass = "qpoint.object.retention_class" // of the operator's configuration
-	ObjectEntryOffset    = "qpoint.object.entry.offset"    // bytes before the entry's local header
-	ObjectEntryLength    = "qpoint.object.entry.length"    // bytes of the entry, local header included
+	ObjectSize        = "qpoint.object.size"         // bytes as stored
+	ObjectSHA256      = "qpoint.object.sha256"       // 64 hex digits, of the object as stored
+	ObjectExpires     = "qpoint.object.expires"      // Unix nanoseconds; absent when unknown or never
+	ObjectEnvironment = "qpoint.object.environment"  // of the operator's configuration: the first folder of the object
+	ObjectEntryOffset = "qpoint.object.entry.offset" // bytes before the entry's local header
+	ObjectEntryLength = "qpoint.object.entry.length" // bytes of the entry, local header included
 )
 
 // Coverage attributes, on `qpoint.coverage` logs. Rows of one host with the same subject, name, process, state and reason
@@ -220,16 +222,29 @@ const (
 	CoverageCount   = "qpoint.coverage.count"   // connections of a process, or what was dropped, since the receiver's start
 )
 
+// Finding attributes, on `qpoint.finding` logs, with ServerAddress, ServerPort and ConnectionRole. Trace and span id are those of
+// one exchange that has it. A record has FindingKind, or FindingReason.
+const (
+	FindingKind     = "qpoint.finding.kind"     // of internal/detect: card | email | jwt | …
+	FindingMessage  = "qpoint.finding.message"  // request | response
+	FindingLocation = "qpoint.finding.location" // path | query | header | cookie | trailer | json | form | multipart | text | binary
+	FindingPlace    = "qpoint.finding.place"    // name of the header, key or field; "user.cards[].number" in JSON; "" in text
+	FindingCount    = "qpoint.finding.count"    // values; with FindingReason messages
+	FindingReason   = "qpoint.finding.reason"   // why messages, or the rest of them, were not looked at: cpu_budget | size | coding | places
+)
+
 // Attributes of payload logs. They are sensitive by definition and exist on the payload path only.
 const (
-	PayloadRequestMethod         = "qpoint.http.request.method"
-	PayloadRequestTarget         = "qpoint.http.request.target" // request-target as on the wire (RFC 9112 §3.2)
-	PayloadRequestVersion        = "qpoint.http.request.version"
-	PayloadRequestHeaders        = "qpoint.http.request.headers"  // [[name, value], …] in wire order; a value that is not UTF-8 is bytes
-	PayloadRequestTrailers       = "qpoint.http.request.trailers" // as PayloadRequestHeaders, what came after the content (RFC 9110 §6.5); absent when nothing did
-	PayloadRequestBody           = "qpoint.http.request.body.raw" // bytes after transfer-decoding, content-coding kept
-	PayloadRequestBodySize       = "qpoint.http.request.body.size"
-	PayloadRequestBodyTruncated  = "qpoint.http.request.body.truncated"
+	PayloadRequestMethod        = "qpoint.http.request.method"
+	PayloadRequestTarget        = "qpoint.http.request.target" // request-target as on the wire (RFC 9112 §3.2)
+	PayloadRequestVersion       = "qpoint.http.request.version"
+	PayloadRequestHeaders       = "qpoint.http.request.headers"  // [[name, value], …] in wire order; a value that is not UTF-8 is bytes
+	PayloadRequestTrailers      = "qpoint.http.request.trailers" // as PayloadRequestHeaders, what came after the content (RFC 9110 §6.5); absent when nothing did
+	PayloadRequestBody          = "qpoint.http.request.body.raw" // bytes after transfer-decoding, content-coding kept
+	PayloadRequestBodySize      = "qpoint.http.request.body.size"
+	PayloadRequestBodyTruncated = "qpoint.http.request.body.truncated"
+	// PayloadRequestBodyDecoded is PayloadResponseBodyDecoded of a request: true where it was redacted.
+	PayloadRequestBodyDecoded    = "qpoint.http.request.body.decoded"
 	PayloadResponseVersion       = "qpoint.http.response.version"
 	PayloadResponseStatus        = "qpoint.http.response.status"
 	PayloadResponseReason        = "qpoint.http.response.reason"
@@ -243,6 +258,12 @@ const (
 	PayloadResponseBodyDecoded = "qpoint.http.response.body.decoded"
 	// PayloadResponseBodyArrivals is [[offset in the body, Unix nanoseconds], …]: when the bytes from there on came.
 	PayloadResponseBodyArrivals = "qpoint.http.response.body.arrivals"
+	// PayloadRedactionPolicy is the hash of the policy by which payloads were redacted; absent when there is none.
+	PayloadRedactionPolicy = "qpoint.payload.redaction.policy"
+	// PayloadRedactions is [[place in the HAR entry, reason, count], …]: what was taken out, as `request.headers[3]`, `header`, 1.
+	PayloadRedactions = "qpoint.payload.redactions"
+	// PayloadSealed is the file of the exchange, encrypted, in place of all other attributes but ConnectionID.
+	PayloadSealed = "qpoint.payload.sealed"
 	// PayloadWebSocketMessages is a list of maps, see the Message* keys.
 	PayloadWebSocketMessages = "qpoint.websocket.messages"
 )

@@ -22,7 +22,7 @@ import (
 
 const (
 	scopeName = "github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver"
-	object    = "2026/11/24/06/host-1/01ARZ3NDEKTSV4RRFFQ69G5FAV.zip"
+	object    = "default/2026/11/24/06/host-1/01ARZ3NDEKTSV4RRFFQ69G5FAV.zip"
 )
 
 func newTestAnonymizer(tb testing.TB) *anonymizer {
@@ -213,7 +213,7 @@ func TestLogs(t *testing.T) {
 	ld := plog.NewLogs()
 	rl := ld.ResourceLogs().AppendEmpty()
 	sl := rl.ScopeLogs().AppendEmpty()
-	for _, event := range []string{semantic.EventPayload, semantic.EventConnection, "", semantic.EventSegment, "exception", semantic.EventCoverage, semantic.EventDNS} {
+	for _, event := range []string{semantic.EventPayload, semantic.EventConnection, "", semantic.EventSegment, "exception", semantic.EventCoverage, semantic.EventDNS, semantic.EventFinding} {
 		r := sl.LogRecords().AppendEmpty()
 		r.SetEventName(event)
 		r.Body().SetStr("secret")
@@ -233,8 +233,8 @@ func TestLogs(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, ld.ResourceLogs().Len(), "what is empty goes")
 	records := ld.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords()
-	require.Equal(t, 4, records.Len())
-	for i, event := range []string{semantic.EventConnection, semantic.EventSegment, semantic.EventCoverage, semantic.EventDNS} {
+	require.Equal(t, 5, records.Len())
+	for i, event := range []string{semantic.EventConnection, semantic.EventSegment, semantic.EventCoverage, semantic.EventDNS, semantic.EventFinding} {
 		r := records.At(i)
 		require.Equal(t, event, r.EventName())
 		require.Equal(t, pcommon.ValueTypeEmpty, r.Body().Type())

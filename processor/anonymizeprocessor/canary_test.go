@@ -169,7 +169,7 @@ func (c *canaries) hostile(key string) []string {
 		if key == semantic.ConnectionID {
 			return append(all, n()+n(), "host/"+n()) // 16 hex digits alone are right
 		}
-		return append(all, n(), n()+n()[:15], "2026/11/24/06/"+n()+".zip")
+		return append(all, n(), n()+n()[:15], "default/2026/11/24/06/"+n()+".zip")
 	case semantic.Token:
 		return append(all, n(), n()+"/"+n(), "http/"+n(), n()+"-"+n(), "alice."+n()+"@example.com")
 	case semantic.Name:
@@ -285,7 +285,7 @@ func TestLogCanaries(t *testing.T) {
 	// of ours: only two of those stay.
 	for _, rl := range data.ResourceLogs {
 		for _, sl := range rl.ScopeLogs {
-			for _, event := range []string{semantic.EventConnection, semantic.EventSegment, semantic.EventCoverage, semantic.EventPayload, semantic.EventConnection + "." + c.next()} {
+			for _, event := range []string{semantic.EventConnection, semantic.EventSegment, semantic.EventCoverage, semantic.EventFinding, semantic.EventPayload, semantic.EventConnection + "." + c.next()} {
 				var r logspb.LogRecord
 				c.fill(r.ProtoReflect(), 0)
 				c.planted = append(c.planted, r.EventName)
@@ -304,7 +304,7 @@ func TestLogCanaries(t *testing.T) {
 	require.NoError(t, p.Start(t.Context(), componenttest.NewNopHost()))
 	require.NoError(t, p.ConsumeLogs(t.Context(), ld))
 	require.NoError(t, p.Shutdown(t.Context()))
-	require.Equal(t, 12, sink.LogRecordCount(), "connections, segments and coverage stay")
+	require.Equal(t, 16, sink.LogRecordCount(), "connections, segments, coverage and findings stay")
 	marshaler := plog.ProtoMarshaler{}
 	out, err := marshaler.MarshalLogs(sink.AllLogs()[0])
 	require.NoError(t, err)

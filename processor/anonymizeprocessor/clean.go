@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/detect"
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
 )
 
@@ -83,7 +84,7 @@ func (c *cleaner) deriveURL(attrs pcommon.Map) {
 // record cleans r and reports whether to remove it.
 func (c *cleaner) record(r plog.LogRecord) bool {
 	switch r.EventName() {
-	case semantic.EventConnection, semantic.EventSegment, semantic.EventObject, semantic.EventObjectEntry, semantic.EventCoverage, semantic.EventDNS:
+	case semantic.EventConnection, semantic.EventSegment, semantic.EventObject, semantic.EventObjectEntry, semantic.EventCoverage, semantic.EventDNS, semantic.EventFinding:
 	case semantic.EventPayload:
 		c.payloads++
 		return true
@@ -177,6 +178,8 @@ func (c *cleaner) attribute(key string, v pcommon.Value) bool {
 			now = now[1:]
 			first(&c.procedure, now)
 		}
+	case semantic.Place:
+		now, ok = detect.Place(was), true
 	case semantic.Query:
 		now, ok = cleanQuery(was), true
 	case semantic.URL:

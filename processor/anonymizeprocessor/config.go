@@ -11,8 +11,6 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
 )
 
-const defaultEnvironment = "default"
-
 // Config of the anonymize processor.
 type Config struct {
 	// Environment is stamped as `qpoint.environment` on every resource: 1 to 63 characters
@@ -31,7 +29,7 @@ var _ component.Config = (*Config)(nil)
 // Validate implements confmap.Validator.
 func (c *Config) Validate() error {
 	if c.EnvironmentFromClient {
-		if c.Environment != defaultEnvironment {
+		if c.Environment != semantic.DefaultEnvironment {
 			return errors.New("`environment` and `environment_from_client` exclude each other: keep one")
 		}
 		return nil

@@ -9,12 +9,14 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/privacy"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/emit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/engine"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/inspect"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/metadata"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/process"
 )
@@ -49,9 +51,13 @@ func (r *payloadReceiver) Start(_ context.Context, host component.Host) error {
 	if !r.slot.exists() {
 		return fmt.Errorf("%s: `receiver` %q is not in any pipeline of this collector: name the id of the qtap receiver whose payloads are to be kept", r.set.ID, r.cfg.Receiver)
 	}
+	look, err := r.inspector()
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.set.ID, err)
+	}
 	scope := emit.Scope{Name: metadata.ScopeName, Version: r.set.BuildInfo.Version}
 	seg := emit.NewSegmenter[*process.Info](emit.SegmentConfig{
-		MaxAge: r.cfg.Segment.MaxAge, MaxBytes: r.cfg.Segment.MaxBytes, MaxEntries: r.cfg.Segment.MaxEntries,
+		MaxAge: r.cfg.Segment.MaxAge, MaxBytes: r.cfg.Segment.MaxBytes, MaxEntries: r.cfg.Segment.MaxEntries, Inspect: look,
 	}, process.ReadHost("/").ID, scope, consumeLogs(r.obs, r.next), r.slot.report, r.slot.books)
 	p := &engine.Payloads{MaxBody: r.cfg.MaxBodySize, PartAge: r.cfg.Segment.MaxAge, Segmenter: seg}
 	if err := r.slot.attachPayload(p); err != nil {
@@ -60,6 +66,16 @@ func (r *payloadReceiver) Start(_ context.Context, host component.Host) error {
 	}
 	r.payloads = p
 	return nil
+}
+
+// inspector returns who looks at payloads before they are handed over; nil for nobody.
+func (r *payloadReceiver) inspector() (func(plog.LogRecordSlice) (int, func(int, plog.LogRecord)), error) {
+	policy, err := r.cfg.Redact.Compile()
+	f := r.cfg.Findings
+	if err != nil || policy == nil && !f.Enabled {
+		return nil, err
+	}
+	return inspect.New(inspect.Settings{Findings: f.Enabled, CPU: f.CPU, MaxSize: f.MaxBodySize, Redact: policy}, r.slot.books.Inspected).Inspect, nil
 }
 
 // Shutdown hands over what is packed so far.

@@ -9,6 +9,7 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/inspect"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/metadata"
 )
 
@@ -29,6 +30,22 @@ type PayloadConfig struct {
 	MaxBodySize int `mapstructure:"max_body_size"`
 	// Segment bounds the packs in which payloads are handed on.
 	Segment SegmentConfig `mapstructure:"segment"`
+	// Findings says how payloads are looked at for kinds of sensitive data.
+	Findings FindingsConfig `mapstructure:"findings"`
+	// Redact says what is taken out of payloads before they are handed on.
+	Redact inspect.RedactConfig `mapstructure:"redact"`
+
+	_ struct{}
+}
+
+// FindingsConfig says how payloads are looked at for kinds of sensitive data: kind, place and count are reported, never a value.
+type FindingsConfig struct {
+	// Enabled turns it on.
+	Enabled bool `mapstructure:"enabled"`
+	// CPU is the part of one core that it may take, above 0 to 1. What comes when that is spent is not looked at, and counted.
+	CPU float64 `mapstructure:"cpu"`
+	// MaxBodySize is how many bytes of a body, decoded, are looked at.
+	MaxBodySize int `mapstructure:"max_body_size"`
 
 	_ struct{}
 }
@@ -50,6 +67,7 @@ func createDefaultPayloadConfig() *PayloadConfig {
 		Receiver:    component.NewID(metadata.Type),
 		MaxBodySize: 64 << 10,
 		Segment:     SegmentConfig{MaxAge: 5 * time.Second, MaxBytes: 8 * mib, MaxEntries: 2000},
+		Findings:    FindingsConfig{Enabled: true, CPU: 0.05, MaxBodySize: 256 << 10},
 	}
 }
 
@@ -72,6 +90,15 @@ func (c *PayloadConfig) Validate() error {
 	}
 	if n := c.Segment.MaxEntries; n < 1 || n > 65536 {
 		bad("`segment::max_entries` %d must be 1 to 65536", n)
+	}
+	if s := c.Findings.CPU; !(s > 0 && s <= 1) {
+		bad("`findings::cpu` %g must be above 0 and at most 1: the part of one core that looking may take (`findings::enabled: false` looks at nothing)", s)
+	}
+	if n := c.Findings.MaxBodySize; n < 1 || n > 64*mib {
+		bad("`findings::max_body_size` %d must be 1 to 67108864 (64 MiB)", n)
+	}
+	if _, err := c.Redact.Compile(); err != nil {
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

@@ -209,7 +209,7 @@ func (t *tap) stop(ctx context.Context) error {
 func (t *tap) books() []engine.Stage {
 	stages := t.engine.Stats().Stages
 	b := t.slot.books
-	for _, l := range []*emit.Ledger{t.emitter.Spans, t.emitter.Logs, b.Payloads, b.Bytes, b.Segments} {
+	for _, l := range []*emit.Ledger{t.emitter.Spans, t.emitter.Logs, b.Payloads, b.Bytes, b.Segments, b.Inspected} {
 		stages = append(stages, engine.Stage{Name: l.Stage, Unit: l.Unit, Totals: l.Totals()})
 	}
 	return stages

@@ -112,12 +112,12 @@ func (s *slot) payloads() *engine.Payloads {
 	return s.payload
 }
 
-// report emits a segment record through the `qtap` receiver.
-func (s *slot) report(r *process.Info, fill func(plog.LogRecord)) {
+// report emits what the payload path has to say, and no payload, through the `qtap` receiver.
+func (s *slot) report(ld plog.Logs, n int) {
 	s.mu.Lock()
 	em := s.emitter
 	s.mu.Unlock()
 	if em != nil {
-		em.LogNow(r, fill)
+		em.LogNow(ld, n)
 	}
 }

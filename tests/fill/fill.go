@@ -204,7 +204,7 @@ func (g *generator) Next(r *pulsestore.Request) {
 		r.Scheme = "https"
 	}
 	if g.IntN(50) == 0 {
-		r.Path = g.world.tail[g.IntN(len(g.world.tail))]
+		r.Path = to.tail[g.IntN(len(to.tail))]
 		r.Template = r.Path
 	}
 	c.exchanges++
@@ -271,7 +271,7 @@ func (g *generator) connection(key [3]int, now time.Time, calling, answering *in
 		c := alive[i]
 		if c.left--; c.left == 0 {
 			g.connections[key] = slices.Delete(alive, i, i+1)
-			g.end(c, now)
+			g.report(c, now, "closed")
 		}
 		return c
 	}
@@ -285,22 +285,29 @@ func (g *generator) connection(key [3]int, now time.Time, calling, answering *in
 		c.serverEnd = &answering.origin
 	}
 	g.connections[key] = append(alive, c)
+	g.report(c, now, "open")
 	return c
 }
 
-// end reports the closed connection.
-func (g *generator) end(c *connection, now time.Time) {
+// report makes the records of both ends of a connection. Those between its first and its last are left out: they are gone after a merge.
+func (g *generator) report(c *connection, now time.Time, state string) {
 	if g.onConnection == nil {
 		return
 	}
 	r := pulsestore.Connection{
-		Time: now, Start: c.start, Sequence: 1 + uint32(now.Sub(c.start)/(30*time.Second)), State: "closed", CloseReason: "fin",
+		Time: now, Start: c.start, State: state,
 		ServerAddress: c.to.name, Protocol: "http", ProtocolVersion: c.to.version, TLSVersion: c.to.tls, TLSCipher: c.to.cipher,
 		SentPackets: c.sent/1200 + 4, ReceivedPackets: c.received/1200 + 4, Retransmits: uint32(g.ExpFloat64() * 0.3), RTT: time.Duration(150_000 + g.ExpFloat64()*200_000),
 		Duration: now.Sub(c.start), Requests: c.exchanges, Visibility: "visible", Transport: "tcp",
 	}
 	if c.to.version == "2" {
 		r.TLSNextProtocol = "h2"
+	}
+	if state != "open" {
+		r.Sequence = 1 + uint32(now.Sub(c.start)/(30*time.Second))
+	}
+	if state == "closed" {
+		r.CloseReason = "fin"
 	}
 	if c.clientEnd != nil {
 		own := r
@@ -327,7 +334,7 @@ func (g *generator) segment(origin *pulsestore.Origin, r *pulsestore.Request) st
 		_ = id.SetTime(uint64(r.Time.UnixMilli()))
 		binary.LittleEndian.PutUint64(id[6:], g.Uint64())
 		binary.LittleEndian.PutUint16(id[14:], uint16(g.Uint32()))
-		s = &segment{key: r.Time.Format("2006/01/02/15/") + origin.HostID + "/" + id.String() + ".zip", opened: r.Time, host: origin}
+		s = &segment{key: r.Time.Format("default/2006/01/02/15/") + origin.HostID + "/" + id.String() + ".zip", opened: r.Time, host: origin}
 		g.segments[origin.HostID] = s
 	}
 	s.entries++
@@ -354,8 +361,12 @@ func (g *generator) close() {
 	}
 	slices.SortFunc(keys, func(a, b [3]int) int { return slices.Compare(a[:], b[:]) })
 	for _, key := range keys {
-		for _, c := range g.connections[key] {
-			g.end(c, now)
+		for i, c := range g.connections[key] {
+			state := "closed"
+			if i%20 == 19 {
+				state = "established"
+			}
+			g.report(c, now, state)
 		}
 	}
 	ids := make([]string, 0, len(g.segments))

@@ -42,6 +42,42 @@ func engine(t testing.TB) *clickhouse.Options {
 	return ext.(pulsestore.Engine).ClickHouseOptions()
 }
 
+// TestStoreMany holds the copies to be rows of their own that belong together as those of the base do, and to be in the sums.
+func TestStoreMany(t *testing.T) {
+	opts := engine(t)
+	ctx := context.Background()
+	s, err := pulsestore.Open(opts, "qpoint")
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, s.Close()) }()
+	conn, err := clickhouse.Open(opts)
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, conn.Close()) }()
+	require.NoError(t, s.Migrate(ctx, pulsestore.SchemaOptions{}))
+	from := time.Now().UTC().Truncate(time.Hour).Add(-3 * time.Hour)
+	o := fill.Options{Rows: 60_000, From: from, To: from.Add(time.Hour), Seed: 1}
+	require.Error(t, fill.StoreMany(ctx, s, conn, "qpoint", 7, o), "no whole number of copies")
+	require.NoError(t, fill.StoreMany(ctx, s, conn, "qpoint", 20_000, o))
+
+	one := func(sql string) (n uint64) {
+		t.Helper()
+		require.NoError(t, conn.QueryRow(ctx, "SELECT toUInt64("+sql).Scan(&n), sql)
+		return n
+	}
+	assert.EqualValues(t, 60_000, one("count()) FROM qpoint.requests"))
+	assert.EqualValues(t, 60_000, one("uniqExact(trace_id, span_id)) FROM qpoint.requests"))
+	assert.Zero(t, one("count()) FROM qpoint.requests WHERE time < '"+from.Format(time.DateTime)+"'"))
+	pairs := "sum(c)) FROM (SELECT count() - 1 AS c FROM qpoint.requests GROUP BY trace_id, intDiv(toUnixTimestamp(time), 1200) HAVING c > 0)"
+	assert.Positive(t, one(pairs))
+	children := "count()) FROM qpoint.requests WHERE parent_span_id IN (SELECT span_id FROM qpoint.requests)"
+	assert.Equal(t, one("countIf(parent_span_id != toFixedString('', 8))) FROM qpoint.requests"), one(children), "every parent is there")
+	assert.Equal(t, one("uniqExact(connection_id)) FROM qpoint.requests"), one("count()) FROM qpoint.connections FINAL WHERE connection_id IN (SELECT connection_id FROM qpoint.requests)"))
+	assert.Equal(t, one("uniqExact(payload_object)) FROM qpoint.requests"), one("count()) FROM qpoint.payload_objects FINAL WHERE key IN (SELECT payload_object FROM qpoint.requests)"))
+	assert.EqualValues(t, 60_000, one("sum(requests)) FROM qpoint.requests_1m"))
+	assert.EqualValues(t, 60_000, one("sum(requests)) FROM qpoint.processes_1h"))
+	assert.Less(t, 3*one("uniqExact(duration)) FROM qpoint.requests WHERE time < '"+from.Add(20*time.Minute).Format(time.DateTime)+"'"), 4*one("uniqExact(duration)) FROM qpoint.requests"),
+		"figures do not repeat")
+}
+
 // maxBytes is how much of the disk a row of `requests` may take beside its trace and span id.
 const maxBytes = 60
 

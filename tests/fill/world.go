@@ -26,7 +26,6 @@ const (
 type world struct {
 	services []service
 	outside  []server
-	tail     []string // paths of which each is rare
 	edges    []edge
 	weights  []float64 // cumulative, of edges
 	// perExchange is how many rows an exchange has on average: both its ends may be ours.
@@ -54,6 +53,7 @@ type server struct {
 	version   string // of HTTP
 	addresses []netip.Addr
 	endpoints []endpoint
+	tail      []string // paths of which each is rare
 }
 
 type endpoint struct {
@@ -121,7 +121,11 @@ func newWorld(seed uint64, environments []string) *world {
 		w.outside = append(w.outside, s)
 	}
 	for i := range tail {
-		w.tail = append(w.tail, fmt.Sprintf("/%s/%s-%s-%s", nouns[i%len(nouns)], verbs[r.IntN(len(verbs))], nouns[r.IntN(len(nouns))], words(r)))
+		s := &w.services[i%services].server
+		if n := i % (services + outside); n >= services {
+			s = &w.outside[n-services]
+		}
+		s.tail = append(s.tail, fmt.Sprintf("/%s/%s-%s-%s", nouns[i%len(nouns)], verbs[r.IntN(len(verbs))], nouns[r.IntN(len(nouns))], words(r)))
 	}
 	total, both := 0.0, 0.0
 	add := func(e edge, weight float64) {

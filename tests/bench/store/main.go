@@ -33,13 +33,14 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	rows := flag.Int("rows", 50_000_000, "rows of `requests`")
+	base := flag.Int("base", 1_000_000, "rows of them that are stored through a client; the server makes the others of these")
 	span := flag.Duration("span", 24*time.Hour, "time within which they are, up to now")
 	dir := flag.String("data", "", "folder of the database, which is kept; default: a temporary one")
 	times := flag.Int("times", 20, "how often each question is asked")
 	random := flag.Int("hostile", 1000, "how many random filters are asked after the questions")
 	out := flag.String("out", "questions.json", "results file")
 	flag.Parse()
-	err := run(ctx, *rows, *span, *dir, *times, *random, *out)
+	err := run(ctx, *rows, *base, *span, *dir, *times, *random, *out)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "store:", err)
@@ -47,7 +48,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, rows int, span time.Duration, dir string, times, random int, out string) (err error) {
+func run(ctx context.Context, rows, base int, span time.Duration, dir string, times, random int, out string) (err error) {
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "bench-store"); err != nil {
 			return err
@@ -89,7 +90,7 @@ func run(ctx context.Context, rows int, span time.Duration, dir string, times, r
 		begin := time.Now()
 		var mu sync.Mutex
 		last := begin
-		if err := fill.Store(ctx, s, fill.Options{Rows: rows, From: to.Add(-span), To: to, Seed: 1, Progress: func(n int) {
+		if err := fill.StoreMany(ctx, s, conn, pulsestore.DefaultDatabase, base, fill.Options{Rows: rows, From: to.Add(-span), To: to, Seed: 1, Progress: func(n int) {
 			mu.Lock()
 			defer mu.Unlock()
 			if time.Since(last) > 10*time.Second {

@@ -116,13 +116,11 @@ func (e *Emitter[R]) Log(r R) plog.LogRecord {
 	return s.AppendEmpty()
 }
 
-// LogNow hands one log record to the pipeline by itself. It may be called from any goroutine
+// LogNow hands n log records to the pipeline, by themselves. It may be called from any goroutine
 // until Close.
-func (e *Emitter[R]) LogNow(r R, fill func(plog.LogRecord)) {
-	e.Logs.Enter(1)
-	ld := plog.NewLogs()
-	fill(appendResourceLogs(ld, e.scope, r).LogRecords().AppendEmpty())
-	offer(e.logs, e.Logs, batch[plog.Logs]{data: ld, items: 1})
+func (e *Emitter[R]) LogNow(ld plog.Logs, n int) {
+	e.Logs.Enter(uint64(n))
+	offer(e.logs, e.Logs, batch[plog.Logs]{data: ld, items: n})
 }
 
 // Tick flushes what waited long enough. now is in Unix nanoseconds.

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// maxOpenSegments bounds the access groups that have a segment open at once.
+	// maxOpenSegments bounds the groups that have a segment open at once.
 	maxOpenSegments = 256
 	// maxOpenBytes bounds the payload bytes in open segments.
 	maxOpenBytes = 64 << 20
@@ -28,14 +28,21 @@ type SegmentConfig struct {
 	MaxAge     time.Duration
 	MaxBytes   int64 // uncompressed payload
 	MaxEntries int
+	// Inspect is asked about the records of each process before they are handed over, from the segmenter's own goroutine. It
+	// may change them. What it returns, n log records that fill writes, is reported. nil: nobody is asked.
+	Inspect func(records plog.LogRecordSlice) (n int, fill func(i int, lr plog.LogRecord))
 }
+
+// Group is what the exchanges of a segment have in common: an object has one retention class and holds what one
+// service may see.
+type Group struct{ Class, Service string }
 
 // PayloadConsumer takes whole segments: one plog.Logs each, n records.
 type PayloadConsumer func(ctx context.Context, ld plog.Logs, n int) error
 
 // segment is open: records are still added.
 type segment[R Resource] struct {
-	group   string
+	group   Group
 	key     string
 	opened  time.Time
 	closed  time.Time
@@ -46,13 +53,13 @@ type segment[R Resource] struct {
 	first   R
 }
 
-// Segmenter packs payload records into segments, one open per access group, and reports each
+// Segmenter packs payload records into segments, one open per group, and reports each
 // that was handed over or lost. Add, Tick and Flush are for one goroutine.
 type Segmenter[R Resource] struct {
 	cfg    SegmentConfig
 	host   string
 	scope  Scope
-	report func(r R, fill func(plog.LogRecord))
+	report func(ld plog.Logs, n int)
 
 	Payloads *Ledger // exchanges with their payload
 	Bytes    *Ledger // payload bytes
@@ -61,20 +68,23 @@ type Segmenter[R Resource] struct {
 	lane *lane[*segment[R]]
 
 	mu     sync.Mutex
-	open   map[string]*segment[R]
+	open   map[Group]*segment[R]
 	held   int64
 	closed bool
 }
 
 // NewSegmenter starts a segmenter. host is the host id of the object keys; report emits a
-// `qpoint.segment` record and may be called from another goroutine until Close returns.
-func NewSegmenter[R Resource](cfg SegmentConfig, host string, scope Scope, consume PayloadConsumer, report func(R, func(plog.LogRecord)), books *PayloadBooks) *Segmenter[R] {
+// `qpoint.segment` record, or what was found in segments, and may be called from another goroutine until Close returns.
+func NewSegmenter[R Resource](cfg SegmentConfig, host string, scope Scope, consume PayloadConsumer, report func(ld plog.Logs, n int), books *PayloadBooks) *Segmenter[R] {
 	s := &Segmenter[R]{
-		cfg: cfg, host: host, scope: scope, report: report, open: map[string]*segment[R]{},
+		cfg: cfg, host: host, scope: scope, report: report, open: map[Group]*segment[R]{},
 		Payloads: books.Payloads, Bytes: books.Bytes, Segments: books.Segments,
 	}
 	s.lane = newLane(payloadDepth, payloadBytes,
-		func(ctx context.Context, seg *segment[R], n int) error { return consume(ctx, seg.ld, n) },
+		func(ctx context.Context, seg *segment[R], n int) error {
+			s.inspect(seg)
+			return consume(ctx, seg.ld, n)
+		},
 		func(b batch[*segment[R]], err error) {
 			if err != nil {
 				s.settle(b.data, DropRefused)
@@ -87,21 +97,22 @@ func NewSegmenter[R Resource](cfg SegmentConfig, host string, scope Scope, consu
 
 // PayloadBooks count the payload path. They outlive a Segmenter, which lives as long as its
 // `qtap_payload` receiver.
-type PayloadBooks struct{ Payloads, Bytes, Segments *Ledger }
+type PayloadBooks struct{ Payloads, Bytes, Segments, Inspected *Ledger }
 
 // NewPayloadBooks returns empty books.
 func NewPayloadBooks() *PayloadBooks {
 	return &PayloadBooks{
-		Payloads: NewLedger("payloads", "{exchange}"),
-		Bytes:    NewLedger("payload_bytes", "By"),
-		Segments: NewLedger("segments", "{segment}"),
+		Payloads:  NewLedger("payloads", "{exchange}"),
+		Bytes:     NewLedger("payload_bytes", "By"),
+		Segments:  NewLedger("segments", "{segment}"),
+		Inspected: NewLedger("inspected", "{message}"),
 	}
 }
 
 // Add puts one record of the given payload size, written by fill, into the open segment of the
-// access group and returns the segment's key; "" when the segmenter is closed. now is in Unix
+// group and returns the segment's key; "" when the segmenter is closed. now is in Unix
 // nanoseconds.
-func (s *Segmenter[R]) Add(group string, r R, size, now int64, fill func(plog.LogRecord)) (key string) {
+func (s *Segmenter[R]) Add(group Group, r R, size, now int64, fill func(plog.LogRecord)) (key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -125,7 +136,7 @@ func (s *Segmenter[R]) Add(group string, r R, size, now int64, fill func(plog.Lo
 	}
 	if seg == nil {
 		at := time.Unix(0, now)
-		seg = &segment[R]{group: group, key: objectkey.New(s.host, at), opened: at, ld: plog.NewLogs(), scopes: map[R]plog.ScopeLogs{}, first: r}
+		seg = &segment[R]{group: group, key: objectkey.New(group.Class, s.host, at), opened: at, ld: plog.NewLogs(), scopes: map[R]plog.ScopeLogs{}, first: r}
 		s.open[group] = seg
 		s.Segments.Enter(1)
 	}
@@ -216,23 +227,50 @@ func (s *Segmenter[R]) settle(seg *segment[R], reason string) {
 		s.Bytes.Drop(reason, uint64(seg.bytes))
 		s.Segments.Drop(reason, 1)
 	}
-	s.report(seg.first, func(lr plog.LogRecord) {
-		lr.SetEventName(semantic.EventSegment)
-		lr.SetTimestamp(ts(seg.closed))
-		lr.SetObservedTimestamp(ts(time.Now()))
-		lr.SetSeverityNumber(plog.SeverityNumberInfo)
-		m := lr.Attributes()
-		m.PutStr(semantic.SegmentKey, seg.key)
-		m.PutInt(semantic.SegmentEntries, int64(seg.entries))
-		m.PutInt(semantic.SegmentBytes, seg.bytes)
-		m.PutInt(semantic.SegmentOpened, seg.opened.UnixNano())
-		m.PutInt(semantic.SegmentClosed, seg.closed.UnixNano())
-		if reason == "" {
-			m.PutStr(semantic.SegmentState, "sent")
-		} else {
-			lr.SetSeverityNumber(plog.SeverityNumberWarn)
-			m.PutStr(semantic.SegmentState, "lost")
-			m.PutStr(semantic.SegmentReason, reason)
+	ld := plog.NewLogs()
+	s.fillReport(appendResourceLogs(ld, s.scope, seg.first).LogRecords().AppendEmpty(), seg, reason)
+	s.report(ld, 1)
+}
+
+// inspect has the records of a segment looked at, process by process.
+func (s *Segmenter[R]) inspect(seg *segment[R]) {
+	if s.cfg.Inspect == nil {
+		return
+	}
+	ld, total := plog.NewLogs(), 0
+	for r, sl := range seg.scopes {
+		n, fill := s.cfg.Inspect(sl.LogRecords())
+		if n == 0 {
+			continue
 		}
-	})
+		to := appendResourceLogs(ld, s.scope, r).LogRecords()
+		for i := range n {
+			fill(i, to.AppendEmpty())
+		}
+		total += n
+	}
+	if total > 0 {
+		s.report(ld, total)
+	}
+}
+
+// fillReport writes what became of a segment.
+func (s *Segmenter[R]) fillReport(lr plog.LogRecord, seg *segment[R], reason string) {
+	lr.SetEventName(semantic.EventSegment)
+	lr.SetTimestamp(ts(seg.closed))
+	lr.SetObservedTimestamp(ts(time.Now()))
+	lr.SetSeverityNumber(plog.SeverityNumberInfo)
+	m := lr.Attributes()
+	m.PutStr(semantic.SegmentKey, seg.key)
+	m.PutInt(semantic.SegmentEntries, int64(seg.entries))
+	m.PutInt(semantic.SegmentBytes, seg.bytes)
+	m.PutInt(semantic.SegmentOpened, seg.opened.UnixNano())
+	m.PutInt(semantic.SegmentClosed, seg.closed.UnixNano())
+	if reason == "" {
+		m.PutStr(semantic.SegmentState, "sent")
+	} else {
+		lr.SetSeverityNumber(plog.SeverityNumberWarn)
+		m.PutStr(semantic.SegmentState, "lost")
+		m.PutStr(semantic.SegmentReason, reason)
+	}
 }

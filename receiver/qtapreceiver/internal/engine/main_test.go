@@ -53,7 +53,7 @@ func withPayloads(maxBody int) option {
 				defer b.mu.Unlock()
 				b.segs = append(b.segs, ld)
 				return nil
-			}, func(r *process.Info, fill func(plog.LogRecord)) { b.emitter.LogNow(r, fill) }, b.books)
+			}, func(ld plog.Logs, n int) { b.emitter.LogNow(ld, n) }, b.books)
 		b.e.SetPayloads(&Payloads{MaxBody: maxBody, Segmenter: b.payloads})
 	}
 }

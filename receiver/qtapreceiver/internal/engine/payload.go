@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/emit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
 )
 
@@ -29,7 +30,7 @@ func (e *Engine) payload(c *conn, x *l7.Exchange, trace pcommon.TraceID, span pc
 		return state, reason, ""
 	}
 	trimmed := v.trim(x, part.before)
-	key = p.Segmenter.Add(c.proc.ServiceName, c.proc, payloadSize(x)+int64(part.size), e.now, func(lr plog.LogRecord) {
+	key = p.Segmenter.Add(emit.Group{Class: v.class(), Service: c.proc.ServiceName}, c.proc, payloadSize(x)+int64(part.size), e.now, func(lr plog.LogRecord) {
 		c.fillPayload(lr, x, trace, span, t)
 		part.putRecord(lr.Attributes())
 		if why := v.trimMessages(lr.Attributes()); why != "" {
@@ -89,6 +90,7 @@ func (c *conn) fillPayload(lr plog.LogRecord, x *l7.Exchange, trace pcommon.Trac
 	m.PutInt(semantic.ServerPort, int64(t.port))
 	c.putNetwork(m)
 	m.PutStr(semantic.ConnectionID, c.id)
+	m.PutStr(semantic.ConnectionRole, roleName(c.role))
 	m.PutInt(semantic.ExchangeSequence, int64(x.Sequence))
 	putTiming(m, x)
 	putStr(m, semantic.ErrorType, x.Incomplete)

@@ -14,7 +14,7 @@ export type Problem = {
   type: string;
   title: string;
   status: number;
-  code: 'bad_body' | 'bad_parameter' | 'unknown_parameter' | 'bad_filter' | 'unauthenticated' | 'forbidden' | 'no_login' | 'rate_limited' | 'too_many_streams' | 'host_refused' | 'origin_refused' | 'not_found' | 'no_such_route' | 'no_bucket' | 'bad_key' | 'no_receipt' | 'payload_none' | 'payload_lost' | 'payload_filtered' | 'payload_sampled_out' | 'payload_not_visible' | 'payload_erased' | 'no_countries' | 'busy' | 'no_tables' | 'query_timeout' | 'query_too_large' | 'store_unavailable';
+  code: 'bad_body' | 'bad_parameter' | 'unknown_parameter' | 'bad_filter' | 'unauthenticated' | 'forbidden' | 'no_login' | 'rate_limited' | 'too_many_streams' | 'host_refused' | 'origin_refused' | 'not_found' | 'no_such_route' | 'no_bucket' | 'bad_key' | 'no_receipt' | 'payload_none' | 'payload_lost' | 'payload_filtered' | 'payload_sampled_out' | 'payload_not_visible' | 'payload_erased' | 'no_eraser' | 'eraser_failed' | 'payload_pending' | 'no_countries' | 'busy' | 'no_tables' | 'query_timeout' | 'query_too_large' | 'store_unavailable';
   detail?: string;
   /** Why a payload is not kept. */
   reason?: string;
@@ -95,6 +95,17 @@ export type Request = {
   response_messages?: Count;
   close_code?: Count;
   payload: Payload;
+  /** Of one request: when the store lets this row go. Absent for never. */
+  expires_at?: Time;
+  /** Of one request: what the receipt of its object says. */
+  stored?: {
+    size: Count;
+    /** Of the whole object. */
+    sha256?: string;
+    /** When the bucket's lifecycle removes it. Absent when that is not known. */
+    expires_at?: Time;
+    retention_class?: string;
+  };
 };
 
 export type Coverage = {
@@ -302,6 +313,32 @@ export type Finding = {
   last_seen: Time;
 };
 
+export type DataFinding = {
+  /** What was found, such as card, iban, email, jwt. Absent with `reason`. */
+  kind?: string;
+  /** Why messages were not looked at, or not to their end: cpu_budget, size, coding (a content coding that cannot be undone), places (too many kinds of findings at once). */
+  reason?: string;
+  message?: 'request' | 'response';
+  /** path, query, header, cookie, trailer, json, form, multipart, text or binary. */
+  location?: string;
+  /** Name of the header, key or field, lower-case for headers; `user.cards[].number` in JSON. Names that may be sensitive are replaced, as in `{email}`. */
+  place?: string;
+  /** The observed end: a client sends requests and receives responses. */
+  role: 'client' | 'server' | 'unknown' | '';
+  environment: string;
+  service_name: string;
+  executable?: string;
+  server_address?: string;
+  server_port?: Port;
+  count: Count;
+  hosts: Count;
+  first_seen: Time;
+  last_seen: Time;
+  /** Of the newest exchange that is known to have it. */
+  trace_id: string;
+  span_id: string;
+};
+
 export type Country = {
   /** ISO 3166-1, or private, or unknown. */
   country: string;
@@ -319,7 +356,7 @@ export type AuditEvent = {
   /** The capability that was asked for. */
   role?: string;
   address?: string;
-  /** payload.link, payload.export, payload.erase, … */
+  /** payload.link, payload.export, payload.verify, payload.erase, … */
   action: string;
   /** allowed, refused or failed */
   outcome: string;
@@ -437,6 +474,10 @@ export type GetCountriesAnswer = {
   partial: boolean;
 };
 
+export type GetFindingsAnswer = {
+  findings: DataFinding[];
+};
+
 export type ListCoverageAnswer = {
   coverage: Coverage[];
 };
@@ -452,22 +493,55 @@ export type GetRetentionAnswer = {
   expiring: Expiry[];
 };
 
+export type EraseAnswer = {
+  dry_run: boolean;
+  /** Parts of exchanges among them. */
+  exchanges: Count;
+  /** By table. */
+  rows: Record<string, Count>;
+  payloads: {
+    entries: Count;
+    /** As they lay in the bucket. */
+    bytes: Count;
+    /** Of which nothing was left. */
+    objects_deleted: Count;
+    objects_rewritten: Count;
+    /** Payloads that were said to be kept, and are not in the bucket. */
+    missing: Count;
+    /** Those of the missing that may still come. An order that is not dry is refused then (409 `payload_pending`). */
+    on_their_way: Count;
+  };
+};
+
 export type CreatePayloadLinkAnswer = {
-  url: string;
+  /** Absent where the browser signs, see `endpoint`. */
+  url?: string;
   expires_at: Time;
   bucket: string;
-  /** With the prefix. */
+  /** With prefix and environment. */
   key: string;
   entry: string;
-  /** To be sent as the header `Range`, as it is. The link is for these bytes only: one entry of the ZIP, from its local header to its end. Absent while no receipt says where the entry lies: the link is for the object then, and refused (404 `no_receipt`) where roles are bound by a filter. */
+  /** To be sent as the header `Range`, as it is. The link is for these bytes only: one entry of the ZIP, from its local header to its end. Absent with `verify` only. Without a receipt that says where it lies there is no link (404 `no_receipt`). */
   range?: string;
+  /** Of the entry in the object. */
+  offset?: Count;
+  /** Of the entry. */
+  length?: Count;
+  /** The link for what follows `head` bytes, in the same way. */
+  rest?: {
+    url?: string;
+    range: string;
+  };
+  /** Where Pulse has no credentials for the bucket (`signed_by: browser`): the URL of the bucket, which ends in `/`. The key is added to it, and the browser signs with its user's credentials, for `region`. */
+  endpoint?: string;
+  region?: string;
 };
 
 export type GetMeAnswer = {
   who: string;
   environment: string;
   capabilities: Array<{
-    capability: 'metadata:read' | 'payload:read' | 'payload:export_raw' | 'audit:read' | 'retention:read';
+    capability: 'metadata:read' | 'payload:read' | 'payload:export_raw' | 'audit:read' | 'retention:read' | 'data:erase';
     /** Filter of the rows it is for. Absent for all. */
     where?: string;
   }>;
@@ -493,6 +567,8 @@ export type GetConfigAnswer = {
     origin: string;
     bucket: string;
     prefix: string;
+    /** Who has credentials for links. */
+    signed_by: 'pulse' | 'browser';
   };
 };
 

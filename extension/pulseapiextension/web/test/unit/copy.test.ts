@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { test } from 'node:test';
+import { asCurl, asFetch, asHar, asHttpie, asRaw, CannotCopy, quote } from '../../src/exchange/copy.ts';
+import { complete, parseHar, type Entry } from '../../src/exchange/har.ts';
+import { cleanBody, cleanEntry, cleanQuery, cleanText, cleanUrl, secretive } from '../../src/exchange/sanitise.ts';
+
+const entry = (change: Partial<Entry['request']> = {}): Entry => ({
+  startedDateTime: '2026-11-24T06:01:02.123456789Z',
+  request: {
+    method: 'POST', url: 'https://api.example/v1/x?q=1&token=abc', httpVersion: 'HTTP/1.1', bodySize: 9, _target: '/v1/x?q=1&token=abc',
+    cookies: [{ name: 'sid', value: 'cookie-secret' }], queryString: [{ name: 'q', value: '1' }, { name: 'token', value: 'abc' }],
+    headers: [
+      { name: 'Host', value: 'api.example' }, { name: 'Authorization', value: 'Bearer very-secret-1' }, { name: 'Cookie', value: 'sid=cookie-secret' }, { name: 'X-Api-Key', value: 'k-secret' },
+      { name: 'Content-Type', value: 'application/json' }, { name: 'Content-Length', value: '9' }, { name: 'X-Note', value: "it's" },
+    ],
+    postData: { mimeType: 'application/json', text: '{"a":"b\'c","password":"p-secret"}' },
+    ...change,
+  },
+  response: {
+    status: 200, statusText: 'OK', httpVersion: 'HTTP/1.1', bodySize: 3, cookies: [{ name: 's', value: 'set-secret' }], headers: [{ name: 'Set-Cookie', value: 's=set-secret' }],
+    content: { mimeType: 'text/plain', text: 'key AKIAIOSFODNN7EXAMPLE.' },
+  },
+});
+
+test('a shell gets back what was quoted', () => {
+  const all = ['plain', '', "it's", '$(touch /tmp/x)`id`', 'a\nb', '\x1b]0;owned\x07', '\u202edesrever', '\t!x\\n\\', '\u009b31m', '"$HOME"', '-rf', '\x7f0f', "';id;'", 'ä漢👩', '\\x41', '#!', "\n'\\''"];
+  for (const text of all) {
+    const quoted = quote(text);
+    assert.doesNotMatch(quoted, /[\u0000-\u001f\u007f-\u009f\u202e]/, JSON.stringify(quoted));
+    assert.equal(execFileSync('bash', ['-c', `printf %s ${quoted}`], { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C.UTF-8' } }), text, quoted);
+  }
+  assert.throws(() => quote('a\0'), CannotCopy);
+});
+
+test('cURL, as its own parser reads it', () => {
+  const text = asCurl(entry());
+  assert.equal(text, `curl 'https://api.example/v1/x?q=1&token=abc' \\
+  --header 'Authorization: Bearer very-secret-1' \\
+  --header 'Cookie: sid=cookie-secret' \\
+  --header 'X-Api-Key: k-secret' \\
+  --header 'Content-Type: application/json' \\
+  --header 'X-Note: it'\\''s' \\
+  --data-raw '{"a":"b'\\''c","password":"p-secret"}'`);
+  assert.match(asCurl(entry({ method: 'PUT' })), /--request PUT/);
+  assert.match(asCurl(entry({ method: 'GET', postData: undefined })), /^curl (?!.*--request)/s);
+  assert.match(asCurl(entry({ url: 'https://api.example/{1..9}/../x' })), /--globoff[^]*--path-as-is/);
+  assert.match(asCurl(entry({ headers: [{ name: 'X-Empty', value: '' }] })), /--header 'X-Empty;'/);
+  assert.doesNotMatch(asCurl(entry({ headers: [{ name: '@/etc/passwd', value: 'x' }, { name: 'a b', value: 'x' }] })), /header/, 'only names that are names');
+  assert.match(asCurl(entry({ postData: { mimeType: 'x/y', text: 'AP8=', _encoding: 'base64', _truncated: true } })), /^# The body was kept in part\.\nprintf %s AP8= \| base64 -d \| curl [^]*--data-binary @-$/);
+  for (const form of [asCurl, asFetch, asHttpie]) assert.throws(() => form(entry({ url: 'file:///etc/passwd' })), CannotCopy);
+});
+
+test('fetch is code that runs', async () => {
+  const hostile = entry({ headers: [{ name: 'x', value: '1' }, { name: 'X', value: '"\u2028\u202e</script>' }] });
+  const text = asFetch(hostile);
+  assert.doesNotMatch(text, /[\u2028\u202e]/);
+  const run = new Function('fetch', `return (async () => { ${text} })()`);
+  let got: unknown[] = [];
+  await run((...args: unknown[]) => (got = args));
+  assert.deepEqual(got, ['https://api.example/v1/x?q=1&token=abc', { method: 'POST', headers: [['x', '1'], ['X', '"\u2028\u202e</script>']], body: hostile.request.postData!.text }]);
+  await run; // eslint
+  await new Function('fetch', `return (async () => { ${asFetch(entry({ postData: { mimeType: '', text: 'AP8=', _encoding: 'base64' } }))} })()`)((...args: unknown[]) => (got = args));
+  assert.deepEqual((got[1] as { body: unknown }).body, Uint8Array.of(0, 255));
+});
+
+test('HTTPie, raw, HAR', () => {
+  assert.match(asHttpie(entry({ headers: [{ name: 'X-File', value: '@/etc/passwd' }, { name: 'E', value: '' }] })), /^http --ignore-stdin POST \\\n {2}'https:[^]*'X-File:\\@\/etc\/passwd' \\\n {2}'E;' \\\n {2}--raw '/);
+  assert.match(asRaw(entry()), /^POST \/v1\/x\?q=1&token=abc HTTP\/1\.1\nHost: api\.example\n[^]*\n\n\{"a"[^]*HTTP\/1\.1 200 OK\nSet-Cookie: s=set-secret\n\nkey /);
+  const har = JSON.parse(asHar([entry()], 'c'));
+  assert.equal(har.log.version, '1.2');
+  assert.deepEqual(har.log.entries[0], JSON.parse(JSON.stringify(entry())));
+});
+
+test('a copy has no secrets unless it is asked for', () => {
+  const clean = cleanEntry(entry());
+  for (const text of [asCurl(clean), asFetch(clean), asHttpie(clean), asRaw(clean), asHar([clean], '')]) {
+    assert.doesNotMatch(text, /secret|AKIA|abc/, text);
+    assert.match(text, /\[redacted\]|%5Bredacted%5D/);
+    assert.match(text, /api\.example/);
+  }
+  assert.match(asCurl(clean), /X-Note: it/);
+  assert.equal(entry().request.headers[1]!.value, 'Bearer very-secret-1', 'the original stays');
+  const bytes = cleanEntry(entry({ postData: { mimeType: 'x/y', text: 'AP8=', _encoding: 'base64' } }));
+  assert.match(asCurl(bytes), /^# The body is left out: not text\.\ncurl/);
+  const e = entry();
+  e.response.content = { mimeType: 'application/json', text: 'c2VjcmV0', encoding: 'base64', _contentEncoding: 'gzip' };
+  e._webSocketMessages = [{ type: 'send', time: 1, opcode: 1, data: '{"token":"ws-secret"}', _size: 1 }, { type: 'send', time: 1, opcode: 2, data: 'c2VjcmV0', _encoding: 'base64', _size: 1 }];
+  e._eventStream = [{ time: 1, event: 'message', data: '{"password":"ev-secret"}' }];
+  e.response.headers.push({ name: 'Location', value: 'https://u:pw-secret@x/?code_verifier=v-secret#access_token=f-secret' });
+  assert.doesNotMatch(asHar([cleanEntry(e)], ''), /-secret|c2VjcmV0/);
+});
+
+test('names and looks of secrets', () => {
+  for (const name of ['password', 'accessToken', 'ACCESS_TOKEN', 'x-api-key', 'client_secret', 'sessionId', 'user.password', 'X-Auth', 'pin', 'apiKey', 'id_token']) assert.ok(secretive(name), name);
+  for (const name of ['author', 'tokens_used', 'monkey', 'key', 'keyboard', 'passage', 'pinned', 'side', 'tokenize', 'authority', 'significant']) assert.ok(!secretive(name), name);
+  const jwt = `eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.${'x'.repeat(20)}`;
+  for (const s of [jwt, 'AKIAIOSFODNN7EXAMPLE', `ghp_${'a1'.repeat(18)}`, `glpat-${'a1'.repeat(10)}`, 'xoxb-1234567890-abc', `sk_live_${'a1'.repeat(10)}`, `sk-ant-${'a1'.repeat(12)}`, `AIza${'a'.repeat(35)}`, 'Bearer abcdefgh', '-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----']) {
+    assert.ok(!cleanText(`before ${s} after`).includes(s.replace(/^Bearer /, '')), s);
+    assert.match(cleanText(`before ${s} after`), /^before .* after$/s);
+  }
+  assert.equal(cleanText('nothing to see: 12345, sk-short, eyJ'), 'nothing to see: 12345, sk-short, eyJ');
+  assert.equal(cleanUrl('https://u:p@h/a?x=1&password=p%20q#t'), 'https://[redacted]@h/a?x=1&password=%5Bredacted%5D#t');
+  assert.equal(cleanQuery('a=%zz&b&c=1+2'), 'a=%zz&b&c=1+2', 'what is no secret stays as written');
+  assert.equal(cleanBody('{"n":1.50,"pin":1234,"a":{"token":"x\\"y"},"o":{"token":{"k":1}}}', 'application/json'), '{"n":1.50,"pin":"[redacted]","a":{"token":"[redacted]"},"o":{"token":{"k":1}}}');
+  assert.equal(cleanBody('user=a&passwd=b', 'application/x-www-form-urlencoded'), 'user=a&passwd=%5Bredacted%5D');
+});
+
+test('sanitising is quick', () => {
+  const big = '{"a":"' + 'eyJ.'.repeat(100_000) + '","b":[' + '"sk-",'.repeat(100_000) + '1]}';
+  const t = performance.now();
+  cleanBody(big, 'application/json');
+  cleanBody('"'.repeat(300_000), 'application/json');
+  cleanText('-----BEGIN PRIVATE KEY-----'.repeat(20_000));
+  cleanText('Bearer '.repeat(50_000));
+  assert.ok(performance.now() - t < 20_000, 'grows with the length, not with its square');
+});
+
+test('the beginning of a file', () => {
+  const file = JSON.stringify({ log: { version: '1.2', entries: [{ ...entry(), timings: { send: 1, wait: -1, receive: 2 } }] } });
+  for (let n = 0; n <= file.length; n++) {
+    const whole = complete(file.slice(0, n));
+    if (whole) JSON.parse(whole);
+    const cut = parseHar(new TextEncoder().encode(file.slice(0, n) || '{}'), true);
+    for (const h of cut.request.headers) assert.ok(entry().request.headers.some((o) => o.name === h.name && o.value === h.value), 'no header is half');
+    if (!cut.request.unloaded) assert.equal(new TextDecoder().decode(cut.request.body), entry().request.postData!.text);
+    if (!cut.response.unloaded) assert.equal(new TextDecoder().decode(cut.response.body), entry().response.content.text);
+  }
+  const all = parseHar(new TextEncoder().encode(file));
+  assert.equal(all.response.unloaded, false);
+  assert.equal(all.request.unloaded, false);
+});
