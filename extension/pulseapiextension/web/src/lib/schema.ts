@@ -313,6 +313,32 @@ export type Finding = {
   last_seen: Time;
 };
 
+export type DataFinding = {
+  /** What was found, such as card, iban, email, jwt. Absent with `reason`. */
+  kind?: string;
+  /** Why messages were not looked at, or not to their end: cpu_budget, size, coding (a content coding that cannot be undone), places (too many kinds of findings at once). */
+  reason?: string;
+  message?: 'request' | 'response';
+  /** path, query, header, cookie, trailer, json, form, multipart, text or binary. */
+  location?: string;
+  /** Name of the header, key or field, lower-case for headers; `user.cards[].number` in JSON. Names that may be sensitive are replaced, as in `{email}`. */
+  place?: string;
+  /** The observed end: a client sends requests and receives responses. */
+  role: 'client' | 'server' | 'unknown' | '';
+  environment: string;
+  service_name: string;
+  executable?: string;
+  server_address?: string;
+  server_port?: Port;
+  count: Count;
+  hosts: Count;
+  first_seen: Time;
+  last_seen: Time;
+  /** Of the newest exchange that is known to have it. */
+  trace_id: string;
+  span_id: string;
+};
+
 export type Country = {
   /** ISO 3166-1, or private, or unknown. */
   country: string;
@@ -346,6 +372,34 @@ export type Policy = {
   ttl_ns: Count;
   environments: Record<string, Count>;
   tables: Record<string, Count>;
+};
+
+export type StoredTable = {
+  table: string;
+  environment: string;
+  rows: Count;
+  /** On disk, by the average row of the table. */
+  bytes: Count;
+  oldest: Time;
+  newest: Time;
+};
+
+export type StoredObjects = {
+  environment: string;
+  retention_class?: string;
+  /** sent or lost, as the receiver says; stored or erased, as who has the bucket says. */
+  state: string;
+  objects: Count;
+  /** Exchanges in them. */
+  entries: Count;
+  /** Before compression. */
+  bytes: Count;
+  /** In the bucket. Absent unless the receipts of all of them came. */
+  size?: Count;
+  oldest: Time;
+  newest: Time;
+  /** When the first of them expires. Absent when that is not known. */
+  first_expiry?: Time;
 };
 
 export type Expiry = {
@@ -448,6 +502,10 @@ export type GetCountriesAnswer = {
   partial: boolean;
 };
 
+export type GetFindingsAnswer = {
+  findings: DataFinding[];
+};
+
 export type ListCoverageAnswer = {
   coverage: Coverage[];
 };
@@ -461,6 +519,17 @@ export type GetRetentionAnswer = {
   asked: Policy;
   at: Time;
   expiring: Expiry[];
+};
+
+export type CheckBucketAnswer = {
+  /** Absent where browsers sign with their own credentials. */
+  url?: string;
+  expires_at: Time;
+};
+
+export type GetStorageAnswer = {
+  tables: StoredTable[];
+  objects: StoredObjects[];
 };
 
 export type CreatePayloadLinkAnswer = {
