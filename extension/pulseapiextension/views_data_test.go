@@ -80,7 +80,7 @@ func viewConnection(id uint64, start time.Time, service, executable, server stri
 		LocalAddress: netip.MustParseAddr("10.42.3.9"), LocalPort: 40_000 + uint16(id%1000), PeerAddress: netip.MustParseAddr("203.0.113.77"), PeerPort: 443, ServerAddress: server,
 		Protocol: "http", ProtocolVersion: "1.1", TLSVersion: "1.3", TLSCipher: "TLS_AES_256_GCM_SHA384", SentBytes: 1200, ReceivedBytes: 44_000, SentPackets: 12, ReceivedPackets: 40,
 		Duration: time.Minute, RTT: 12 * time.Millisecond, Visibility: "visible", Transport: "tcp",
-		Handshake: pulsestore.Handshake{TLSServerSubject: "CN=" + server, TLSServerIssuer: "CN=Example CA", TLSServerNotBefore: start.Add(-time.Hour), TLSServerNotAfter: start.Add(80 * 24 * time.Hour)},
+		Handshake: pulsestore.Handshake{TLSServerSubject: "CN=" + server, TLSServerIssuer: "CN=Example CA", TLSServerNotBefore: start.Add(-time.Hour), TLSServerNotAfter: start.Truncate(24 * time.Hour).Add(80 * 24 * time.Hour)},
 	}
 }
 
