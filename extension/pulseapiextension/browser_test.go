@@ -81,10 +81,10 @@ type world struct {
 	store                             *pulsestore.Store
 	bucket                            *objectstore.S3
 	live, cors, down, refused, denied *server
-	ids                               map[string]string // name -> trace/span
-	bodies                            map[string]string // what the page must show
-	late                              func() error      // puts the object that is pending
-	burst                             func() error      // inserts many
+	ids                               map[string]string                       // name -> trace/span
+	bodies                            map[string]string                       // what the page must show
+	late                              func() error                            // puts the object that is pending
+	burst                             func(n int, id byte, path string) error // inserts many
 }
 
 func newWorld(t *testing.T) *world {
@@ -210,7 +210,9 @@ func (w *world) control(rw http.ResponseWriter, r *http.Request) {
 	case "/fresh2":
 		err = w.fresh("/fresh-two", 91)
 	case "/burst":
-		err = w.burst()
+		err = w.burst(400, 7, "/burst")
+	case "/flood":
+		err = w.burst(3000, 6, "/flood")
 	case "/token":
 		for _, s := range []*server{w.cors, w.down, w.refused, w.denied} {
 			if s.url == r.URL.Query().Get("of") {
@@ -379,13 +381,13 @@ func (w *world) fill(t *testing.T) {
 	w.late = func() error {
 		return w.put(late, []archive.Exchange{exchange(row, archive.Message{}, archive.Message{Body: []byte("arrived"), Headers: []archive.Header{{Name: "content-type", Value: "text/plain"}}})})
 	}
-	w.burst = func() error {
+	w.burst = func(n int, id byte, path string) error {
 		var many []pulsestore.Request
 		at := time.Now()
-		for i := range 400 {
+		for i := range n {
 			row := fullRequest(1, at.Add(time.Duration(i)*time.Microsecond))
-			row.SpanID = [8]byte{7, byte(i >> 8), byte(i), 1}
-			row.Path, row.PayloadState = fmt.Sprintf("/burst/%d", i), "filtered"
+			row.SpanID = [8]byte{id, byte(i >> 8), byte(i), 1}
+			row.Path, row.PayloadState = fmt.Sprintf("%s/%d", path, i), "filtered"
 			many = append(many, row)
 		}
 		return w.insert(many)
