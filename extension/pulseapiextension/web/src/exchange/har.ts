@@ -65,6 +65,8 @@ export interface Entry {
   _serverAddress?: string;
   _serverPort?: number;
   _incomplete?: string;
+  /** What was taken out before it was stored, and by which policy. */
+  _redaction?: { policy: string; removed: { at: string; reason: string; count: number }[] };
   _resource?: Record<string, string>;
   _part?: number;
   _webSocketMessages?: HarMessage[];

@@ -52,6 +52,21 @@ export async function readLocal(raw: Uint8Array, name: string): Promise<Uint8Arr
   return unpack(raw, { method: view.getUint16(8, true), crc: view.getUint32(14, true), packed: view.getUint32(18, true), size: view.getUint32(22, true) });
 }
 
+/** Reads the beginning of one entry, as far as the bytes go. Nothing proves it: the checksum is of the whole. */
+export async function readHead(raw: Uint8Array, name: string): Promise<{ bytes: Uint8Array; size: number }> {
+  const view = viewOf(raw);
+  if (raw.length < 30 || view.getUint32(0, true) !== 0x04034b50 || view.getUint16(6, true) & 8) throw new ZipError('the entry is damaged');
+  const nameLen = view.getUint16(26, true);
+  const at = 30 + nameLen + view.getUint16(28, true);
+  if (new TextDecoder().decode(raw.subarray(30, 30 + nameLen)) !== name) throw new NoEntry(`no entry ${name}`);
+  const size = view.getUint32(22, true);
+  const packed = raw.subarray(at);
+  const method = view.getUint16(8, true);
+  if (method === 0) return { bytes: packed, size };
+  if (method !== 8) throw new ZipError(`the entry is packed by method ${method}`);
+  return { bytes: (await inflate(packed, 'deflate-raw', Math.min(size, maxEntry))).bytes, size };
+}
+
 interface Packed {
   method: number;
   crc: number;

@@ -94,6 +94,6 @@ export const getStorage = get<S.GetStorageAnswer>('storage');
 export const getBucketCheck = get<S.CheckBucketAnswer>('bucket-check');
 export const getRequest = (trace: string, span: string, signal?: AbortSignal) => get<S.Request>(`requests/${trace}/${span}`)({}, signal);
 export const getConnection = (id: string, signal?: AbortSignal) => get<S.Connection>(`connections/${id}`)({}, signal);
-export const postLink = (trace_id: string, span_id: string, signal?: AbortSignal, purpose: 'view' | 'export' = 'view') => post<Link>('payload-links', { trace_id, span_id, purpose }, signal);
+export const postLink = (trace_id: string, span_id: string, signal?: AbortSignal, more: { purpose?: 'view' | 'export' | 'verify'; head?: number } = {}) => post<Link>('payload-links', { trace_id, span_id, ...more }, signal);
 export const postSession = (token: string) => post<void>('session', { token });
 export const deleteSession = () => call<void>('session', { method: 'DELETE' });

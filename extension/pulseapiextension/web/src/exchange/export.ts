@@ -1,0 +1,36 @@
+// Copies of an exchange: without secrets, or as it was.
+import { fromBase64 } from './bytes.ts';
+import { asText } from './bytes.ts';
+import type { Entry } from './har.ts';
+import { decode } from './look.ts';
+import { cleanEntry } from './sanitise.ts';
+
+/** A copy without secrets. Bodies are decoded first, so that it can be looked into them; what is no text then is left out. */
+export async function cleanCopy(e: Entry): Promise<Entry> {
+  const out = structuredClone(e);
+  const post = out.request.postData;
+  if (post?._encoding === 'base64') {
+    const text = await readable(post.text, post._contentEncoding, post._truncated);
+    if (text !== null) {
+      post.text = text;
+      delete post._encoding;
+      delete post._contentEncoding;
+      out.request.headers = out.request.headers.filter((h) => h.name.toLowerCase() !== 'content-encoding');
+    }
+  }
+  const content = out.response.content;
+  if (content.encoding === 'base64') {
+    const text = await readable(content.text, content._contentEncoding, content._truncated);
+    if (text !== null) {
+      content.text = text;
+      delete content.encoding;
+      delete content._contentEncoding;
+    }
+  }
+  return cleanEntry(out);
+}
+
+async function readable(text: string | undefined, coding: string | undefined, truncated: boolean | undefined): Promise<string | null> {
+  const d = await decode(fromBase64(text ?? ''), coding ?? '', truncated ?? false);
+  return d.note.startsWith('Shown as sent') ? null : asText(d.bytes, truncated ?? false);
+}
