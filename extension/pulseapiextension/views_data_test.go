@@ -26,6 +26,13 @@ func fillViews(t *testing.T, s *pulsestore.Store, now time.Time, rows int) {
 	fillWeak(b, now)
 	fillReports(b, now)
 	fillKept(b, now)
+	// Long ago there were more servers than a picture can show.
+	for i := range 60 {
+		r := fullRequest(byte(i), now.Add(-20*time.Hour-time.Duration(i)*time.Second))
+		r.TraceID, r.SpanID = [16]byte{210, byte(i)}, [8]byte{211, byte(i)}
+		r.Origin, r.ServerAddress, r.Status, r.ErrorType = viewOrigin("crawler", "/opt/crawler/bin/crawler-old"), fmt.Sprintf("shop-%02d.tail.example", i), 200, ""
+		b.AddRequest(&r)
+	}
 	for i := range 40 {
 		e := pulsestore.AuditEvent{
 			Time: now.Add(-time.Duration(i*i) * time.Minute), ID: [16]byte{9, byte(i)}, Environment: "production", Actor: []string{"ada@example.com", "grace@example.com", "ci"}[i%3],
