@@ -374,6 +374,34 @@ export type Policy = {
   tables: Record<string, Count>;
 };
 
+export type StoredTable = {
+  table: string;
+  environment: string;
+  rows: Count;
+  /** On disk, by the average row of the table. */
+  bytes: Count;
+  oldest: Time;
+  newest: Time;
+};
+
+export type StoredObjects = {
+  environment: string;
+  retention_class?: string;
+  /** sent or lost, as the receiver says; stored or erased, as who has the bucket says. */
+  state: string;
+  objects: Count;
+  /** Exchanges in them. */
+  entries: Count;
+  /** Before compression. */
+  bytes: Count;
+  /** In the bucket. Absent unless the receipts of all of them came. */
+  size?: Count;
+  oldest: Time;
+  newest: Time;
+  /** When the first of them expires. Absent when that is not known. */
+  first_expiry?: Time;
+};
+
 export type Expiry = {
   table: string;
   environment: string;
@@ -511,6 +539,17 @@ export type EraseAnswer = {
     /** Those of the missing that may still come. An order that is not dry is refused then (409 `payload_pending`). */
     on_their_way: Count;
   };
+};
+
+export type CheckBucketAnswer = {
+  /** Absent where browsers sign with their own credentials. */
+  url?: string;
+  expires_at: Time;
+};
+
+export type GetStorageAnswer = {
+  tables: StoredTable[];
+  objects: StoredObjects[];
 };
 
 export type CreatePayloadLinkAnswer = {
