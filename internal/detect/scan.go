@@ -139,6 +139,10 @@ func (c *scanner) next() bool {
 		if start < c.last {
 			continue
 		}
+		if i-start == 8 && i < len(s) && s[i] == '-' && len(s)-start >= 36 && IsUUID(s[start:start+36]) {
+			i = start + 36 // its groups are not those of a number
+			continue
+		}
 		switch {
 		case seen&(upper|lower) == 0:
 			c.number(start, i)

@@ -43,6 +43,7 @@ func random(s string) bool {
 		seen                                          uint8
 		last                                          byte
 		prev                                          uint8
+		piece, longest                                int
 		hexOnly                                       = true
 	)
 	for i := range len(s) {
@@ -68,7 +69,10 @@ func random(s string) bool {
 			marks++
 			last = 0
 			k = 0
+			piece = -1
 		}
+		piece++
+		longest = max(longest, piece)
 		if k != 0 && prev != 0 && (prev&digit != 0) != (k&digit != 0) {
 			switches++
 		}
@@ -78,6 +82,8 @@ func random(s string) bool {
 	switch {
 	case hexOnly || marks*6 > len(s):
 		return false
+	case (seen&upper == 0 || seen&lower == 0) && longest < minBlob:
+		return false // names with hyphens: a pod's, a host's
 	case digits == 0:
 		// Words in camelCase have pairs of words; text that is letters only needs more of the others.
 		return len(s) >= 24 && seen&upper != 0 && seen&lower != 0 && rare*5 >= pairs*2
