@@ -70,8 +70,18 @@ func New(cfg Config) *Tree { return &Tree{cfg: cfg, seed: maphash.MakeSeed()} }
 // Nodes returns how many nodes there are.
 func (t *Tree) Nodes() int { return t.nodes }
 
+// Endpoint returns what Learn and Decide know an endpoint by: a server, and whether it has what was asked for. Paths that
+// a server does not have are made up by whoever asks, so they must not teach anything about those that it has.
+func (t *Tree) Endpoint(server string, missing bool) uint64 {
+	h := maphash.String(t.seed, server)
+	if missing {
+		h ^= 1
+	}
+	return h
+}
+
 // Learn shows the tree a path of an endpoint, with a leading slash.
-func (t *Tree) Learn(endpoint, path string) {
+func (t *Tree) Learn(endpoint uint64, path string) {
 	t.walk(endpoint, path, true)
 	// Nodes that lost a part of their budget are cut when somebody comes by, or here.
 	if t.nodes > 2*t.cfg.Budget {
@@ -90,12 +100,12 @@ type Decision struct {
 func (d Decision) Changes() bool { return d.names != 0 || d.cut >= 0 }
 
 // Decide returns what was learned about the path of an endpoint.
-func (t *Tree) Decide(endpoint, path string) Decision { return t.walk(endpoint, path, false) }
+func (t *Tree) Decide(endpoint uint64, path string) Decision { return t.walk(endpoint, path, false) }
 
 // walk goes down the tree along the path, makes nodes what their budgets allow, and adds the path if it is to learn.
-func (t *Tree) walk(endpoint, path string, learn bool) Decision {
+func (t *Tree) walk(endpoint uint64, path string, learn bool) Decision {
 	d := Decision{cut: -1}
-	n, budget := t.step(&t.root, t.cfg.Budget, t.cfg.Endpoints, maphash.String(t.seed, endpoint), false, learn, &d, -1)
+	n, budget := t.step(&t.root, t.cfg.Budget, t.cfg.Endpoints, endpoint, false, learn, &d, -1)
 	segment := 0
 	for rest := strings.TrimPrefix(path, "/"); n != nil; segment++ {
 		part, tail, more := strings.Cut(rest, "/")

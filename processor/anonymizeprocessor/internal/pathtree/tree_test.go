@@ -19,13 +19,13 @@ func learned(cfg Config, calls []call) *Tree {
 	cfg.Placeholder = placeholder
 	t := New(cfg)
 	for _, c := range calls {
-		t.Learn(c.endpoint, c.path)
+		t.Learn(t.Endpoint(c.endpoint, false), c.path)
 	}
 	return t
 }
 
 func (t *Tree) template(c call) string {
-	return t.Decide(c.endpoint, c.path).Apply(c.path, placeholder)
+	return t.Decide(t.Endpoint(c.endpoint, false), c.path).Apply(c.path, placeholder)
 }
 
 func TestTemplates(t *testing.T) {
@@ -117,7 +117,7 @@ func TestCeiling(t *testing.T) {
 	templates := map[string]bool{}
 	for range 200_000 {
 		c := call{fmt.Sprint("host", rnd.IntN(300)), fmt.Sprintf("/%d/%d/%d/%d/%d", rnd.IntN(90), rnd.IntN(90), rnd.IntN(90), rnd.IntN(1000), rnd.IntN(1000))}
-		tree.Learn(c.endpoint, c.path)
+		tree.Learn(tree.Endpoint(c.endpoint, false), c.path)
 		require.LessOrEqual(t, tree.Nodes(), 2*cfg.Budget)
 	}
 	for range 200_000 {
@@ -155,12 +155,12 @@ func BenchmarkLearnAndDecide(b *testing.B) {
 	calls := make([]call, 1000)
 	for i := range calls {
 		calls[i] = call{"shop", fmt.Sprintf("/api/v1/users/user%d/orders/{id}", i)}
-		tree.Learn(calls[i].endpoint, calls[i].path)
+		tree.Learn(tree.Endpoint(calls[i].endpoint, false), calls[i].path)
 	}
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		c := calls[i%len(calls)]
-		tree.Learn(c.endpoint, c.path)
-		tree.Decide(c.endpoint, c.path)
+		tree.Learn(tree.Endpoint(c.endpoint, false), c.path)
+		tree.Decide(tree.Endpoint(c.endpoint, false), c.path)
 	}
 }
