@@ -86,7 +86,7 @@ var role = func() (t [256]uint8) {
 	for _, c := range "!#$&'*+-/=?^_`{|}~.%" {
 		t[c] |= roleLocal
 	}
-	for _, c := range "@%-:=+(" {
+	for _, c := range "@%-:=>+(" {
 		t[c] |= roleStart
 	}
 	return t
@@ -190,7 +190,7 @@ func (c *scanner) mark(i int) {
 		if i+1 < len(s) && charClass[s[i+1]]&digit != 0 {
 			c.phone(i, 1)
 		}
-	case ':', '=':
+	case ':', '=', '>':
 		c.assign(i)
 	}
 }

@@ -31,6 +31,10 @@ func TestScan(t *testing.T) {
 		"to DE89370400440532013000.":                                  "iban:DE89370400440532013000",
 		"id 123e4567-e89b-12d3-a456-426614174000 ok":                  "",
 		"AKIAIOSFODNN7EXAMPLE":                                        "api_key:AKIAIOSFODNN7EXAMPLE",
+		"<password>hunter2</password><a href=x>token</a>":             "secret:hunter2",
+		"api key " + strings.Repeat("0a", 20):                         "secret:" + strings.Repeat("0a", 20),
+		`"access_token": "-_LqLuTKIqQ3SCje_D2_0IcoluKdKJDFcwb"`:       "secret:-_LqLuTKIqQ3SCje_D2_0IcoluKdKJDFcwb",
+		`"dni":"30700115-Z","phone":"04491179510"`:                    "national_id:30700115-Z phone:04491179510",
 		"password=hunter2&next=/":                                     "secret:hunter2",
 		"{\"client_secret\": \"s3cr3t!\", \"token_type\":\"bearer\"}": "secret:s3cr3t!",
 	} {

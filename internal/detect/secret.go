@@ -19,6 +19,10 @@ func (c *scanner) blob(start, end int) {
 		pad++
 	}
 	if random(s[start:end]) {
+		// base64url may begin with what separates words, too.
+		for start > c.last && (s[start-1] == '_' || s[start-1] == '-') && end-start < maxBlob {
+			start--
+		}
 		c.report(Secret, start, pad)
 		return
 	}
@@ -94,7 +98,7 @@ func random(s string) bool {
 	return switches*4 >= len(s) && letters >= 4 && pairs*2 < len(s)
 }
 
-// assign notes what the name before the `:` or `=` at s[i] announces of the value behind it, and reports the value
+// assign notes what the name before the `:`, `=` or `>` at s[i] announces of the value behind it, and reports the value
 // where that is a secret.
 func (c *scanner) assign(i int) {
 	s := c.s
@@ -106,8 +110,8 @@ func (c *scanner) assign(i int) {
 	for start > 0 && end-start < maxField && nameByte(s[start-1]) {
 		start--
 	}
-	if end-start < 2 || end-start == maxField {
-		return
+	if end-start < 2 || end-start == maxField || s[i] == '>' && (start == 0 || s[start-1] != '<') {
+		return // no name, or no start of an element
 	}
 	k := Field(s[start:end])
 	if k == None {
