@@ -1,5 +1,26 @@
 // Made from openapi.yaml by `go test -run TestTypes -update`. Do not edit.
 
+export type PrivacyPolicy = {
+  /** The stamp on everything that passed the policy (`qpoint.anonymized`). */
+  hash: string;
+  /** Of the rules. */
+  version: string;
+  /** Stamped on everything; empty where it is the sender's, and for callers who do not see every row. */
+  environment: string;
+  /** What becomes of values, by kind. */
+  modes: Record<string, 'mask' | 'drop' | 'hmac' | 'keep'>;
+  addresses: 'keep' | 'truncate' | 'hmac';
+  /** Zones of host names that do not simply stay; empty for callers who do not see every row. */
+  domains: Array<{
+    zone: string;
+    mode: 'keep' | 'registrable' | 'hmac';
+  }>;
+  /** Ids of the keys of `hmac`, the current one first. */
+  hmac_keys: string[];
+  /** Different words that one position of a path may have, before all are `{name}`. */
+  path_words: number;
+};
+
 export type Id16 = string;
 
 export type Id8 = string;
@@ -609,6 +630,8 @@ export type GetConfigAnswer = {
     /** Who has credentials for links. */
     signed_by: 'pulse' | 'browser';
   };
+  /** What `anonymize` does in this process; empty when it runs in others only. */
+  policies: PrivacyPolicy[];
 };
 
 export type GetHealthAnswer = {
