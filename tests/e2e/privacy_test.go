@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -153,7 +154,7 @@ func TestEncryptedPayloads(t *testing.T) {
 	}))
 
 	python := startPython(t, c.cgroup)
-	inHeader, inBody, inQuery, inPrivate := canary(t), canary(t), canary(t), canary(t)
+	inHeader, inBody, inQuery, inPrivate := onlyOnce(t), onlyOnce(t), onlyOnce(t), onlyOnce(t)
 	since := time.Now()
 	t.Setenv("SSLKEYLOGFILE", keys)
 	c.cgroup.run(t, "curl", "-sS", "--cacert", python.cert, "-H", "X-Api-Key: "+inHeader, "-H", "X-Private: "+inPrivate,
@@ -265,3 +266,20 @@ func coreFiles(t *testing.T, dir string) []string {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+// TestNoProfiler: no way leads into the memory of the process by HTTP.
+func TestNoProfiler(t *testing.T) {
+	program, err := os.ReadFile(binary(t))
+	require.NoError(t, err)
+	require.True(t, bytes.Contains(program, []byte("net/http.(*Server).Serve")), "names of functions are in the binary")
+	require.False(t, bytes.Contains(program, []byte("net/http/pprof.Profile")))
+}
+
+// onlyOnce is a secret that exists once: 32 hex digits, as tokens and session ids look.
+func onlyOnce(t *testing.T) string {
+	t.Helper()
+	b := make([]byte, 16)
+	_, err := rand.Read(b)
+	require.NoError(t, err)
+	return hex.EncodeToString(b)
+}

@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/detect"
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/emit"
 )
@@ -365,5 +366,19 @@ func BenchmarkInspect(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		in.Inspect(sl.LogRecords())
+	}
+}
+
+// TestWordsPassAnonymize: what findings are told by would not look like an identifier to anonymize.
+func TestWordsPassAnonymize(t *testing.T) {
+	words := []string{
+		reasonBudget, reasonSize, reasonCoding, reasonPlaces, reasonSyntax, locationPath, locationQuery, locationHeader, locationCookie, locationTrailer, locationJSON,
+		locationForm, locationMultipart, locationText, locationBinary, "request", "response",
+	}
+	for _, k := range detect.Sensitive {
+		words = append(words, k.String())
+	}
+	for _, w := range words {
+		require.Equal(t, detect.None, detect.Segment(w), w)
 	}
 }
