@@ -80,11 +80,13 @@ func TestBrowser(t *testing.T) {
 type world struct {
 	store                             *pulsestore.Store
 	bucket                            *objectstore.S3
+	storage                           component.Component // local_s3
+	folder                            string              // of the bucket
 	live, cors, down, refused, denied *server
-	ids                               map[string]string // name -> trace/span
-	bodies                            map[string]string // what the page must show
-	late                              func() error      // puts the object that is pending
-	burst                             func() error      // inserts many
+	ids                               map[string]string                       // name -> trace/span
+	bodies                            map[string]string                       // what the page must show
+	late                              func() error                            // puts the object that is pending
+	burst                             func(n int, id byte, path string) error // inserts many
 }
 
 func newWorld(t *testing.T) *world {
@@ -92,8 +94,11 @@ func newWorld(t *testing.T) *world {
 	engine := startClickHouse(t)
 	w := &world{ids: map[string]string{}, bodies: map[string]string{}}
 	page, refusedAt, s3Port := freeEndpoint(t), freeEndpoint(t), freeEndpoint(t)
-	storage := startS3(t, s3Port, "http://"+page, "http://"+refusedAt)
+	data := t.TempDir()
+	w.folder = filepath.Join(data, "qpoint")
+	storage := startS3(t, data, s3Port, "http://"+page, "http://"+refusedAt)
 	set := storage.(s3settings.Storage).S3Settings()
+	w.storage = storage
 	var err error
 	w.bucket, err = objectstore.NewS3(t.Context(), set, objectstore.Options{})
 	require.NoError(t, err)
@@ -187,11 +192,11 @@ func (w *world) fillCoverage(t *testing.T, now time.Time) {
 	require.NoError(t, w.store.Insert(t.Context(), b))
 }
 
-func startS3(t *testing.T, endpoint string, origins ...string) component.Component {
+func startS3(t *testing.T, data, endpoint string, origins ...string) component.Component {
 	t.Helper()
 	f := locals3extension.NewFactory()
 	cfg := f.CreateDefaultConfig().(*locals3extension.Config)
-	cfg.Endpoint, cfg.DataDir = endpoint, t.TempDir()
+	cfg.Endpoint, cfg.DataDir = endpoint, data
 	cfg.CORS.AllowedOrigins = origins
 	e, err := f.Create(t.Context(), extensiontest.NewNopSettings(f.Type()), cfg)
 	require.NoError(t, err)
@@ -210,7 +215,9 @@ func (w *world) control(rw http.ResponseWriter, r *http.Request) {
 	case "/fresh2":
 		err = w.fresh("/fresh-two", 91)
 	case "/burst":
-		err = w.burst()
+		err = w.burst(400, 7, "/burst")
+	case "/flood":
+		err = w.burst(3000, 6, "/flood")
 	case "/token":
 		for _, s := range []*server{w.cors, w.down, w.refused, w.denied} {
 			if s.url == r.URL.Query().Get("of") {
@@ -391,13 +398,13 @@ func (w *world) fill(t *testing.T) {
 		receipt.AddPayloadEntry(entryOf(&row, late, packed.Entries[0]))
 		return w.store.Insert(context.Background(), receipt)
 	}
-	w.burst = func() error {
+	w.burst = func(n int, id byte, path string) error {
 		var many []pulsestore.Request
 		at := time.Now()
-		for i := range 400 {
+		for i := range n {
 			row := fullRequest(1, at.Add(time.Duration(i)*time.Microsecond))
-			row.SpanID = [8]byte{7, byte(i >> 8), byte(i), 1}
-			row.Path, row.PayloadState = fmt.Sprintf("/burst/%d", i), "filtered"
+			row.SpanID = [8]byte{id, byte(i >> 8), byte(i), 1}
+			row.Path, row.PayloadState = fmt.Sprintf("%s/%d", path, i), "filtered"
 			many = append(many, row)
 		}
 		return w.insert(many)

@@ -130,6 +130,14 @@ var connectionFields = filter.NewFields(with(
 	filter.Field{Name: "connection", Aliases: []string{semantic.ConnectionID}, Kind: filter.ID8, Column: "connection_id", Description: "id of the connection"},
 ), "server")
 
+// connectionSumFields are those that the sums of connections have.
+var connectionSumFields = filter.NewFields(func() (out []filter.Field) {
+	for _, name := range []string{"environment", "role", "host_id", "host", "service", "exe", "namespace", "server", "transport", "protocol", "tls", "subject", "visibility"} {
+		out = append(out, *connectionFields.Get(name))
+	}
+	return out
+}(), "server")
+
 var coverageFields = filter.NewFields(with(
 	filter.Field{Name: "subject", Kind: filter.Text, Column: "subject", Values: []string{"feature", "library", "process", "drops"}, Facet: true, Description: "what the row is about"},
 	filter.Field{Name: "name", Kind: filter.Text, Column: "name", Description: "of the feature, library, executable or stage"},

@@ -12,11 +12,14 @@ import (
 )
 
 // Piece is the condition that the rows called alias are of the piece that a fill is at, and that a table has no sums of it yet.
-func (s schema) Piece(alias, into string) string {
-	piece := func(of string) string {
-		return of + ".time >= fromUnixTimestamp64Nano({from:Int64}, 'UTC') AND " + of + ".time < fromUnixTimestamp64Nano({to:Int64}, 'UTC')"
+func (s schema) Piece(alias, into string) string { return s.PieceOf(alias, "time", into) }
+
+// PieceOf is Piece of rows that have their time in a column of another name.
+func (s schema) PieceOf(alias, column, into string) string {
+	piece := func(column string) string {
+		return column + " >= fromUnixTimestamp64Nano({from:Int64}, 'UTC') AND " + column + " < fromUnixTimestamp64Nano({to:Int64}, 'UTC')"
 	}
-	return piece(alias) + "\n    AND (SELECT count() FROM " + s.table(into) + " AS filled WHERE " + piece("filled") + ") = 0"
+	return piece(alias+"."+column) + "\n    AND (SELECT count() FROM " + s.table(into) + " AS filled WHERE " + piece("filled.time") + ") = 0"
 }
 
 // isFill says whether a statement of a migration is an INSERT … SELECT that is made piece by piece.
@@ -35,7 +38,10 @@ func (s *Store) fill(ctx context.Context, schema schema, step migration, stateme
 	if !ok {
 		return fmt.Errorf("%q is no fill", statement)
 	}
-	length := time.Hour
+	length, column := time.Hour, "time"
+	if source == schema.table(tableConnections) {
+		column = "start"
+	}
 	if target == schema.table(tableServiceHour) {
 		length = 24 * time.Hour
 	}
@@ -46,11 +52,11 @@ func (s *Store) fill(ctx context.Context, schema schema, step migration, stateme
 	}
 	older := ""
 	if count > 0 {
-		older = fmt.Sprintf(" WHERE time < fromUnixTimestamp64Nano(%d, 'UTC')", oldest.UnixNano())
+		older = fmt.Sprintf(" WHERE "+column+" < fromUnixTimestamp64Nano(%d, 'UTC')", oldest.UnixNano())
 	}
 	var pieces []time.Time
-	if err := s.conn.QueryRow(ctx, fmt.Sprintf("SELECT groupArray(piece) FROM (SELECT DISTINCT toStartOfInterval(toDateTime(time, 'UTC'), toIntervalHour(%d), 'UTC') AS piece FROM %s%s ORDER BY piece DESC)",
-		int(length.Hours()), source, older)).Scan(&pieces); err != nil {
+	if err := s.conn.QueryRow(ctx, fmt.Sprintf("SELECT groupArray(piece) FROM (SELECT DISTINCT toStartOfInterval(toDateTime(%s, 'UTC'), toIntervalHour(%d), 'UTC') AS piece FROM %s%s ORDER BY piece DESC)",
+		column, int(length.Hours()), source, older)).Scan(&pieces); err != nil {
 		return err
 	}
 	for _, from := range pieces {

@@ -218,8 +218,8 @@ func (s *Store) Processes(ctx context.Context, q Selection, limit int) ([]Progra
 			return nil, fmt.Errorf("read processes: %w", err)
 		}
 	}
-	if t := newestConnections; t.fields.Has(q.Filter) {
-		from, err := s.rows(t, q, nil)
+	if connectionFields.Has(q.Filter) {
+		t, from, err := s.newest(q, 0, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -288,12 +288,12 @@ func (s *Store) Edges(ctx context.Context, q Selection, limit int) ([]Edge, erro
 			return nil, fmt.Errorf("read the edges of requests: %w", err)
 		}
 	}
-	if t := newestConnections; t.fields.Has(q.Filter) {
-		from, err := s.rows(t, q, nil)
+	if connectionFields.Has(q.Filter) {
+		t, from, err := s.newest(q, 0, nil)
 		if err != nil {
 			return nil, err
 		}
-		if err := s.ask(ctx, strings.Join([]string{"role, service_name, server_address, if(server_address = '', peer_address, toIPv6('::'))", t.count.sql(), t.sent.sql(), t.received.sql()}, ", "), from,
+		if err := s.ask(ctx, strings.Join([]string{"role, service_name, server_address, " + t.unnamed, t.count.sql(), t.sent.sql(), t.received.sql()}, ", "), from,
 			fmt.Sprintf(" GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC LIMIT %d", limit), func(rows driver.Rows) error {
 				var e Edge
 				var address netip.Addr
@@ -337,12 +337,11 @@ func (s *Store) Talkers(ctx context.Context, q Selection, by string, limit int) 
 	if err := checkLimit(limit); err != nil {
 		return nil, err
 	}
-	t := newestConnections
-	f := t.fields.Get(by)
+	f := connectionFields.Get(by)
 	if f == nil || !f.Facet {
 		return nil, fmt.Errorf("%q is no field whose values can be counted", by)
 	}
-	from, err := s.rows(t, q, nil)
+	t, from, err := s.newest(q, 0, nil, by)
 	if err != nil {
 		return nil, err
 	}
@@ -408,13 +407,13 @@ func (s *Store) TLSFindings(ctx context.Context, q TLSQuery) ([]TLSFinding, erro
 	}
 	w := &where{conditions: []string{"notEmpty(" + findings + ")"}}
 	w.args = append(w.args, named("end", end.Unix()), named("soon", end.Add(q.ExpiresWithin).Unix()))
-	from, err := s.rows(newestConnections, q.Selection, w)
+	t, from, err := s.newest(q.Selection, 0, w)
 	if err != nil {
 		return nil, err
 	}
 	out := []TLSFinding{}
-	if err := s.ask(ctx, "arrayJoin("+findings+"), role, service_name, executable, host_name, server_address, if(role = 'server', local_port, peer_port), protocol, tls_version, "+
-		"tls_server_subject, tls_server_not_after, any(peer_address), count(), sum(sent_bytes + received_bytes), min(start), max(time)", from,
+	if err := s.ask(ctx, "arrayJoin("+findings+"), role, service_name, executable, host_name, server_address, "+t.listens+", protocol, tls_version, "+
+		"tls_server_subject, tls_server_not_after, any(peer_address), "+t.count.sql()+", sum(sent_bytes + received_bytes), "+t.first.sql()+", "+t.last.sql(), from,
 		fmt.Sprintf(" GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 ORDER BY 13 DESC, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 LIMIT %d", q.Limit), func(rows driver.Rows) error {
 			var f TLSFinding
 			err := rows.Scan(&f.Finding, &f.Role, &f.ServiceName, &f.Executable, &f.HostName, &f.ServerAddress, &f.PeerPort, &f.Protocol, &f.TLSVersion,

@@ -193,5 +193,14 @@ type Reader interface {
 	Retention(ctx context.Context) (Retention, error)
 	Expiring(ctx context.Context, r Retention, at time.Time, scope Scope) ([]Expiry, error)
 
+	// Doomed returns the exchanges that an order concerns, at most MaxErase; more is ErrManyErase.
+	Doomed(ctx context.Context, o EraseOrder) ([]Doomed, error)
+	// EraseRows removes the rows of an order, or only counts them, by table. What was doomed says where payloads are, so it goes last:
+	// the same order can be given again after an error. The audit stays, and so do sums of minutes and hours that are not
+	// wholly within an order's time.
+	EraseRows(ctx context.Context, o EraseOrder, doomed []Doomed, dryRun bool) (map[string]uint64, error)
+	// PutObjects stores what has become of objects.
+	PutObjects(ctx context.Context, objects ...PayloadObject) error
+
 	Ping(ctx context.Context) error
 }

@@ -34,6 +34,7 @@ const (
 	tableServiceMinute  = "services_1m"
 	tableServiceHour    = "services_1h"
 	tableEndpoints      = "endpoints"
+	tableConnectionSums = "connections_10m"
 	tableMigrations     = "schema_migrations"
 )
 
@@ -65,6 +66,7 @@ var storedTables = []storedTable{
 	{name: tableServiceMinute, shard: "rand()", daily: true},
 	{name: tableServiceHour, shard: "rand()", long: true},
 	{name: tableEndpoints, shard: "rand()", long: true},
+	{name: tableConnectionSums, shard: "rand()", daily: true},
 }
 
 // Tables returns the names of the tables that hold data and expire.

@@ -48,14 +48,7 @@ func (s *Store) Histogram(ctx context.Context, q TimeQuery) ([]Bucket, error) {
 	if err := q.check(); err != nil {
 		return nil, err
 	}
-	t, err := tableOf(q.Of)
-	if err != nil {
-		return nil, err
-	}
-	if q.Of == OfRequests {
-		t = requestsFor(q.Selection, q.Step)
-	}
-	from, err := s.rows(t, q.Selection, nil)
+	t, from, err := s.counted(q.Selection, q.Of, q.Step, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -227,13 +220,6 @@ func (s *Store) Facets(ctx context.Context, q FacetQuery) ([]Facet, error) {
 		if f == nil || !f.Facet {
 			return nil, fmt.Errorf("%q is no field whose values can be counted", name)
 		}
-		from := t
-		if q.Of == OfRequests {
-			best := requestsFor(q.Selection, 0, name)
-			if f := best.fields.Get(name); f != nil && f.Facet {
-				from = best
-			}
-		}
 		w := &where{}
 		if q.Prefix != "" {
 			prefix := q.Prefix
@@ -242,7 +228,11 @@ func (s *Store) Facets(ctx context.Context, q FacetQuery) ([]Facet, error) {
 			}
 			w.and("startsWith("+text(f)+", {prefix:String})", "prefix", prefix)
 		}
-		rows, err := s.rows(from, q.Selection, w)
+		from, rows, err := s.counted(q.Selection, q.Of, 0, w, name)
+		if err == nil && !from.fields.Get(name).Facet { // a class of values is none
+			from = t
+			rows, err = s.rows(t, q.Selection, w)
+		}
 		if err != nil {
 			return nil, err
 		}

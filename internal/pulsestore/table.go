@@ -21,8 +21,10 @@ type table struct {
 	// grain is how much time a row is about; 0 for an instant. Ranges begin with a whole one.
 	grain time.Duration
 
-	nanos string // time in Unix nanoseconds
-	class string // what histograms tell apart
+	nanos   string // time in Unix nanoseconds
+	class   string // what histograms tell apart
+	listens string // of connections: the port of the end that listens
+	unnamed string // of connections: the address of the other end when no name is known
 	// How rows are counted: a rollup adds where a table of rows counts.
 	count, errors, sent, received, first, last measure
 }
@@ -67,6 +69,7 @@ var (
 		name: tableConnections, time: "start", final: true, fields: connectionFields, nanos: "toUnixTimestamp64Nano(start)", class: "toString(visibility)",
 		count: measure{name: "count"}, errors: measure{"sum", "toUInt64(close_reason IN ('reset', 'timeout', 'refused'))"},
 		sent: measure{"sum", "sent_bytes"}, received: measure{"sum", "received_bytes"}, first: measure{"min", "start"}, last: measure{"max", "time"},
+		listens: "if(role = 'server', local_port, peer_port)", unnamed: "if(server_address = '', peer_address, toIPv6('::'))",
 	}
 
 	coverageTable = &table{name: tableCoverage, time: "time", fields: coverageFields}
@@ -122,4 +125,18 @@ func tableOf(of string) (*table, error) {
 		return newestConnections, nil
 	}
 	return nil, fmt.Errorf("there are no rows of %q", of)
+}
+
+// counted returns where rows of a kind are best counted: see requestsFor and newest.
+func (s *Store) counted(q Selection, of string, step time.Duration, more *where, fields ...string) (*table, source, error) {
+	switch of {
+	case OfRequests:
+		t := requestsFor(q, step, fields...)
+		from, err := s.rows(t, q, more)
+		return t, from, err
+	case OfConnections:
+		return s.newest(q, step, more, fields...)
+	}
+	_, err := tableOf(of)
+	return nil, source{}, err
 }

@@ -154,7 +154,7 @@ func TestEncryptedPayloads(t *testing.T) {
 	}))
 
 	python := startPython(t, c.cgroup)
-	inHeader, inBody, inQuery, inPrivate := onlyOnce(t), onlyOnce(t), onlyOnce(t), onlyOnce(t)
+	inHeader, inBody, inQuery, inPrivate := secretOf(t), secretOf(t), secretOf(t), secretOf(t)
 	since := time.Now()
 	t.Setenv("SSLKEYLOGFILE", keys)
 	c.cgroup.run(t, "curl", "-sS", "--cacert", python.cert, "-H", "X-Api-Key: "+inHeader, "-H", "X-Private: "+inPrivate,
@@ -275,8 +275,8 @@ func TestNoProfiler(t *testing.T) {
 	require.False(t, bytes.Contains(program, []byte("net/http/pprof.Profile")))
 }
 
-// onlyOnce is a secret that exists once: 32 hex digits, as tokens and session ids look.
-func onlyOnce(t *testing.T) string {
+// secretOf is a secret that exists once: 32 hex digits, as tokens and session ids look.
+func secretOf(t *testing.T) string {
 	t.Helper()
 	b := make([]byte, 16)
 	_, err := rand.Read(b)

@@ -828,6 +828,101 @@ SELECT toDateTime(toStartOfMonth(m.time), 'UTC') AS time, environment, kind, ser
     min(m.first_seen) AS first_seen, max(m.last_seen) AS last_seen
 FROM `qpoint`.`requests_1h_local` AS m
 GROUP BY time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, k8s_namespace, status_class;
+-- 11 connection_sums
+ALTER TABLE `qpoint`.`connections_local` ON CLUSTER `it's` ADD INDEX IF NOT EXISTS state state TYPE set(8) GRANULARITY 1;
+ALTER TABLE `qpoint`.`connections_local` ON CLUSTER `it's` MATERIALIZE INDEX state SETTINGS mutations_sync = 2;
+CREATE TABLE IF NOT EXISTS `qpoint`.`connections_10m_local` ON CLUSTER `it's`
+(
+    time DateTime('UTC') COMMENT 'of starts' CODEC(Delta(4), ZSTD(1)),
+    environment LowCardinality(String),
+    role LowCardinality(String),
+    host_id LowCardinality(String),
+    host_name LowCardinality(String),
+    service_name LowCardinality(String),
+    executable LowCardinality(String),
+    k8s_namespace LowCardinality(String),
+    server_address LowCardinality(String),
+    server_port UInt16 COMMENT 'of the end that listens; of the other end when it is not known which' CODEC(ZSTD(1)),
+    unnamed_peer IPv6 COMMENT 'of the other end, without a server_address; or ::' CODEC(ZSTD(1)),
+    transport LowCardinality(String),
+    protocol LowCardinality(String),
+    tls_version LowCardinality(String),
+    tls_server_subject LowCardinality(String),
+    tls_server_not_after DateTime64(0, 'UTC') COMMENT '1970 when not known' CODEC(ZSTD(1)),
+    visibility LowCardinality(String),
+    connections SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    errors SimpleAggregateFunction(sum, UInt64) COMMENT 'reset, timeout or refused' CODEC(T64, ZSTD(1)),
+    sent_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    received_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    peer_address SimpleAggregateFunction(any, IPv6) COMMENT 'one of them' CODEC(ZSTD(1)),
+    first_seen SimpleAggregateFunction(min, DateTime64(9, 'UTC')) COMMENT 'start' CODEC(Delta(8), ZSTD(1)),
+    last_seen SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1))
+)
+ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{shard}-{replica}')
+PARTITION BY toDate(time)
+PRIMARY KEY (time, environment, role, host_id, host_name, service_name)
+ORDER BY (time, environment, role, host_id, host_name, service_name, executable, k8s_namespace, server_address, server_port, unnamed_peer, transport, protocol, tls_version,
+    tls_server_subject, tls_server_not_after, visibility)
+SETTINGS ttl_only_drop_parts = 1, replicated_deduplication_window = 1000;
+CREATE TABLE IF NOT EXISTS `qpoint`.`connections_10m` ON CLUSTER `it's` AS `qpoint`.`connections_10m_local`
+ENGINE = Distributed('it\'s', 'qpoint', 'connections_10m_local', rand());
+INSERT INTO `qpoint`.`connections_10m` (time, environment, role, host_id, host_name, service_name, executable, k8s_namespace, server_address, server_port, unnamed_peer, transport, protocol, tls_version, tls_server_subject, tls_server_not_after, visibility, connections, errors, sent_bytes, received_bytes, peer_address, first_seen, last_seen)
+SELECT toStartOfTenMinutes(toDateTime(r.start, 'UTC')) AS time,
+    environment,
+    role,
+    host_id,
+    host_name,
+    service_name,
+    executable,
+    k8s_namespace,
+    server_address,
+    if(role = 'server', local_port, r.peer_port) AS server_port,
+    if(server_address = '', r.peer_address, toIPv6('::')) AS unnamed_peer,
+    transport,
+    protocol,
+    tls_version,
+    tls_server_subject,
+    tls_server_not_after,
+    visibility,
+    count() AS connections,
+    countIf(close_reason IN ('reset', 'timeout', 'refused')) AS errors,
+    sum(r.sent_bytes) AS sent_bytes,
+    sum(r.received_bytes) AS received_bytes,
+    any(r.peer_address) AS peer_address,
+    min(r.start) AS first_seen,
+    max(r.time) AS last_seen
+FROM `qpoint`.`connections` AS r FINAL
+WHERE state = 'closed' AND r.start >= fromUnixTimestamp64Nano({from:Int64}, 'UTC') AND r.start < fromUnixTimestamp64Nano({to:Int64}, 'UTC')
+    AND (SELECT count() FROM `qpoint`.`connections_10m` AS filled WHERE filled.time >= fromUnixTimestamp64Nano({from:Int64}, 'UTC') AND filled.time < fromUnixTimestamp64Nano({to:Int64}, 'UTC')) = 0
+GROUP BY time, environment, role, host_id, host_name, service_name, executable, k8s_namespace, server_address, server_port, unnamed_peer, transport, protocol, tls_version, tls_server_subject, tls_server_not_after, visibility;
+CREATE MATERIALIZED VIEW IF NOT EXISTS `qpoint`.`connections_10m_view` ON CLUSTER `it's` TO `qpoint`.`connections_10m_local` AS
+SELECT toStartOfTenMinutes(toDateTime(r.start, 'UTC')) AS time,
+    environment,
+    role,
+    host_id,
+    host_name,
+    service_name,
+    executable,
+    k8s_namespace,
+    server_address,
+    if(role = 'server', local_port, r.peer_port) AS server_port,
+    if(server_address = '', r.peer_address, toIPv6('::')) AS unnamed_peer,
+    transport,
+    protocol,
+    tls_version,
+    tls_server_subject,
+    tls_server_not_after,
+    visibility,
+    count() AS connections,
+    countIf(close_reason IN ('reset', 'timeout', 'refused')) AS errors,
+    sum(r.sent_bytes) AS sent_bytes,
+    sum(r.received_bytes) AS received_bytes,
+    any(r.peer_address) AS peer_address,
+    min(r.start) AS first_seen,
+    max(r.time) AS last_seen
+FROM `qpoint`.`connections_local` AS r
+WHERE state = 'closed'
+GROUP BY time, environment, role, host_id, host_name, service_name, executable, k8s_namespace, server_address, server_port, unnamed_peer, transport, protocol, tls_version, tls_server_subject, tls_server_not_after, visibility;
 -- retention
 ALTER TABLE `qpoint`.`requests_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
 ALTER TABLE `qpoint`.`requests_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
@@ -858,3 +953,5 @@ ALTER TABLE `qpoint`.`services_1h_local` ON CLUSTER `it's` MODIFY SETTING ttl_on
 ALTER TABLE `qpoint`.`services_1h_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(34560000);
 ALTER TABLE `qpoint`.`endpoints_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
 ALTER TABLE `qpoint`.`endpoints_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(34560000);
+ALTER TABLE `qpoint`.`connections_10m_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`connections_10m_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));

@@ -259,9 +259,10 @@ func (in *Inspector) messages(at pcommon.Map) (reason string) {
 			in.remove(data, reasonCoding)
 			continue
 		}
-		cut, _ := m.Get(semantic.MessageTruncated)
+		cut, ok := m.Get(semantic.MessageTruncated)
+		truncated := ok && cut.Type() == pcommon.ValueTypeBool && cut.Bool()
 		in.edit(data, func(b []byte) {
-			if why := in.content(b, "", cut.Type() == pcommon.ValueTypeBool && cut.Bool()); why != "" {
+			if why := in.content(b, "", truncated); why != "" {
 				reason = why
 			}
 		})

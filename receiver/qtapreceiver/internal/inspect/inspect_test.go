@@ -34,6 +34,7 @@ type exchange struct {
 	headers, answers [][2]string
 	body, answer     string
 	cut              bool
+	messages         []string // of a WebSocket, the client's first, then in turns
 }
 
 func (x exchange) put(lr plog.LogRecord) pcommon.Map {
@@ -65,6 +66,17 @@ func (x exchange) put(lr plog.LogRecord) pcommon.Map {
 	m.PutInt(semantic.PayloadResponseStatus, 200)
 	put(semantic.PayloadResponseHeaders, x.answers)
 	body(x.answer, semantic.PayloadResponseBody, semantic.PayloadResponseBodySize, semantic.PayloadResponseBodyTruncated)
+	if len(x.messages) > 0 {
+		list := m.PutEmptySlice(semantic.PayloadWebSocketMessages)
+		for i, text := range x.messages {
+			message := list.AppendEmpty().SetEmptyMap()
+			message.PutBool(semantic.MessageClient, i%2 == 0)
+			message.PutStr(semantic.MessageData, text)
+			if x.cut {
+				message.PutBool(semantic.MessageTruncated, true) // absent when it is whole
+			}
+		}
+	}
 	return m
 }
 
@@ -160,6 +172,14 @@ func TestFindings(t *testing.T) {
 			_, marked := r.m.Get(semantic.PayloadRedactionPolicy)
 			require.False(t, marked)
 		})
+	}
+}
+
+func TestMessagesOfAWebSocket(t *testing.T) {
+	for _, cut := range []bool{false, true} {
+		r := run(t, look(), exchange{messages: []string{`{"card": "` + card + `"}`, `{"mail": "` + email + `"}`}, cut: cut})
+		require.Contains(t, strings.Join(r.found, "\n"), "card request")
+		require.Contains(t, strings.Join(r.found, "\n"), "email response")
 	}
 }
 

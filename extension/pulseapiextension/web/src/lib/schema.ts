@@ -14,7 +14,7 @@ export type Problem = {
   type: string;
   title: string;
   status: number;
-  code: 'bad_body' | 'bad_parameter' | 'unknown_parameter' | 'bad_filter' | 'unauthenticated' | 'forbidden' | 'no_login' | 'rate_limited' | 'too_many_streams' | 'host_refused' | 'origin_refused' | 'not_found' | 'no_such_route' | 'no_bucket' | 'bad_key' | 'no_receipt' | 'payload_none' | 'payload_lost' | 'payload_filtered' | 'payload_sampled_out' | 'payload_not_visible' | 'payload_erased' | 'no_countries' | 'busy' | 'no_tables' | 'query_timeout' | 'query_too_large' | 'store_unavailable';
+  code: 'bad_body' | 'bad_parameter' | 'unknown_parameter' | 'bad_filter' | 'unauthenticated' | 'forbidden' | 'no_login' | 'rate_limited' | 'too_many_streams' | 'host_refused' | 'origin_refused' | 'not_found' | 'no_such_route' | 'no_bucket' | 'bad_key' | 'no_receipt' | 'payload_none' | 'payload_lost' | 'payload_filtered' | 'payload_sampled_out' | 'payload_not_visible' | 'payload_erased' | 'no_eraser' | 'eraser_failed' | 'payload_pending' | 'no_countries' | 'busy' | 'no_tables' | 'query_timeout' | 'query_too_large' | 'store_unavailable';
   detail?: string;
   /** Why a payload is not kept. */
   reason?: string;
@@ -493,6 +493,26 @@ export type GetRetentionAnswer = {
   expiring: Expiry[];
 };
 
+export type EraseAnswer = {
+  dry_run: boolean;
+  /** Parts of exchanges among them. */
+  exchanges: Count;
+  /** By table. */
+  rows: Record<string, Count>;
+  payloads: {
+    entries: Count;
+    /** As they lay in the bucket. */
+    bytes: Count;
+    /** Of which nothing was left. */
+    objects_deleted: Count;
+    objects_rewritten: Count;
+    /** Payloads that were said to be kept, and are not in the bucket. */
+    missing: Count;
+    /** Those of the missing that may still come. An order that is not dry is refused then (409 `payload_pending`). */
+    on_their_way: Count;
+  };
+};
+
 export type CreatePayloadLinkAnswer = {
   /** Absent where the browser signs, see `endpoint`. */
   url?: string;
@@ -521,7 +541,7 @@ export type GetMeAnswer = {
   who: string;
   environment: string;
   capabilities: Array<{
-    capability: 'metadata:read' | 'payload:read' | 'payload:export_raw' | 'audit:read' | 'retention:read';
+    capability: 'metadata:read' | 'payload:read' | 'payload:export_raw' | 'audit:read' | 'retention:read' | 'data:erase';
     /** Filter of the rows it is for. Absent for all. */
     where?: string;
   }>;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package vm
 
 import (
 	"bufio"
@@ -14,32 +14,33 @@ import (
 	"time"
 )
 
-// machine is a line of kernels and the emulated computer that it boots on.
-type machine struct {
-	line string
+// Machine is a line of kernels and the emulated computer that it boots on.
+type Machine struct {
+	Line string
 	// cpu and smp are what the line was found to boot with: the emulator's newest features make some
 	// kernels take paths that it does not emulate well.
 	cpu, smp, accel string
-	arch            string // amd64 when empty
+	Arch            string // amd64 when empty
 }
 
-var machines = []machine{
-	{line: "5.10", cpu: "max", smp: "2", accel: "tcg,thread=multi"},
-	{line: "6.1", cpu: "max,-cx16", smp: "2", accel: "tcg,thread=multi"},
-	{line: "6.12", cpu: "Haswell-v4,-cx16", smp: "2", accel: "tcg,thread=multi"},
-	{line: "7", cpu: "Haswell-v4", smp: "1", accel: "tcg,thread=single"},
-	{line: "arm64", cpu: "cortex-a72", smp: "2", accel: "tcg,thread=multi", arch: "arm64"},
+// Machines are all lines.
+var Machines = []Machine{
+	{Line: "5.10", cpu: "max", smp: "2", accel: "tcg,thread=multi"},
+	{Line: "6.1", cpu: "max,-cx16", smp: "2", accel: "tcg,thread=multi"},
+	{Line: "6.12", cpu: "Haswell-v4,-cx16", smp: "2", accel: "tcg,thread=multi"},
+	{Line: "7", cpu: "Haswell-v4", smp: "1", accel: "tcg,thread=single"},
+	{Line: "arm64", cpu: "cortex-a72", smp: "2", accel: "tcg,thread=multi", Arch: "arm64"},
 }
 
 // command is the emulator of the machine.
-func (m machine) command(ctx context.Context, kernel image, initrd string) *exec.Cmd {
+func (m Machine) command(ctx context.Context, kernel Image, initrd string) *exec.Cmd {
 	args := []string{
 		"-accel", m.accel, "-cpu", m.cpu, "-smp", m.smp, "-m", "2048",
 		"-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio",
-		"-kernel", kernel.path, "-initrd", initrd,
+		"-kernel", kernel.Path, "-initrd", initrd,
 	}
 	const boot = " quiet panic=-1 random.trust_cpu=on mitigations=off"
-	if m.arch == "arm64" {
+	if m.Arch == "arm64" {
 		return exec.CommandContext(ctx, "qemu-system-aarch64", append(args, "-machine", "virt", "-append", "console=ttyAMA0"+boot)...)
 	}
 	return exec.CommandContext(ctx, "qemu-system-x86_64", append(args, "-append", "console=ttyS0"+boot)...)
@@ -48,36 +49,36 @@ func (m machine) command(ctx context.Context, kernel image, initrd string) *exec
 const (
 	// bootTimeout and testTimeout are far above what is usual: the host may be busy.
 	bootTimeout = 2 * time.Minute
-	testTimeout = 5 * time.Minute
+	testTimeout = 8 * time.Minute
 	// bootFailures are how often a guest may panic or hang before its first process runs: that is the
 	// emulator's doing, not that of what is tested.
 	bootFailures = 2
 )
 
-// result is what became of one kernel.
-type result struct {
-	took     time.Duration // of the last boot
-	failures int           // to boot
-	rerun    bool          // the tests failed the first time
-	output
-	err error
+// Result is what became of one kernel.
+type Result struct {
+	Took     time.Duration // of the last boot
+	Failures int           // to boot
+	Rerun    bool          // the tests failed the first time
+	Output
+	Err error
 }
 
-// output is what matters of what a guest prints.
-type output struct {
-	passed []string // tests
-	stats  []string // of the verifier
+// Output is what matters of what a guest prints.
+type Output struct {
+	Passed []string // tests
+	Stats  []string // of the verifier
 }
 
-// check fails when a test that is expected did not run: a name that matches nothing fails nowhere else.
-func (r *result) check(expected []string) {
+// Check fails when a test that is expected did not run: a name that matches nothing fails nowhere else.
+func (r *Result) Check(expected []string) {
 	for _, name := range expected {
-		if r.err == nil && !slices.Contains(r.passed, name) {
-			r.err = fmt.Errorf("%s did not run", name)
+		if r.Err == nil && !slices.Contains(r.Passed, name) {
+			r.Err = fmt.Errorf("%s did not run", name)
 		}
 	}
-	if r.err == nil && expected != nil && len(r.stats) == 0 {
-		r.err = errors.New("no statistics of the verifier")
+	if r.Err == nil && expected != nil && len(r.Stats) == 0 {
+		r.Err = errors.New("no statistics of the verifier")
 	}
 }
 
@@ -86,31 +87,31 @@ var (
 	errTests = errors.New("the tests failed")
 )
 
-// test boots the kernel until it gets to its first process, and waits for the result.
-func (m machine) test(ctx context.Context, kernel image, initrd string) result {
-	var r result
+// Test boots the kernel until it gets to its first process, and waits for the result.
+func (m Machine) Test(ctx context.Context, kernel Image, initrd string) Result {
+	var r Result
 	for {
-		fmt.Printf("\n=== %s\n", kernel.release)
+		fmt.Printf("\n=== %s\n", kernel.Release)
 		start := time.Now()
 		seen, err := m.boot(ctx, kernel, initrd)
-		r.took, r.output, r.err = time.Since(start), seen, err
-		if errors.Is(err, errTests) && !r.rerun && ctx.Err() == nil {
+		r.Took, r.Output, r.Err = time.Since(start), seen, err
+		if errors.Is(err, errTests) && !r.Rerun && ctx.Err() == nil {
 			// An emulated guest is some ten times slower than its clock: a wait that is ample anywhere
 			// else can run out once. What fails twice is wrong.
-			r.rerun = true
-			fmt.Printf("kernels: %s: the tests failed; once more\n", kernel.release)
+			r.Rerun = true
+			fmt.Printf("vm: %s: the tests failed; once more\n", kernel.Release)
 			continue
 		}
-		if !errors.Is(err, errBoot) || r.failures == bootFailures || ctx.Err() != nil {
+		if !errors.Is(err, errBoot) || r.Failures == bootFailures || ctx.Err() != nil {
 			return r
 		}
-		r.failures++
-		fmt.Printf("kernels: %s failed before anything of ours ran (%v); trying again\n", kernel.release, err)
+		r.Failures++
+		fmt.Printf("vm: %s failed before anything of ours ran (%v); trying again\n", kernel.Release, err)
 	}
 }
 
 // boot runs the machine once.
-func (m machine) boot(ctx context.Context, kernel image, initrd string) (seen output, err error) {
+func (m Machine) boot(ctx context.Context, kernel Image, initrd string) (seen Output, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	cmd := m.command(ctx, kernel, initrd)
@@ -136,17 +137,17 @@ func (m machine) boot(ctx context.Context, kernel image, initrd string) (seen ou
 		case strings.HasPrefix(line, "guest: booted"):
 			booted = true
 			hung.Reset(testTimeout)
-			fmt.Printf("kernels: booted in %.1f s\n", time.Since(start).Seconds())
+			fmt.Printf("vm: booted in %.1f s\n", time.Since(start).Seconds())
 		case strings.HasPrefix(line, "guest: result "):
 			outcome = strings.TrimPrefix(line, "guest: result ")
 		case strings.HasPrefix(line, "--- PASS: "):
-			seen.passed = append(seen.passed, strings.Fields(line)[2])
+			seen.Passed = append(seen.Passed, strings.Fields(line)[2])
 		case strings.Contains(line, "Kernel panic"):
 			panicked = true
 		case strings.Contains(line, "instructions verified"):
 			_, stat, _ := strings.Cut(line, ".go:")
 			_, stat, _ = strings.Cut(stat, ": ")
-			seen.stats = append(seen.stats, stat)
+			seen.Stats = append(seen.Stats, stat)
 		}
 	}
 	err = cmd.Wait()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+// Package vm boots a kernel with a root file system made of files of the host, in an emulated machine.
+package vm
 
 import (
 	"bufio"
@@ -13,22 +14,23 @@ import (
 	"strings"
 )
 
-// archive writes an initramfs: a cpio archive of the format that the kernel unpacks
+// Archive writes an initramfs: a cpio archive of the format that the kernel unpacks
 // (Documentation/driver-api/early-userspace/buffer-format.rst). It is not compressed: an emulated
 // processor takes longer to inflate it than the host to write it.
-type archive struct {
+type Archive struct {
 	w    *bufio.Writer
 	n    int
 	seen map[string]bool
 	err  error
 }
 
-func newArchive(w io.Writer) *archive {
-	a := &archive{w: bufio.NewWriterSize(w, 1<<20), seen: map[string]bool{"/": true}}
+// NewArchive begins one, with the merged folders of /usr.
+func NewArchive(w io.Writer) *Archive {
+	a := &Archive{w: bufio.NewWriterSize(w, 1<<20), seen: map[string]bool{"/": true}}
 	// As distributions have it: the places of programs and libraries are in /usr.
 	for _, dir := range merged {
-		a.dir("/usr" + dir)
-		a.link(dir, "usr"+dir)
+		a.Dir("/usr" + dir)
+		a.Link(dir, "usr"+dir)
 	}
 	return a
 }
@@ -46,7 +48,7 @@ func place(name string) string {
 }
 
 // entry writes one header with its name and data, and the folders above it.
-func (a *archive) entry(name string, mode uint32, mtime, size int64, data io.Reader) {
+func (a *Archive) entry(name string, mode uint32, mtime, size int64, data io.Reader) {
 	if a.err != nil || a.seen[name] {
 		return
 	}
@@ -73,22 +75,25 @@ func (a *archive) entry(name string, mode uint32, mtime, size int64, data io.Rea
 }
 
 // pad fills up to a multiple of four.
-func (a *archive) pad(n int64) {
+func (a *Archive) pad(n int64) {
 	_, _ = a.w.Write(make([]byte, -n&3)) // a bufio.Writer keeps its error for Flush
 }
 
-func (a *archive) text(name, content string) {
+// Text writes a file of mode 0644.
+func (a *Archive) Text(name, content string) {
 	a.entry(name, 0o100644, 0, int64(len(content)), strings.NewReader(content))
 }
 
-func (a *archive) dir(name string) { a.entry(name, 0o40755, 0, 0, nil) }
+// Dir makes a folder and those above it.
+func (a *Archive) Dir(name string) { a.entry(name, 0o40755, 0, 0, nil) }
 
-func (a *archive) link(name, to string) {
+// Link writes a symbolic link.
+func (a *Archive) Link(name, to string) {
 	a.entry(name, 0o120777, 0, int64(len(to)), strings.NewReader(to))
 }
 
-// file copies a file of the host, following links.
-func (a *archive) file(from, name string) {
+// File copies a file of the host, following links.
+func (a *Archive) File(from, name string) {
 	if a.err != nil {
 		return
 	}
@@ -109,8 +114,8 @@ func (a *archive) file(from, name string) {
 
 var libraryPath = regexp.MustCompile(`(/\S+) \(0x`)
 
-// program copies a program of the host and the libraries that it is linked with.
-func (a *archive) program(name string) {
+// Program copies a program of the host and the libraries that it is linked with.
+func (a *Archive) Program(name string) {
 	if a.err != nil {
 		return
 	}
@@ -119,23 +124,25 @@ func (a *archive) program(name string) {
 		a.err = err
 		return
 	}
-	a.file(path, path)
-	a.libraries(path)
+	a.File(path, path)
+	a.Libraries(path)
 }
 
-func (a *archive) libraries(path string) {
+// Libraries copies what a program or library of the host is linked with.
+func (a *Archive) Libraries(path string) {
 	out, err := exec.Command("ldd", path).Output()
 	if err != nil {
 		return // linked with none
 	}
 	for _, m := range libraryPath.FindAllSubmatch(out, -1) {
-		a.file(string(m[1]), string(m[1]))
+		a.File(string(m[1]), string(m[1]))
 	}
 }
 
 const trailer = "TRAILER!!!"
 
-func (a *archive) close() error {
+// Close ends the archive, with the first error there was.
+func (a *Archive) Close() error {
 	a.entry(trailer, 0, 0, 0, nil)
 	if a.err != nil {
 		return a.err
