@@ -267,6 +267,14 @@ func coreFiles(t *testing.T, dir string) []string {
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
+// TestNoProfiler: no way leads into the memory of the process by HTTP.
+func TestNoProfiler(t *testing.T) {
+	program, err := os.ReadFile(binary(t))
+	require.NoError(t, err)
+	require.True(t, bytes.Contains(program, []byte("net/http.(*Server).Serve")), "names of functions are in the binary")
+	require.False(t, bytes.Contains(program, []byte("net/http/pprof.Profile")))
+}
+
 // secretOf is a secret that exists once: 32 hex digits, as tokens and session ids look.
 func secretOf(t *testing.T) string {
 	t.Helper()
