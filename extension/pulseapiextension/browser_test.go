@@ -44,6 +44,25 @@ import (
 // TestBrowser opens the page in Chromium, on the real extension, store and bucket, and drives it by
 // web/test/page.mjs. What the script needs to happen while it looks, it asks of `control`.
 func TestBrowser(t *testing.T) {
+	needBrowser(t)
+	w := newWorld(t)
+	w.fill(t)
+	w.drive(t, "shell", "requests", "exchange")
+	require.NotZero(t, w.live.logs.FilterMessage("payload link").Len(), "every link is in the audit log")
+	w.live.requireLogsWithout(t, w.live.token, "canary-in-a-body", "Signature")
+}
+
+// TestViews opens every view but the requests on the day of a fleet.
+func TestViews(t *testing.T) {
+	needBrowser(t)
+	w := newWorld(t)
+	fillViews(t, w.store, time.Now(), 60_000)
+	w.drive(t, "views")
+	w.live.requireLogsWithout(t, w.live.token, "Signature")
+}
+
+func needBrowser(t *testing.T) {
+	t.Helper()
 	for _, need := range []string{"/usr/bin/chromium", "web/node_modules/playwright-core/package.json"} {
 		if _, err := os.Stat(need); err != nil {
 			if os.Getenv("CI") == "true" {
@@ -52,15 +71,17 @@ func TestBrowser(t *testing.T) {
 			t.Skipf("%s is missing: apt install chromium, and npm ci in web", need)
 		}
 	}
-	w := newWorld(t)
-	w.fill(t)
+}
+
+// drive runs scenarios of web/test on the page.
+func (w *world) drive(t *testing.T, scenarios ...string) {
+	t.Helper()
 	control := httptest.NewServer(http.HandlerFunc(w.control))
 	defer control.Close()
-
 	artifacts, err := filepath.Abs("web/artifacts")
 	require.NoError(t, err)
 	scenario, err := json.Marshal(map[string]any{
-		"control": control.URL, "artifacts": artifacts, "rows": w.ids, "bodies": w.bodies,
+		"scenarios": scenarios, "control": control.URL, "artifacts": artifacts, "rows": w.ids, "bodies": w.bodies, "hostile": hostileName,
 		"live": w.live.url, "cors": w.cors.url, "down": w.down.url, "refused": w.refused.url, "denied": w.denied.url, "token": w.live.token,
 	})
 	require.NoError(t, err)
@@ -71,9 +92,6 @@ func TestBrowser(t *testing.T) {
 	cmd.Env = append(os.Environ(), "SCENARIO="+string(scenario))
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	require.NoError(t, cmd.Run())
-
-	require.NotZero(t, w.live.logs.FilterMessage("payload link").Len(), "every link is in the audit log")
-	w.live.requireLogsWithout(t, w.live.token, "canary-in-a-body", "Signature")
 }
 
 // world is everything that the page needs to be real.
