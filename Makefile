@@ -50,12 +50,25 @@ $(AGENT): builder-config.agent.yaml go.mod go.sum tools/go.mod $(SOURCES)
 	CGO_ENABLED=0 $(TOOL) builder --config builder-config.agent.yaml
 	@touch $(AGENT)
 
-# nfpm takes SOURCE_DATE_EPOCH.
-.PHONY: deb rpm
-deb rpm: $(BINARY) $(AGENT) ## make the packages of the distribution and of the agent in _build/packages
+# nfpm takes SOURCE_DATE_EPOCH. The agent needs nothing of the whole distribution.
+PACKAGE = @mkdir -p _build/packages; VERSION=$(VERSION) ARCH=$(ARCH) $(RELEASE) nfpm package --target _build/packages --packager
+.PHONY: deb rpm deb-agent rpm-agent
+deb rpm: %: %-agent $(BINARY) ## make the packages of the distribution and of the agent in _build/packages
+	$(PACKAGE) $@ --config distributions/otelcol-qpoint/package/nfpm.full.yaml
+deb-agent rpm-agent: %-agent: $(AGENT)
+	$(PACKAGE) $* --config distributions/otelcol-qpoint/package/nfpm.agent.yaml
+
+.PHONY: sbom sbom-agent
+sbom: sbom-agent $(BINARY) ## write what the binaries are made of (CycloneDX) to _build/packages
 	@mkdir -p _build/packages
-	@for package in full agent; do VERSION=$(VERSION) ARCH=$(ARCH) \
-		$(RELEASE) nfpm package --config distributions/otelcol-qpoint/package/nfpm.$$package.yaml --packager $@ --target _build/packages; done
+	$(RELEASE) cyclonedx-gomod bin -json -noserial -output _build/packages/otelcol-qpoint.cdx.json $(BINARY)
+sbom-agent: $(AGENT)
+	@mkdir -p _build/packages
+	$(RELEASE) cyclonedx-gomod bin -json -noserial -output _build/packages/otelcol-qpoint-agent.cdx.json $(AGENT)
+
+.PHONY: check-reproducible
+check-reproducible: ## build the agent and its packages twice, in two folders: every byte must be the same
+	scripts/reproduce.sh
 
 .PHONY: chdb
 chdb: ## fetch the embedded ClickHouse (libchdb) once
