@@ -10,8 +10,8 @@ trap 'rm -rf "$work"' EXIT
 for name in one another-name; do
 	mkdir "$work/$name"
 	git archive "$commit" | tar -x -C "$work/$name"
-	make -s -C "$work/$name" deb-agent rpm-agent sbom-agent >/dev/null
-	(cd "$work/$name/_build" && sha256sum agent/otelcol-qpoint-agent packages/*) >"$work/$name.sums"
+	make -s -C "$work/$name" deb-agent rpm-agent >/dev/null
+	(cd "$work/$name/_build" && sha256sum agent/otelcol-qpoint-agent packages/*.deb packages/*.rpm) >"$work/$name.sums"
 done
 diff "$work/one.sums" "$work/another-name.sums"
 cat "$work/one.sums"
