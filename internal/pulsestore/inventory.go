@@ -49,9 +49,12 @@ func (s *Store) Endpoints(ctx context.Context, q EndpointQuery) ([]Endpoint, err
 		keys = "server_address, method, template"
 		group = keys
 	}
-	seen, err := s.endpointsSeen(ctx, q, keys, group)
-	if err != nil {
-		return nil, err
+	var seen map[[3]string]time.Time
+	var err error
+	if !q.NewSince.IsZero() {
+		if seen, err = s.endpointsSeen(ctx, q, keys, group, &where{}); err != nil {
+			return nil, err
+		}
 	}
 	fields := []string{"server"}
 	if q.ByTemplate {
@@ -75,7 +78,7 @@ func (s *Store) Endpoints(ctx context.Context, q EndpointQuery) ([]Endpoint, err
 			}
 			if first, ok := seen[e.key()]; ok {
 				e.FirstSeen = first
-			} else if !q.NewSince.IsZero() {
+			} else if seen != nil {
 				return nil
 			}
 			if len(out) < q.Limit {
@@ -109,6 +112,17 @@ func (s *Store) endpointDetails(ctx context.Context, t *table, q EndpointQuery, 
 	} else {
 		w.and("server_address IN ({servers:Array(String)})", "servers", arrayOf(servers))
 	}
+	if q.NewSince.IsZero() {
+		seen, err := s.endpointsSeen(ctx, q, keys, group, w)
+		if err != nil {
+			return err
+		}
+		for key, first := range seen {
+			if at[key] != nil {
+				at[key].FirstSeen = first
+			}
+		}
+	}
 	from, err := s.rows(t, q.Selection, w)
 	if err != nil {
 		return err
@@ -137,15 +151,15 @@ func arrayOf(texts []string) string {
 
 func (e *Endpoint) key() [3]string { return [3]string{e.ServerAddress, e.Method, e.Template} }
 
-// endpointsSeen returns when each endpoint was seen first in all that the store keeps; with NewSince those only that were
-// not seen before it.
-func (s *Store) endpointsSeen(ctx context.Context, q EndpointQuery, keys, group string) (map[[3]string]time.Time, error) {
+// endpointsSeen returns when each endpoint that w lets through was seen first in all that the store keeps; with NewSince those
+// only that were not seen before it.
+func (s *Store) endpointsSeen(ctx context.Context, q EndpointQuery, keys, group string, w *where) (map[[3]string]time.Time, error) {
 	q.From = time.Time{}
 	t := seenEndpoints
 	if !t.fields.Has(q.Filter) || !t.fields.Has(q.Scope.bound) {
 		t = requestTable
 	}
-	w, having := &where{}, ""
+	having := ""
 	if !q.NewSince.IsZero() {
 		having = " HAVING " + t.first.sql() + " >= fromUnixTimestamp64Nano({new_since:Int64}, 'UTC')"
 		w.args = append(w.args, named("new_since", q.NewSince.UnixNano()))
