@@ -374,6 +374,20 @@ export type Policy = {
   tables: Record<string, Count>;
 };
 
+export type ObjectExpiry = {
+  environment: string;
+  retention_class: string;
+  objects: Count;
+  bytes: Count;
+  /** Objects that are gone then. */
+  expiring: Count;
+  expiring_bytes: Count;
+  /** Objects that are kept for ever, or until nobody knows when. */
+  unknown: Count;
+  /** When the next one goes. */
+  next?: Time;
+};
+
 export type Expiry = {
   table: string;
   environment: string;
@@ -491,6 +505,8 @@ export type GetRetentionAnswer = {
   asked: Policy;
   at: Time;
   expiring: Expiry[];
+  /** What is in the bucket, as far as receipts say, and what of it is gone at `at`. How long an object is kept is said by its retention class (`qpoint_s3`), and no policy here changes it. */
+  objects: ObjectExpiry[];
 };
 
 export type EraseAnswer = {
