@@ -54,6 +54,7 @@ func TestBrowser(t *testing.T) {
 	}
 	w := newWorld(t)
 	w.fill(t)
+	w.fillExchanges(t)
 	control := httptest.NewServer(http.HandlerFunc(w.control))
 	defer control.Close()
 
@@ -61,6 +62,7 @@ func TestBrowser(t *testing.T) {
 	require.NoError(t, err)
 	scenario, err := json.Marshal(map[string]any{
 		"control": control.URL, "artifacts": artifacts, "rows": w.ids, "bodies": w.bodies,
+		"keys": map[string]string{"url": w.keys.url, "access": string(w.bucketKeys.AccessKey), "secret": string(w.bucketKeys.SecretKey)},
 		"live": w.live.url, "cors": w.cors.url, "down": w.down.url, "refused": w.refused.url, "denied": w.denied.url, "token": w.live.token,
 	})
 	require.NoError(t, err)
@@ -73,7 +75,8 @@ func TestBrowser(t *testing.T) {
 	require.NoError(t, cmd.Run())
 
 	require.NotZero(t, w.live.logs.FilterMessage("payload link").Len(), "every link is in the audit log")
-	w.live.requireLogsWithout(t, w.live.token, "canary-in-a-body", "Signature")
+	w.live.requireLogsWithout(t, w.live.token, "canary-in-a-body", "Signature", "-secret-1")
+	w.keys.requireLogsWithout(t, string(w.bucketKeys.SecretKey))
 }
 
 // world is everything that the page needs to be real.
@@ -81,6 +84,8 @@ type world struct {
 	store                             *pulsestore.Store
 	bucket                            *objectstore.S3
 	live, cors, down, refused, denied *server
+	keys                              *server // has no credentials for the bucket
+	bucketKeys                        s3settings.Settings
 	ids                               map[string]string // name -> trace/span
 	bodies                            map[string]string // what the page must show
 	late                              func() error      // puts the object that is pending
@@ -91,8 +96,8 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	engine := startClickHouse(t)
 	w := &world{ids: map[string]string{}, bodies: map[string]string{}}
-	page, refusedAt, s3Port := freeEndpoint(t), freeEndpoint(t), freeEndpoint(t)
-	storage := startS3(t, s3Port, "http://"+page, "http://"+refusedAt)
+	page, refusedAt, keysAt, s3Port := freeEndpoint(t), freeEndpoint(t), freeEndpoint(t), freeEndpoint(t)
+	storage := startS3(t, s3Port, "http://"+page, "http://"+refusedAt, "http://"+keysAt)
 	set := storage.(s3settings.Storage).S3Settings()
 	var err error
 	w.bucket, err = objectstore.NewS3(t.Context(), set, objectstore.Options{})
@@ -121,6 +126,7 @@ func newWorld(t *testing.T) *world {
 	w.down = one("127.0.0.1:0", own(S3Config{Endpoint: "http://" + freeEndpoint(t), Bucket: "qpoint", Region: "us-east-1", PathStyle: true, AccessKey: "a", SecretKey: "b"}))
 	// local_s3 refuses a wrong signature without CORS headers, so that a page cannot tell.
 	w.refused = one(refusedAt, own(S3Config{Endpoint: set.Endpoint, Bucket: "qpoint", Region: "us-east-1", PathStyle: true, AccessKey: set.AccessKey, SecretKey: "wrong"}))
+	w.keys, w.bucketKeys = one(keysAt, own(S3Config{Endpoint: set.Endpoint, Bucket: "qpoint", Region: set.Region, PathStyle: true})), set
 	// AWS and others send them with every answer.
 	polite := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
@@ -212,7 +218,7 @@ func (w *world) control(rw http.ResponseWriter, r *http.Request) {
 	case "/burst":
 		err = w.burst()
 	case "/token":
-		for _, s := range []*server{w.cors, w.down, w.refused, w.denied} {
+		for _, s := range []*server{w.cors, w.down, w.refused, w.denied, w.keys} {
 			if s.url == r.URL.Query().Get("of") {
 				_, _ = rw.Write([]byte(s.token))
 			}

@@ -2,7 +2,7 @@
 // ONLY=exchange in the environment only that one runs.
 import { finish } from './harness.mjs';
 
-for (const scenario of ['shell', 'requests', 'exchange', 'views']) {
+for (const scenario of ['shell', 'requests', 'exchange', 'hostile', 'views']) {
   if (process.env.ONLY && process.env.ONLY !== scenario) continue;
   console.log(scenario);
   await import(`./${scenario}.mjs`);
