@@ -44,6 +44,25 @@ import (
 // TestBrowser opens the page in Chromium, on the real extension, store and bucket, and drives it by
 // web/test/page.mjs. What the script needs to happen while it looks, it asks of `control`.
 func TestBrowser(t *testing.T) {
+	needBrowser(t)
+	w := newWorld(t)
+	w.fill(t)
+	w.drive(t, "shell", "requests")
+	require.NotZero(t, w.live.logs.FilterMessage("payload link").Len(), "every link is in the audit log")
+	w.live.requireLogsWithout(t, w.live.token, "canary-in-a-body", "Signature")
+}
+
+// TestViews opens every view but the requests on the day of a fleet.
+func TestViews(t *testing.T) {
+	needBrowser(t)
+	w := newWorld(t)
+	fillViews(t, w.store, time.Now(), 60_000)
+	w.drive(t, "views")
+	w.live.requireLogsWithout(t, w.live.token, "Signature")
+}
+
+func needBrowser(t *testing.T) {
+	t.Helper()
 	for _, need := range []string{"/usr/bin/chromium", "web/node_modules/playwright-core/package.json"} {
 		if _, err := os.Stat(need); err != nil {
 			if os.Getenv("CI") == "true" {
@@ -52,16 +71,17 @@ func TestBrowser(t *testing.T) {
 			t.Skipf("%s is missing: apt install chromium, and npm ci in web", need)
 		}
 	}
-	w := newWorld(t)
-	w.fill(t)
-	w.fillExchanges(t)
+}
+
+// drive runs scenarios of web/test on the page.
+func (w *world) drive(t *testing.T, scenarios ...string) {
+	t.Helper()
 	control := httptest.NewServer(http.HandlerFunc(w.control))
 	defer control.Close()
-
 	artifacts, err := filepath.Abs("web/artifacts")
 	require.NoError(t, err)
 	scenario, err := json.Marshal(map[string]any{
-		"control": control.URL, "artifacts": artifacts, "rows": w.ids, "bodies": w.bodies,
+		"scenarios": scenarios, "control": control.URL, "artifacts": artifacts, "rows": w.ids, "bodies": w.bodies, "hostile": hostileName,
 		"keys": map[string]string{"url": w.keys.url, "access": string(w.bucketKeys.AccessKey), "secret": string(w.bucketKeys.SecretKey)},
 		"live": w.live.url, "cors": w.cors.url, "down": w.down.url, "refused": w.refused.url, "denied": w.denied.url, "token": w.live.token,
 	})
@@ -73,23 +93,21 @@ func TestBrowser(t *testing.T) {
 	cmd.Env = append(os.Environ(), "SCENARIO="+string(scenario))
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	require.NoError(t, cmd.Run())
-
-	require.NotZero(t, w.live.logs.FilterMessage("payload link").Len(), "every link is in the audit log")
-	w.live.requireLogsWithout(t, w.live.token, "canary-in-a-body", "Signature", "-secret-1")
-	w.keys.requireLogsWithout(t, string(w.bucketKeys.SecretKey))
 }
 
 // world is everything that the page needs to be real.
 type world struct {
 	store                             *pulsestore.Store
 	bucket                            *objectstore.S3
+	storage                           component.Component // local_s3
+	folder                            string              // of the bucket
 	live, cors, down, refused, denied *server
 	keys                              *server // has no credentials for the bucket
 	bucketKeys                        s3settings.Settings
-	ids                               map[string]string // name -> trace/span
-	bodies                            map[string]string // what the page must show
-	late                              func() error      // puts the object that is pending
-	burst                             func() error      // inserts many
+	ids                               map[string]string                       // name -> trace/span
+	bodies                            map[string]string                       // what the page must show
+	late                              func() error                            // puts the object that is pending
+	burst                             func(n int, id byte, path string) error // inserts many
 }
 
 func newWorld(t *testing.T) *world {
@@ -97,8 +115,11 @@ func newWorld(t *testing.T) *world {
 	engine := startClickHouse(t)
 	w := &world{ids: map[string]string{}, bodies: map[string]string{}}
 	page, refusedAt, keysAt, s3Port := freeEndpoint(t), freeEndpoint(t), freeEndpoint(t), freeEndpoint(t)
-	storage := startS3(t, s3Port, "http://"+page, "http://"+refusedAt, "http://"+keysAt)
+	data := t.TempDir()
+	w.folder = filepath.Join(data, "qpoint")
+	storage := startS3(t, data, s3Port, "http://"+page, "http://"+refusedAt, "http://"+keysAt)
 	set := storage.(s3settings.Storage).S3Settings()
+	w.storage = storage
 	var err error
 	w.bucket, err = objectstore.NewS3(t.Context(), set, objectstore.Options{})
 	require.NoError(t, err)
@@ -193,11 +214,11 @@ func (w *world) fillCoverage(t *testing.T, now time.Time) {
 	require.NoError(t, w.store.Insert(t.Context(), b))
 }
 
-func startS3(t *testing.T, endpoint string, origins ...string) component.Component {
+func startS3(t *testing.T, data, endpoint string, origins ...string) component.Component {
 	t.Helper()
 	f := locals3extension.NewFactory()
 	cfg := f.CreateDefaultConfig().(*locals3extension.Config)
-	cfg.Endpoint, cfg.DataDir = endpoint, t.TempDir()
+	cfg.Endpoint, cfg.DataDir = endpoint, data
 	cfg.CORS.AllowedOrigins = origins
 	e, err := f.Create(t.Context(), extensiontest.NewNopSettings(f.Type()), cfg)
 	require.NoError(t, err)
@@ -216,7 +237,9 @@ func (w *world) control(rw http.ResponseWriter, r *http.Request) {
 	case "/fresh2":
 		err = w.fresh("/fresh-two", 91)
 	case "/burst":
-		err = w.burst()
+		err = w.burst(400, 7, "/burst")
+	case "/flood":
+		err = w.burst(3000, 6, "/flood")
 	case "/token":
 		for _, s := range []*server{w.cors, w.down, w.refused, w.denied, w.keys} {
 			if s.url == r.URL.Query().Get("of") {
@@ -313,8 +336,7 @@ func (w *world) fill(t *testing.T) {
 		{"no_response", "GET", "slow.example", "/hang", "/usr/bin/curl", 0, func(r *pulsestore.Request) { r.ErrorType = "timeout" }, archive.Message{}, archive.Message{}},
 	}
 	receipts := pulsestore.NewRows()
-	// One segment larger than the first range that the page reads, so that it needs three.
-	segment := objectkey.New("host-1", now)
+	segment := objectkey.New("default", "host-1", now)
 	var exchanges []archive.Exchange
 	var requests []pulsestore.Request
 	for i, f := range fixtures {
@@ -342,17 +364,19 @@ func (w *world) fill(t *testing.T) {
 	}
 	packedUp, err := w.putPacked(segment, exchanges)
 	require.NoError(t, err)
-	// Every other exchange has its receipt, so that the page reads both ways.
-	for i := 0; i < len(exchanges); i += 2 {
+	for i := range exchanges {
 		receipts.AddPayloadEntry(entryOf(&requests[i], segment, packedUp.Entries[i]))
 	}
 
 	states := []struct{ name, state, reason, object string }{
 		{"lost", "lost", "queue_full", segment}, {"not_visible", "not_visible", "attached_late", ""}, {"filtered", "filtered", "", ""},
-		{"sampled_out", "sampled_out", "", ""}, {"gone", "sent", "", objectkey.New("host-1", now.Add(-time.Hour))},
+		{"sampled_out", "sampled_out", "", ""}, {"gone", "sent", "", objectkey.New("default", "host-1", now.Add(-time.Hour))},
 	}
 	for i, s := range states {
 		row := w.row(s.name, byte(50+i), now.Add(-time.Duration(i+20)*time.Second), s.object, s.state)
+		if s.name == "gone" {
+			receipts.AddPayloadEntry(entryOf(&row, s.object, archive.Entry{Length: 100}))
+		}
 		row.PayloadReason, row.Path, row.Method, row.Status = s.reason, "/state/"+s.name, "GET", []uint16{200, 404, 500, 503, 200}[i]
 		row.Kind = []string{"client", "server"}[i%2]
 		requests = append(requests, row)
@@ -362,36 +386,47 @@ func (w *world) fill(t *testing.T) {
 	broken := map[string][]byte{"garbage": bytes.Repeat([]byte("this is no archive. "), 5000), "empty": {}}
 	whole, err := archive.NewPacker().Pack(slices.Values(exchanges[:1]))
 	require.NoError(t, err)
-	broken["cut"] = bytes.Clone(whole.Bytes[:len(whole.Bytes)-30])
 	broken["stranger"] = bytes.Clone(whole.Bytes) // sound, but of another exchange
 	for i, name := range []string{"garbage", "empty", "cut", "flipped", "stranger"} {
-		key := objectkey.New("host-1", now.Add(-time.Duration(i)*time.Minute))
+		key := objectkey.New("default", "host-1", now.Add(-time.Duration(i)*time.Minute))
 		row := w.row(name, byte(60+i), now.Add(-time.Duration(i+30)*time.Second), key, "sent")
-		if name == "flipped" {
+		entry := whole.Entries[0]
+		if name == "flipped" || name == "cut" {
 			own, err := archive.NewPacker().Pack(slices.Values([]archive.Exchange{exchange(row, archive.Message{}, archive.Message{})}))
 			require.NoError(t, err)
-			own.Bytes[100] ^= 0xff
-			broken[name] = own.Bytes
+			broken[name], entry = own.Bytes, own.Entries[0]
+			if name == "cut" {
+				broken[name] = own.Bytes[:200]
+			} else {
+				own.Bytes[100] ^= 0xff
+			}
 		}
-		require.NoError(t, w.bucket.Put(t.Context(), objectstore.Put{Key: key, Body: broken[name], Digest: name}))
+		require.NoError(t, w.bucket.Put(t.Context(), objectstore.Put{Key: inBucket(key), Body: broken[name], Digest: name}))
+		receipts.AddPayloadEntry(entryOf(&row, key, entry))
 		row.Path = "/broken/" + name
 		requests = append(requests, row)
 	}
 
-	late := objectkey.New("host-1", now.Add(time.Second))
+	late := objectkey.New("default", "host-1", now.Add(time.Second))
 	row := w.row("late", 80, now.Add(-300*time.Millisecond), late, "pending")
 	row.Path = "/late"
 	requests = append(requests, row)
 	w.late = func() error {
-		return w.put(late, []archive.Exchange{exchange(row, archive.Message{}, archive.Message{Body: []byte("arrived"), Headers: []archive.Header{{Name: "content-type", Value: "text/plain"}}})})
+		packed, err := w.putPacked(late, []archive.Exchange{exchange(row, archive.Message{}, archive.Message{Body: []byte("arrived"), Headers: []archive.Header{{Name: "content-type", Value: "text/plain"}}})})
+		if err != nil {
+			return err
+		}
+		receipt := pulsestore.NewRows()
+		receipt.AddPayloadEntry(entryOf(&row, late, packed.Entries[0]))
+		return w.store.Insert(context.Background(), receipt)
 	}
-	w.burst = func() error {
+	w.burst = func(n int, id byte, path string) error {
 		var many []pulsestore.Request
 		at := time.Now()
-		for i := range 400 {
+		for i := range n {
 			row := fullRequest(1, at.Add(time.Duration(i)*time.Microsecond))
-			row.SpanID = [8]byte{7, byte(i >> 8), byte(i), 1}
-			row.Path, row.PayloadState = fmt.Sprintf("/burst/%d", i), "filtered"
+			row.SpanID = [8]byte{id, byte(i >> 8), byte(i), 1}
+			row.Path, row.PayloadState = fmt.Sprintf("%s/%d", path, i), "filtered"
 			many = append(many, row)
 		}
 		return w.insert(many)
@@ -411,7 +446,7 @@ func entryOf(row *pulsestore.Request, key string, e archive.Entry) *pulsestore.P
 func TestNoNeighbour(t *testing.T) {
 	w := newWorld(t)
 	now := time.Now()
-	segment := objectkey.New("host-1", now)
+	segment := objectkey.New("default", "host-1", now)
 	var rows []pulsestore.Request
 	var exchanges []archive.Exchange
 	for i := range 3 {
@@ -483,15 +518,13 @@ func exchange(row pulsestore.Request, request, response archive.Message) archive
 	return x
 }
 
-func (w *world) put(key string, exchanges []archive.Exchange) error {
-	_, err := w.putPacked(key, exchanges)
-	return err
-}
+// inBucket is where the page's environment has an object.
+func inBucket(key string) string { return objectkey.InBucket("", "demo", key) }
 
 func (w *world) putPacked(key string, exchanges []archive.Exchange) (*archive.Archive, error) {
 	packed, err := archive.NewPacker().Pack(slices.Values(exchanges))
 	if err != nil {
 		return nil, err
 	}
-	return &packed, w.bucket.Put(context.Background(), objectstore.Put{Key: key, Body: packed.Bytes, Digest: base64.RawURLEncoding.EncodeToString(packed.Digest[:])})
+	return &packed, w.bucket.Put(context.Background(), objectstore.Put{Key: inBucket(key), Body: packed.Bytes, Digest: base64.RawURLEncoding.EncodeToString(packed.Digest[:])})
 }

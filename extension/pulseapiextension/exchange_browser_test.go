@@ -25,6 +25,18 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
 )
 
+// TestExchange opens payloads of every kind, the hostile ones too, in every way that the page has.
+func TestExchange(t *testing.T) {
+	needBrowser(t)
+	w := newWorld(t)
+	w.fill(t)
+	w.fillExchanges(t)
+	w.drive(t, "exchange", "hostile")
+	require.NotZero(t, w.live.logs.FilterMessage("payload link").Len(), "every link is in the audit log")
+	w.live.requireLogsWithout(t, w.live.token, "canary-in-a-body", "Signature", "-secret-1")
+	w.keys.requireLogsWithout(t, string(w.bucketKeys.AccessKey), string(w.bucketKeys.SecretKey))
+}
+
 // exchanges makes rows and payloads for what the exchange panel can show. They are from yesterday, so that the lists of today
 // do not have them.
 type exchanges struct {
@@ -64,7 +76,7 @@ func (e *exchanges) add(name string, edit func(*pulsestore.Request, *archive.Exc
 func (w *world) fillExchanges(t *testing.T) {
 	t.Helper()
 	at := time.Now().Add(-23 * time.Hour)
-	e := &exchanges{t: t, w: w, at: at, segment: objectkey.New("host-1", at)}
+	e := &exchanges{t: t, w: w, at: at, segment: objectkey.New("default", "host-1", at)}
 	jsonType := archive.Header{Name: "Content-Type", Value: "application/json"}
 
 	order := func(state string, qty int) []byte {
@@ -178,13 +190,13 @@ func (e *exchanges) states() {
 	t, w := e.t, e.w
 	b := pulsestore.NewRows()
 	one := func(name string, n byte, state, reason string, object pulsestore.PayloadObject, body []byte) {
-		key := objectkey.New("host-1", e.at.Add(time.Duration(n)*time.Minute))
+		key := objectkey.New("default", "host-1", e.at.Add(time.Duration(n)*time.Minute))
 		row := w.row(name, n, e.at.Add(time.Duration(n)*time.Second), key, state)
 		row.PayloadReason, row.Path = reason, "/state/"+name
 		b.AddRequest(&row)
 		length := 100
 		if body != nil {
-			require.NoError(t, w.bucket.Put(t.Context(), objectstore.Put{Key: key, Body: body, Digest: name}))
+			require.NoError(t, w.bucket.Put(t.Context(), objectstore.Put{Key: inBucket(key), Body: body, Digest: name}))
 			length = len(body)
 		}
 		b.AddPayloadEntry(entryOf(&row, key, archive.Entry{Offset: 0, Length: int64(length)}))
