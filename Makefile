@@ -7,8 +7,15 @@ export GOFLAGS ?= -buildvcs=false
 export QPOINT_DATA_DIR ?= ./data
 
 BINARY  := _build/otelcol-qpoint
+AGENT   := _build/agent/otelcol-qpoint-agent
 CONFIG  := distributions/otelcol-qpoint/configs/demo.yaml
 TOOL    := go tool -modfile=tools/go.mod
+RELEASE := go tool -modfile=tools/release/go.mod
+VERSION := $(shell sed -n 's/^  version: //p' builder-config.yaml)
+ARCH    := $(shell go env GOARCH)
+# Files of a package are as old as the commit: two builds of one commit are the same to the byte.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+export SOURCE_DATE_EPOCH
 # What the binary is made of: it is rebuilt when one of these is newer.
 SOURCES := $(shell git ls-files -co --exclude-standard 'bpf/*' 'exporter/*' 'extension/*' 'internal/*' 'processor/*' 'receiver/*' 2>/dev/null | grep -v '_test\.go$$' | grep -v '/testdata/' | grep -v '/web/')
 # Tests that drive the kernel are bound to its timing and run without the race detector.
@@ -34,6 +41,21 @@ build: $(BINARY) ## build the distribution with ocb
 $(BINARY): builder-config.yaml go.mod go.sum tools/go.mod $(SOURCES)
 	CGO_ENABLED=0 $(TOOL) builder --config builder-config.yaml
 	@touch $(BINARY)
+
+.PHONY: agent
+agent: $(AGENT) ## build the lean agent with ocb
+
+$(AGENT): builder-config.agent.yaml go.mod go.sum tools/go.mod $(SOURCES)
+	@mkdir -p _build
+	CGO_ENABLED=0 $(TOOL) builder --config builder-config.agent.yaml
+	@touch $(AGENT)
+
+# nfpm takes SOURCE_DATE_EPOCH.
+.PHONY: deb rpm
+deb rpm: $(BINARY) $(AGENT) ## make the packages of the distribution and of the agent in _build/packages
+	@mkdir -p _build/packages
+	@for package in full agent; do VERSION=$(VERSION) ARCH=$(ARCH) \
+		$(RELEASE) nfpm package --config distributions/otelcol-qpoint/package/nfpm.$$package.yaml --packager $@ --target _build/packages; done
 
 .PHONY: chdb
 chdb: ## fetch the embedded ClickHouse (libchdb) once
@@ -81,11 +103,23 @@ test-e2e: packages-test chdb npm $(BINARY) ## drive the built binary with real p
 test-attribution: packages-test ## 20,000 exchanges of each program, faults on the line, forgeries, 10,000 joined pairs (root)
 	go test -count=1 -timeout 30m -v -run '^Test(Attribution|Faults|Overflow|TraceJoin|Forged)' ./receiver/qtapreceiver -exchanges=20000
 
+# The proof that sensitive data stays in the bucket; make test runs its short form.
+.PHONY: test-privacy
+test-privacy: packages-test chdb $(BINARY) ## plant 50,000 canaries twice and search all that is written or sent (root)
+	go test -count=1 ./tests/privacy/...
+	go test -count=2 -timeout 40m -v -run '^TestCanaries' ./tests/e2e -canaries=50000
+
 # One line of Debian kernels after the other, each in a virtual machine; ONLY=6.1 runs one.
 .PHONY: test-kernels
 test-kernels: packages-test ## run the capture's tests on kernels 5.10, 6.1, 6.12 and 7.x, and on arm64, in QEMU
 	@scripts/packages.sh qemu-system-x86_64:qemu-system-x86 qemu-system-aarch64:qemu-system-arm /usr/bin/python3:python3
 	go run ./tests/kernels -only "$(ONLY)"
+
+# With systemd as it is on the host's distribution, on a kernel of test-kernels.
+.PHONY: test-packages
+test-packages: packages-test deb rpm ## install, start, use and remove the packages in a virtual machine
+	@scripts/packages.sh qemu-system-x86_64:qemu-system-x86 rpm:rpm /lib/systemd/systemd:systemd ip:iproute2
+	go run ./tests/packages
 
 .PHONY: check-arm64
 check-arm64: ## build everything for arm64

@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/objectkey"
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
 )
@@ -88,7 +89,7 @@ func (c *converter) connectionRecord(record plog.LogRecord) reason {
 func (c *converter) objectRecord(record plog.LogRecord) reason {
 	r := &c.object
 	*r = pulsestore.PayloadObject{Time: record.Timestamp().AsTime(), Environment: c.origin.Environment, HostID: c.origin.HostID}
-	sum := ""
+	sum, stored := "", r.Environment
 	for key, v := range record.Attributes().All() {
 		switch key {
 		case semantic.SegmentKey:
@@ -111,13 +112,17 @@ func (c *converter) objectRecord(record plog.LogRecord) reason {
 			sum = v.Str()
 		case semantic.ObjectExpires:
 			r.Expires = timeOf(v)
-		case semantic.ObjectRetentionClass:
-			r.RetentionClass = v.Str()
+		case semantic.ObjectEnvironment:
+			stored = v.Str()
 		}
 	}
 	if !c.validObject(r.Key) {
 		return reasonMalformed
 	}
+	if stored != r.Environment {
+		return reasonEnvironment
+	}
+	r.RetentionClass = objectkey.Class(r.Key)
 	if sum != "" {
 		if n, err := hex.Decode(r.SHA256[:], []byte(sum[:min(len(sum), 64)])); err != nil || n != len(r.SHA256) || len(sum) != 64 {
 			return reasonMalformed
@@ -145,10 +150,13 @@ func (c *converter) entryRecord(record plog.LogRecord) reason {
 		Environment: c.origin.Environment, HostID: c.origin.HostID,
 	}
 	var w wire
+	stored := r.Environment
 	for key, v := range record.Attributes().All() {
 		switch key {
 		case semantic.SegmentKey:
 			r.Key = v.Str()
+		case semantic.ObjectEnvironment:
+			stored = v.Str()
 		case semantic.ObjectEntryOffset:
 			r.Offset = large(v)
 		case semantic.ObjectEntryLength:
@@ -165,6 +173,9 @@ func (c *converter) entryRecord(record plog.LogRecord) reason {
 	}
 	if !c.validObject(r.Key) || record.TraceID().IsEmpty() || record.SpanID().IsEmpty() || r.Length == 0 {
 		return reasonMalformed
+	}
+	if stored != r.Environment {
+		return reasonEnvironment
 	}
 	if !c.inRange(r.Time) {
 		return reasonTime

@@ -58,7 +58,7 @@ func (p *pulse) start(ctx context.Context, host component.Host) error {
 		return err
 	}
 	if err := p.ensureSchema(ctx); err != nil {
-		if classify(err) == permanent {
+		if classify(err) == permanent || errors.Is(err, pulsestore.ErrSchema) {
 			return errors.Join(fmt.Errorf("`pulse` cannot use the database: %w", err), p.shutdown(ctx))
 		}
 		// A server that is away must not keep the collector from receiving: the queue holds the data.
@@ -92,7 +92,7 @@ func (p *pulse) ensureSchema(ctx context.Context) error {
 		return nil
 	}
 	if !p.cfg.CreateSchema {
-		if err := p.store.Ping(ctx); err != nil {
+		if err := p.store.CheckSchema(ctx); err != nil {
 			return err
 		}
 	} else if err := p.store.Migrate(ctx, pulsestore.SchemaOptions{Retention: p.cfg.retention(), Cluster: p.cfg.Cluster}); err != nil {

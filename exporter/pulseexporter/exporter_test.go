@@ -113,7 +113,7 @@ func putResource(r pcommon.Resource, stamp string) {
 
 var testTime = time.Now().Add(-time.Minute).UTC().Truncate(time.Second).Add(123456789)
 
-const testKey = "2026/11/24/07/host-1/01ARZ3NDEKTSV4RRFFQ69G5FAV.zip"
+const testKey = "default/2026/11/24/07/host-1/01ARZ3NDEKTSV4RRFFQ69G5FAV.zip"
 
 func putSpan(span ptrace.Span, n int) {
 	var trace [16]byte
@@ -252,8 +252,9 @@ func TestStore(t *testing.T) {
 	}}, connections)
 	objects, err := store.PayloadObjects(ctx, pulsestore.EveryEnvironment(), []string{testKey})
 	require.NoError(t, err)
-	assert.Equal(t, map[string]pulsestore.PayloadObject{testKey: {
+	assert.Equal(t, map[pulsestore.ObjectID]pulsestore.PayloadObject{{Environment: "production", Key: testKey}: {
 		Time: testTime, Key: testKey, Environment: "production", HostID: "host-1", State: "sent", Entries: 1, Bytes: 2, Opened: testTime, Closed: testTime.Add(time.Second),
+		RetentionClass: "default",
 	}}, objects)
 	assert.EqualValues(t, 6, sum(t, tel, "otelcol_exporter_pulse_rows", "table", "requests"))
 	assert.Empty(t, h.events)
@@ -388,6 +389,31 @@ func TestStartFailures(t *testing.T) {
 	require.NoError(t, start(away, h))
 	require.Len(t, h.events, 1)
 	assert.Equal(t, componentstatus.StatusRecoverableError, h.events[0].Status())
+}
+
+// TestOlderSchema: who may not make tables says at the start that they are not there, or not those of today.
+func TestOlderSchema(t *testing.T) {
+	h := newHost(t)
+	ctx := context.Background()
+	cfg := direct()
+	cfg.CreateSchema = false
+	start := func() error {
+		te, err := newTraces(ctx, exportertest.NewNopSettings(metadata.Type), cfg)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, te.Shutdown(ctx)) }()
+		return te.Start(ctx, h)
+	}
+	require.ErrorContains(t, start(), "database \"qpoint\" has no tables of ours: let one collector make them by `pulse` with `create_schema: true`")
+	store, _ := h.reader(t)
+	require.NoError(t, store.Migrate(ctx, pulsestore.SchemaOptions{}))
+	require.NoError(t, start())
+	conn, err := clickhouse.Open(h.extensions[engineID].(pulsestore.Engine).ClickHouseOptions())
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, conn.Close()) }()
+	require.NoError(t, conn.Exec(ctx, "DELETE FROM qpoint.schema_migrations WHERE version > 7"))
+	require.ErrorContains(t, start(), "lacks version 8 (process_rollups) of its tables")
+	require.NoError(t, conn.Exec(ctx, "INSERT INTO qpoint.schema_migrations SELECT number, 'later', now64(3) FROM numbers(8, 100)"))
+	require.NoError(t, start(), "newer tables have all that is written")
 }
 
 type nopExtension struct {

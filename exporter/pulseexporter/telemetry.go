@@ -17,10 +17,11 @@ import (
 type reason string
 
 const (
-	reasonUnstamped reason = "unstamped"         // the resource was not anonymized by a policy of this process
-	reasonForeign   reason = "foreign"           // not a record of our schema
-	reasonMalformed reason = "malformed"         // a record of our schema that lacks its identity
-	reasonTime      reason = "time_out_of_range" // older than what is kept, or of the future
+	reasonUnstamped   reason = "unstamped"         // the resource was not anonymized by a policy of this process
+	reasonForeign     reason = "foreign"           // not a record of our schema
+	reasonMalformed   reason = "malformed"         // a record of our schema that lacks its identity
+	reasonEnvironment reason = "environment"       // the object lies below another environment than the record's: no link would find it
+	reasonTime        reason = "time_out_of_range" // older than what is kept, or of the future
 )
 
 // refusals counts the refused records of one push by reason.

@@ -166,7 +166,7 @@ func payloads(ld plog.Logs, key string, from, to, count int) {
 	}
 }
 
-func newKey() string { return objectkey.New("host-1", time.Now()) }
+func newKey() string { return objectkey.New("default", "host-1", time.Now()) }
 
 func rawClient(t *testing.T, set s3settings.Settings) *s3.Client {
 	t.Helper()
@@ -201,3 +201,6 @@ func keysOf(m map[string][]byte) (keys []string) {
 	slices.Sort(keys)
 	return keys
 }
+
+// inDefault is a key's whole name in the environment of a configuration that names none.
+func inDefault(key string) string { return objectkey.InBucket("", semantic.DefaultEnvironment, key) }

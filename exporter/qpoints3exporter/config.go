@@ -17,6 +17,8 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore/s3settings"
+	"github.com/qpoint-io/otelcol-qpoint/internal/retention"
+	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
 )
 
 // minQueueBytes is what a queue that counts bytes must hold: a few whole segments.
@@ -44,11 +46,22 @@ type Config struct {
 
 	// Prefix is put before every key as it is.
 	Prefix string `mapstructure:"prefix"`
+	// Environment is the first folder of every key: the one that the metadata of these payloads has, by `anonymize` or by
+	// the gateway's token.
+	Environment string `mapstructure:"environment"`
+	// RetentionClasses are how long objects are kept, by the class that rules name; 0 is for ever.
+	RetentionClasses retention.Classes `mapstructure:"retention_classes"`
+	// Lifecycle says what to do about a bucket whose lifecycle does not keep RetentionClasses: verify says so, require
+	// does not start, off does not look.
+	Lifecycle string `mapstructure:"lifecycle"`
 	// SSE is "", "AES256" or "aws:kms".
 	SSE          string            `mapstructure:"sse"`
 	SSEKMSKeyID  string            `mapstructure:"sse_kms_key_id"`
 	StorageClass string            `mapstructure:"storage_class"`
 	Tags         map[string]string `mapstructure:"tags"`
+
+	// Encryption says who can read the objects' payloads, whoever can read the bucket.
+	Encryption EncryptionConfig `mapstructure:"encryption"`
 
 	Timeout exporterhelper.TimeoutConfig                             `mapstructure:",squash"`
 	Queue   configoptional.Optional[exporterhelper.QueueBatchConfig] `mapstructure:"sending_queue"`
@@ -67,7 +80,12 @@ var (
 
 // Validate implements confmap.Validator.
 func (c *Config) Validate() error {
-	return errors.Join(c.validateBucket(), c.validateObjects(), c.validateQueue())
+	return errors.Join(c.validateBucket(), c.validateObjects(), c.validateRetention(), c.validateQueue(), c.validateEncryption())
+}
+
+func (c *Config) validateEncryption() error {
+	_, err := c.Encryption.recipients()
+	return err
 }
 
 func (c *Config) validateBucket() error {
@@ -98,6 +116,9 @@ func (c *Config) validateObjects() error {
 	var errs []error
 	if !prefixName.MatchString(c.Prefix) || strings.HasPrefix(c.Prefix, "/") || strings.Contains(c.Prefix, "//") || strings.Contains(c.Prefix, "./") {
 		errs = append(errs, errors.New("`prefix` must not begin with '/' nor hold '//', './' or characters other than A-Z a-z 0-9 ! _ . * ' ( ) / = -"))
+	}
+	if !semantic.ValidEnvironment(c.Environment) {
+		errs = append(errs, fmt.Errorf("`environment` must be 1 to %d characters of a-z, 0-9 and `-`, got %q", semantic.MaxEnvironment, c.Environment))
 	}
 	switch c.SSE {
 	case "", "AES256", "aws:kms":

@@ -80,6 +80,8 @@ func TestConfigErrors(t *testing.T) {
 		"prefix":      "`prefix` must not begin with '/'",
 		"tag":         "`tags`: \"a&b\"",
 		"unknown":     "s3_bucket",
+		"recipient":   "`encryption::age_recipients`: entry 1 is not a recipient of age",
+		"secret":      "`encryption::age_recipients`: entry 1 is a secret key",
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load(t, name)
@@ -108,7 +110,8 @@ func TestEndpointForms(t *testing.T) {
 		{"[::1]:9000", &off, "http://[::1]:9000", true},
 		{"", nil, "", false},
 	} {
-		cfg := &Config{Bucket: "payloads", Endpoint: c.endpoint, SSL: c.ssl}
+		cfg := createDefaultConfig().(*Config)
+		cfg.Bucket, cfg.Endpoint, cfg.SSL = "payloads", c.endpoint, c.ssl
 		require.NoError(t, cfg.Validate(), c.endpoint)
 		set, err := cfg.settings()
 		require.NoError(t, err)

@@ -36,6 +36,14 @@ import (
 
 func startConnector(t *testing.T, h component.Host, next consumer.Logs, change func(*qpoints3exporter.Config)) connector.Logs {
 	t.Helper()
+	c, err := tryConnector(t, h, next, change)
+	require.NoError(t, err)
+	return c
+}
+
+// tryConnector returns the error of Start.
+func tryConnector(t *testing.T, h component.Host, next consumer.Logs, change func(*qpoints3exporter.Config)) (connector.Logs, error) {
+	t.Helper()
 	f := qpoints3connector.NewFactory()
 	cfg := f.CreateDefaultConfig().(*qpoints3exporter.Config)
 	cfg.Queue = configoptional.None[exporterhelper.QueueBatchConfig]()
@@ -43,9 +51,11 @@ func startConnector(t *testing.T, h component.Host, next consumer.Logs, change f
 	change(cfg)
 	c, err := f.CreateLogsToLogs(t.Context(), connectortest.NewNopSettings(f.Type()), cfg, next)
 	require.NoError(t, err)
-	require.NoError(t, c.Start(t.Context(), h))
+	if err := c.Start(t.Context(), h); err != nil {
+		return nil, err
+	}
 	t.Cleanup(func() { require.NoError(t, c.Shutdown(context.Background())) })
-	return c
+	return c, nil
 }
 
 // TestReceipts: the receipt says what is in the bucket, and each entry's range is that exchange and nothing else.
@@ -54,7 +64,7 @@ func TestReceipts(t *testing.T) {
 	var sink consumertest.LogsSink
 	c := startConnector(t, h, &sink, func(cfg *qpoints3exporter.Config) {
 		onLocalS3(cfg)
-		cfg.Prefix = "team-a/"
+		cfg.Prefix, cfg.Environment = "team-a/", "prod"
 	})
 	whole, cut := newKey(), newKey()
 	ld := logs(whole, 2, 4, 4)
@@ -86,7 +96,7 @@ func TestReceipts(t *testing.T) {
 		stored := at[semantic.SegmentKey].(string)
 		require.NoError(t, objectkey.Validate(stored))
 		require.Equal(t, key == whole, stored == key, "a part of a segment has a key of its own")
-		bytes := objects["team-a/"+stored]
+		bytes := objects["team-a/prod/"+stored]
 		require.NotEmpty(t, bytes)
 		sum := sha256.Sum256(bytes)
 		require.Equal(t, hex.EncodeToString(sum[:]), at[semantic.ObjectSHA256])
@@ -100,7 +110,7 @@ func TestReceipts(t *testing.T) {
 			at := lr.Attributes().AsRaw()
 			from, length := at[semantic.ObjectEntryOffset].(int64), at[semantic.ObjectEntryLength].(int64)
 			res, err := rawClient(t, set).GetObject(t.Context(), &s3.GetObjectInput{
-				Bucket: &set.Bucket, Key: ptr("team-a/" + at[semantic.SegmentKey].(string)), Range: ptr(fmt.Sprintf("bytes=%d-%d", from, from+length-1)),
+				Bucket: &set.Bucket, Key: ptr("team-a/prod/" + at[semantic.SegmentKey].(string)), Range: ptr(fmt.Sprintf("bytes=%d-%d", from, from+length-1)),
 			})
 			require.NoError(t, err)
 			part, err := io.ReadAll(res.Body)

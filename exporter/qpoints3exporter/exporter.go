@@ -25,6 +25,7 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectkey"
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore"
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore/s3settings"
+	"github.com/qpoint-io/otelcol-qpoint/internal/retention"
 )
 
 // checkTimeout bounds how long Start waits for a bucket that does not answer.
@@ -51,6 +52,9 @@ type s3Exporter struct {
 	close func()
 	// unhealthy is true after a recoverable status was reported, until the bucket takes an object.
 	unhealthy atomic.Bool
+
+	keep       keeping
+	undeclared sync.Map // classes of which was said that nobody declared them
 }
 
 func newExporter(set exporter.Settings, cfg *Config, receipts consumer.Logs) (*s3Exporter, error) {
@@ -70,7 +74,7 @@ func newExporter(set exporter.Settings, cfg *Config, receipts consumer.Logs) (*s
 // start refuses a bucket that refuses us. A bucket that cannot be reached is not an error: it
 // may come, and the queue keeps the payloads meanwhile.
 func (e *s3Exporter) start(ctx context.Context, host component.Host) error {
-	set, err := e.settings(host)
+	set, storage, err := e.settings(host)
 	if err != nil {
 		return err
 	}
@@ -78,7 +82,6 @@ func (e *s3Exporter) start(ctx context.Context, host component.Host) error {
 		ServerSideEncryption: e.cfg.SSE,
 		KMSKeyID:             e.cfg.SSEKMSKeyID,
 		StorageClass:         e.cfg.StorageClass,
-		Tags:                 e.cfg.Tags,
 	})
 	if err != nil {
 		return err
@@ -88,8 +91,10 @@ func (e *s3Exporter) start(ctx context.Context, host component.Host) error {
 
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	err = store.CheckBucket(ctx)
-	if err == nil {
+	if err = store.CheckBucket(ctx); err == nil {
+		if err = e.startRetention(ctx, store, storage); err != nil {
+			return errors.Join(err, e.shutdown(ctx))
+		}
 		return nil
 	}
 	err = fmt.Errorf("%s: %w%s", e.where, err, fix(err))
@@ -99,23 +104,25 @@ func (e *s3Exporter) start(ctx context.Context, host component.Host) error {
 	}
 	e.logger.Warn("The bucket cannot be used yet; payloads wait in `sending_queue`.", zap.Error(err))
 	e.setHealth(err)
+	e.keep = keeping{classes: e.cfg.RetentionClasses, withdraw: []func(){retention.Declare(e.cfg.RetentionClasses)}}
 	return nil
 }
 
 // settings returns where the bucket is, from the config or from the extension it names.
-func (e *s3Exporter) settings(host component.Host) (s3settings.Settings, error) {
+func (e *s3Exporter) settings(host component.Host) (s3settings.Settings, s3settings.Storage, error) {
 	if e.cfg.Storage == nil {
-		return e.cfg.settings()
+		set, err := e.cfg.settings()
+		return set, nil, err
 	}
 	ext, ok := host.GetExtensions()[*e.cfg.Storage]
 	if !ok {
-		return s3settings.Settings{}, fmt.Errorf("`storage: %s`: there is no such extension: add it under `extensions` and `service::extensions`", e.cfg.Storage)
+		return s3settings.Settings{}, nil, fmt.Errorf("`storage: %s`: there is no such extension: add it under `extensions` and `service::extensions`", e.cfg.Storage)
 	}
 	storage, ok := ext.(s3settings.Storage)
 	if !ok {
-		return s3settings.Settings{}, fmt.Errorf("`storage: %s`: this extension does not serve a bucket: use `local_s3`", e.cfg.Storage)
+		return s3settings.Settings{}, nil, fmt.Errorf("`storage: %s`: this extension does not serve a bucket: use `local_s3`", e.cfg.Storage)
 	}
-	return storage.S3Settings(), nil
+	return storage.S3Settings(), storage, nil
 }
 
 func describe(set s3settings.Settings) string {
@@ -157,6 +164,10 @@ func fix(err error) string {
 }
 
 func (e *s3Exporter) shutdown(context.Context) error {
+	for _, withdraw := range e.keep.withdraw {
+		withdraw()
+	}
+	e.keep.withdraw = nil
 	if e.close != nil {
 		e.close()
 	}
@@ -209,15 +220,15 @@ func (e *s3Exporter) putSegment(ctx context.Context, s *segment) error {
 		return consumererror.NewPermanent(fmt.Errorf("segment %s: %w", s.key, err))
 	}
 	digest := hex.EncodeToString(packed.Digest[:])
-	bare := s.key
+	bare := e.declaredKey(ctx, s.key, s.records())
 	if !s.complete() {
 		// Named by its content: sent again it finds itself, and no other part of the segment.
 		bare = objectkey.Part(bare, digest[:16])
 	}
-	key := e.cfg.Prefix + bare
+	key := objectkey.InBucket(e.cfg.Prefix, e.cfg.Environment, bare)
 	bytes := sha256.Sum256(packed.Bytes)
 	sum := hex.EncodeToString(bytes[:])
-	err = e.store.Put(ctx, objectstore.Put{Key: key, Body: packed.Bytes, Digest: digest, Sum: sum})
+	err = e.store.Put(ctx, objectstore.Put{Key: key, Body: packed.Bytes, Digest: digest, Sum: sum, Tags: e.tags(objectkey.Class(bare))})
 	if err == nil {
 		e.telemetry.objects.Add(ctx, 1)
 		e.telemetry.bytes.Add(ctx, int64(len(packed.Bytes)))

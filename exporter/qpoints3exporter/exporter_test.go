@@ -39,7 +39,7 @@ func TestSegments(t *testing.T) {
 	h, set := startBucket(t)
 	exp := startExporter(t, h, func(cfg *qpoints3exporter.Config) {
 		onLocalS3(cfg)
-		cfg.Prefix = "team-a/"
+		cfg.Prefix, cfg.Environment = "team-a/", "prod"
 		cfg.Tags = map[string]string{"retention": "short"}
 	})
 	a, b, c := newKey(), newKey(), newKey()
@@ -53,20 +53,20 @@ func TestSegments(t *testing.T) {
 
 	got := stored(t, set)
 	require.Len(t, got, 3)
-	whole, err := archive.Read(got["team-a/"+a])
+	whole, err := archive.Read(got["team-a/prod/"+a])
 	require.NoError(t, err)
 	require.Len(t, whole, 3)
 	x := whole["0000000000000001.har"]
 	require.Equal(t, "/0?token=canary", x.Request.Target)
 	require.Equal(t, []archive.Header{{Name: "Host", Value: "example.com"}}, x.Request.Headers)
 	require.Equal(t, []byte("hello\x00\xff"), x.Response.Body)
-	require.Contains(t, got, "team-a/"+b)
-	require.NotContains(t, got, "team-a/"+c, "an incomplete segment must not take the key of the whole")
+	require.Contains(t, got, "team-a/prod/"+b)
+	require.NotContains(t, got, "team-a/prod/"+c, "an incomplete segment must not take the key of the whole")
 	for key := range got {
-		require.NoError(t, objectkey.Validate(strings.TrimPrefix(key, "team-a/")))
+		require.NoError(t, objectkey.Validate(strings.TrimPrefix(key, "team-a/prod/")))
 	}
 
-	tags, err := rawClient(t, set).GetObjectTagging(t.Context(), &s3.GetObjectTaggingInput{Bucket: &set.Bucket, Key: ptr("team-a/" + b)})
+	tags, err := rawClient(t, set).GetObjectTagging(t.Context(), &s3.GetObjectTaggingInput{Bucket: &set.Bucket, Key: ptr("team-a/prod/" + b)})
 	require.NoError(t, err)
 	require.Len(t, tags.TagSet, 1)
 	require.Equal(t, "short", *tags.TagSet[0].Value)
@@ -95,7 +95,7 @@ func TestOtherContentIsNeverOverwritten(t *testing.T) {
 	h, set := startBucket(t)
 	exp := startExporter(t, h, onLocalS3)
 	key := newKey()
-	_, err := rawClient(t, set).PutObject(t.Context(), &s3.PutObjectInput{Bucket: &set.Bucket, Key: &key, Body: bytes.NewReader([]byte("mine"))})
+	_, err := rawClient(t, set).PutObject(t.Context(), &s3.PutObjectInput{Bucket: &set.Bucket, Key: ptr(inDefault(key)), Body: bytes.NewReader([]byte("mine"))})
 	require.NoError(t, err)
 
 	good := newKey()
@@ -104,8 +104,8 @@ func TestOtherContentIsNeverOverwritten(t *testing.T) {
 	err = exp.ConsumeLogs(t.Context(), ld)
 	require.True(t, consumererror.IsPermanent(err))
 	require.ErrorContains(t, err, "exists with other content")
-	require.Equal(t, []byte("mine"), stored(t, set)[key])
-	require.Contains(t, stored(t, set), good, "the other segment is stored")
+	require.Equal(t, []byte("mine"), stored(t, set)[inDefault(key)])
+	require.Contains(t, stored(t, set), inDefault(good), "the other segment is stored")
 	require.EqualValues(t, 2, exp.count(t, "entries_dropped", attribute.String("reason", "collision")))
 	require.EqualValues(t, 1, exp.count(t, "failures", attribute.String("class", "exists")))
 }
@@ -203,7 +203,7 @@ func TestUnreachable(t *testing.T) {
 
 	forward(t, address, target)
 	require.Eventually(t, func() bool { return exp.count(t, "objects") == 1 }, 5*time.Second, 10*time.Millisecond)
-	require.Contains(t, stored(t, set), key)
+	require.Contains(t, stored(t, set), inDefault(key))
 	require.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError, componentstatus.StatusOK}, h.statuses())
 }
 
@@ -239,7 +239,7 @@ func TestThrottle(t *testing.T) {
 	require.ErrorAs(t, err, &part)
 	want := logs(bad, 0, 2, 2)
 	require.NoError(t, plogEqual(want, part.Data()))
-	require.Equal(t, []string{good}, keysOf(stored(t, set)))
+	require.Equal(t, []string{inDefault(good)}, keysOf(stored(t, set)))
 	require.EqualValues(t, 1, exp.count(t, "failures", attribute.String("class", "throttle")))
 
 	// exporterhelper waits as long as the server asked for and sends that part again.
@@ -252,7 +252,7 @@ func TestThrottle(t *testing.T) {
 	start := time.Now()
 	require.NoError(t, retrying.ConsumeLogs(t.Context(), ld))
 	require.GreaterOrEqual(t, time.Since(start), time.Second)
-	require.Contains(t, stored(t, set), bad)
+	require.Contains(t, stored(t, set), inDefault(bad))
 	require.EqualValues(t, 1, retrying.count(t, "duplicates"))
 }
 

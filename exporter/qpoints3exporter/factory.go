@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 
 	"github.com/qpoint-io/otelcol-qpoint/exporter/qpoints3exporter/internal/metadata"
+	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
 )
 
 const (
@@ -40,9 +41,11 @@ func createDefaultConfig() component.Config {
 	queue.QueueSize = defaultQueueBytes
 	queue.NumConsumers = defaultConsumers
 	return &Config{
-		Timeout: exporterhelper.TimeoutConfig{Timeout: defaultTimeout},
-		Queue:   configoptional.Some(queue),
-		Retry:   configretry.NewDefaultBackOffConfig(),
+		Environment: semantic.DefaultEnvironment,
+		Lifecycle:   LifecycleVerify,
+		Timeout:     exporterhelper.TimeoutConfig{Timeout: defaultTimeout},
+		Queue:       configoptional.Some(queue),
+		Retry:       configretry.NewDefaultBackOffConfig(),
 	}
 }
 
@@ -56,14 +59,22 @@ func create(ctx context.Context, set exporter.Settings, config component.Config,
 	if err != nil {
 		return nil, err
 	}
-	return exporterhelper.NewLogs(ctx, set, cfg, e.push,
-		exporterhelper.WithCapabilities(consumer.Capabilities{MutatesData: false}),
+	recipients, err := cfg.Encryption.recipients()
+	if err != nil {
+		return nil, err
+	}
+	logs, err := exporterhelper.NewLogs(ctx, set, cfg, e.push,
+		exporterhelper.WithCapabilities(consumer.Capabilities{MutatesData: recipients != nil}),
 		exporterhelper.WithStart(e.start),
 		exporterhelper.WithShutdown(e.shutdown),
 		exporterhelper.WithTimeout(cfg.Timeout),
 		exporterhelper.WithQueue(cfg.Queue),
 		exporterhelper.WithRetry(cfg.Retry),
 	)
+	if err != nil || recipients == nil {
+		return logs, err
+	}
+	return seal(logs, recipients), nil
 }
 
 // NewConnectorFactory returns the factory of the `qpoint_s3` connector: the exporter, with the receipts of what

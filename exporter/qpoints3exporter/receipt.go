@@ -25,7 +25,7 @@ func (e *s3Exporter) receipt(ctx context.Context, s *segment, key string, packed
 	if e.receipts == nil {
 		return nil
 	}
-	if err := e.receipts.ConsumeLogs(ctx, receiptOf(s, key, packed, sum, time.Now())); err != nil {
+	if err := e.receipts.ConsumeLogs(ctx, e.receiptOf(s, key, packed, sum, time.Now())); err != nil {
 		return fmt.Errorf("the receipt of a stored segment was refused: %w", err)
 	}
 	return nil
@@ -34,7 +34,7 @@ func (e *s3Exporter) receipt(ctx context.Context, s *segment, key string, packed
 // receiptOf makes the receipt of a stored segment: one `qpoint.object` log, and a
 // `qpoint.object.entry` log for each exchange. It has no payload, but it names processes: like all metadata
 // it is for `anonymize`.
-func receiptOf(s *segment, key string, packed archive.Archive, sum string, now time.Time) plog.Logs {
+func (e *s3Exporter) receiptOf(s *segment, key string, packed archive.Archive, sum string, now time.Time) plog.Logs {
 	ld := plog.NewLogs()
 	at := pcommon.NewTimestampFromTime(now)
 	entries := packed.Entries
@@ -54,6 +54,10 @@ func receiptOf(s *segment, key string, packed archive.Archive, sum string, now t
 			a.PutInt(semantic.SegmentBytes, packed.Uncompressed)
 			a.PutInt(semantic.ObjectSize, int64(len(packed.Bytes)))
 			a.PutStr(semantic.ObjectSHA256, sum)
+			a.PutStr(semantic.ObjectEnvironment, e.cfg.Environment)
+			if t := e.expires(objectkey.Class(key), now); !t.IsZero() {
+				a.PutInt(semantic.ObjectExpires, t.UnixNano())
+			}
 		}
 		for _, rec := range ref.scope.LogRecords().All() {
 			lr := event(sl, semantic.EventObjectEntry, rec.Timestamp(), at)
@@ -61,6 +65,7 @@ func receiptOf(s *segment, key string, packed archive.Archive, sum string, now t
 			lr.SetSpanID(rec.SpanID())
 			a := lr.Attributes()
 			a.PutStr(semantic.SegmentKey, key)
+			a.PutStr(semantic.ObjectEnvironment, e.cfg.Environment)
 			a.PutInt(semantic.ObjectEntryOffset, entries[0].Offset)
 			a.PutInt(semantic.ObjectEntryLength, entries[0].Length)
 			if id, ok := rec.Attributes().Get(semantic.ConnectionID); ok {

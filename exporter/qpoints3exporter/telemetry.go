@@ -22,6 +22,7 @@ type telemetry struct {
 	duplicates metric.Int64Counter
 	failures   metric.Int64Counter
 	dropped    metric.Int64Counter
+	undeclared metric.Int64Counter
 }
 
 func newTelemetry(set component.TelemetrySettings) (*telemetry, error) {
@@ -37,6 +38,7 @@ func newTelemetry(set component.TelemetrySettings) (*telemetry, error) {
 		{&t.entries, "entries", "{entry}", "Exchanges that are in the bucket: stored now, or found there when a segment was sent again."},
 		{&t.duplicates, "duplicates", "{object}", "Objects that were already there with the same content."},
 		{&t.failures, "failures", "{request}", "Failed requests to the bucket, by class."},
+		{&t.undeclared, "entries_undeclared_class", "{entry}", "Exchanges of a retention class that is not declared, which are kept under the default one, by attempt."},
 		{&t.dropped, "entries_dropped", "{entry}", "Exchanges given up, by reason."},
 	} {
 		var err error

@@ -29,5 +29,5 @@ func createDefaultConfig() component.Config {
 }
 
 func create(_ context.Context, set extension.Settings, cfg component.Config) (extension.Extension, error) {
-	return newServer(set, cfg.(*Config)), nil
+	return newServer(set, cfg.(*Config))
 }

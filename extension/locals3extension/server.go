@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"go.opentelemetry.io/collector/extension"
 	"go.uber.org/zap"
 
+	"github.com/qpoint-io/otelcol-qpoint/extension/locals3extension/internal/metadata"
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore"
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore/s3settings"
 )
@@ -37,21 +39,25 @@ var running atomic.Bool
 type server struct {
 	cfg    *Config
 	logger *zap.Logger
+	*sweeper
 
 	settings s3settings.Settings
 	folder   *folder
 	cancel   context.CancelFunc
 	done     chan struct{} // closed when the server has ended
-	err      error         // why it ended; read after done
+	sweeping sync.WaitGroup
+	err      error // why it ended; read after done
 }
 
 var (
 	_ extension.Extension = (*server)(nil)
 	_ s3settings.Storage  = (*server)(nil)
+	_ s3settings.Expirer  = (*server)(nil)
 )
 
-func newServer(set extension.Settings, cfg *Config) *server {
-	return &server{cfg: cfg, logger: set.Logger}
+func newServer(set extension.Settings, cfg *Config) (*server, error) {
+	sweeper, err := newSweeper(set.Logger, set.MeterProvider.Meter(metadata.ScopeName))
+	return &server{cfg: cfg, logger: set.Logger, sweeper: sweeper}, err
 }
 
 // S3Settings implements s3settings.Storage.
@@ -97,8 +103,22 @@ func (s *server) start(ctx context.Context, host component.Host) error {
 		AccessKey: keys.access,
 		SecretKey: keys.secret,
 	}
+	swept, cancel := context.WithCancel(context.Background())
 	s.run(be, host)
-	return s.prepareBucket(ctx)
+	end := s.cancel
+	s.cancel = func() {
+		cancel()
+		s.sweeping.Wait() // it needs the server
+		end()
+	}
+	if err := s.prepareBucket(ctx); err != nil {
+		return err
+	}
+	store, err := objectstore.NewS3(ctx, s.settings, objectstore.Options{})
+	if err == nil {
+		s.sweeping.Go(func() { s.sweeper.run(swept, store) })
+	}
+	return err
 }
 
 // portFree tells a port in use from other reasons before the server is built around it.

@@ -68,6 +68,15 @@ func (g *guard) NotifyConfigSnapshot(_ context.Context, snapshot extensioncapabi
 	if err := graph.check(); err != nil {
 		return fmt.Errorf("`privacy_guard` refuses the pipelines: %w", err)
 	}
+	disk, err := payloadQueues(conf)
+	if err == nil {
+		err = disk.protect(func(folder string) {
+			g.logger.Warn("Others on this host could read the folder in which payloads wait. Its mode is 0700 now, and that of its files 0600.", zap.String("directory", folder))
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("`privacy_guard` refuses the queues: %w", err)
+	}
 	g.checked.Store(true)
 	g.logger.Info("Pipeline graph checked: payloads end in qpoint_s3 only, metadata passes anonymize.",
 		zap.Int("pipelines", len(graph.pipelines)))

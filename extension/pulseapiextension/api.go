@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/erasure"
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
 )
 
@@ -35,8 +36,9 @@ type api struct {
 	auth        *authenticator
 	access      *access
 	cookie      sessionCookie
-	signer      *signer // nil without a bucket
-	places      *places // nil without a database of countries
+	signer      *signer        // nil without a bucket
+	eraser      erasure.Eraser // nil where nobody may change the bucket
+	places      *places        // nil without a database of countries
 	page        *page
 	links       metric.Int64Counter
 	log         *zap.Logger
@@ -132,6 +134,7 @@ func (a *api) routes() []route {
 		{"GET /api/v1/coverage", readMetadata, []string{"from", "to", "limit", "host", "subject"}, a.getCoverage, "coverage", "What is seen and what is not, and why."},
 		{"GET /api/v1/audit", readAudit, []string{"from", "to", "limit", "actor", "action"}, a.getAudit, "", ""},
 		{"GET /api/v1/retention", readRetention, []string{"ttl", "table", "of_environment", "at"}, a.getRetention, "", ""},
+		{"POST /api/v1/erase", eraseData, nil, a.postErase, "", ""},
 		{"GET /api/v1/bucket-check", readPayload, nil, a.getBucketCheck, "", ""},
 		{"GET /api/v1/storage", readRetention, nil, a.getStorage, "", ""},
 		{"POST /api/v1/payload-links", "", nil, a.postPayloadLink, "", ""},

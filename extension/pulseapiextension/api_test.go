@@ -29,7 +29,9 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/qpoint-io/otelcol-qpoint/extension/pulseapiextension/internal/metadata"
+	"github.com/qpoint-io/otelcol-qpoint/internal/privacy"
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
+	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore/filter"
 )
 
 // server is a started extension and what a test needs to talk to it.
@@ -310,9 +312,10 @@ func TestPayloadState(t *testing.T) {
 			if tc.row != "pending" && tc.row != "" {
 				row.PayloadReason = "body_cap"
 			}
-			store := &rows{requests: []pulsestore.Request{row}, objects: map[string]pulsestore.PayloadObject{}}
+			store := &rows{requests: []pulsestore.Request{row}, objects: map[pulsestore.ObjectID]pulsestore.PayloadObject{},
+				entries: map[[8]byte][]pulsestore.PayloadEntry{row.SpanID: {{Key: testKey, Offset: 1, Length: 2}}}}
 			if tc.object != "" {
-				store.objects[testKey] = pulsestore.PayloadObject{Key: testKey, State: tc.object, Reason: tc.objectReason}
+				store.objects[pulsestore.ObjectID{Environment: "demo", Key: testKey}] = pulsestore.PayloadObject{Environment: "demo", Key: testKey, State: tc.object, Reason: tc.objectReason}
 			}
 			s := start(t, testConfig(t), store)
 			_, body, _ := s.call(t, "GET", "/api/v1/requests", "")
@@ -337,18 +340,18 @@ func TestPayloadLink(t *testing.T) {
 	bad.PayloadObject = "../../other-bucket/secret.zip"
 	cfg := testConfig(t)
 	cfg.Prefix = "team=a/x"
-	store := &rows{requests: []pulsestore.Request{row, bad}}
+	store := &rows{requests: []pulsestore.Request{row, bad}, entries: map[[8]byte][]pulsestore.PayloadEntry{row.SpanID: {{Key: testKey, Offset: 100, Length: 23}}}}
 	s := start(t, cfg, store)
 	ids := fmt.Sprintf(`{"trace_id":"%x","span_id":"%x"}`, row.TraceID, row.SpanID)
 	status, body, _ := s.call(t, "POST", "/api/v1/payload-links", ids)
 	require.Equal(t, 200, status)
 	u, err := url.Parse(body["url"].(string))
 	require.NoError(t, err)
-	require.Equal(t, "/qpoint/team%3Da/x"+testKey, u.EscapedPath())
+	require.Equal(t, "/qpoint/team%3Da/xdemo/"+testKey, u.EscapedPath())
 	require.Equal(t, "60", u.Query().Get("X-Amz-Expires"))
-	require.Equal(t, "host", u.Query().Get("X-Amz-SignedHeaders"), "no header of its own: no CORS preflight")
+	require.Equal(t, "host;range", u.Query().Get("X-Amz-SignedHeaders"), "no header but a range: no CORS preflight")
 	require.Equal(t, "0201000000000000.har", body["entry"])
-	require.Equal(t, "team=a/x"+testKey, body["key"])
+	require.Equal(t, "team=a/xdemo/"+testKey, body["key"])
 
 	require.Equal(t, "bad_key", s.code(t, 404, "POST", "/api/v1/payload-links", fmt.Sprintf(`{"trace_id":"%x","span_id":"%x"}`, bad.TraceID, bad.SpanID)))
 	require.Equal(t, "not_found", s.code(t, 404, "POST", "/api/v1/payload-links", `{"trace_id":"`+strings.Repeat("a", 32)+`","span_id":"`+strings.Repeat("b", 16)+`"}`))
@@ -369,20 +372,34 @@ func TestPayloadLink(t *testing.T) {
 // TestPayloadLinkOfEntry: once its receipt is there, a link is for the bytes of one exchange.
 func TestPayloadLinkOfEntry(t *testing.T) {
 	row := fullRequest(1, time.Now())
-	const part = "2026/11/24/07/3c7b1e/01KAV3T0QW8ZJ5V6X7Y8Z9ABCD.1.zip"
+	const part = "default/2026/11/24/07/3c7b1e/01KAV3T0QW8ZJ5V6X7Y8Z9ABCD.1.zip"
 	store := &rows{requests: []pulsestore.Request{row}, entries: map[[8]byte][]pulsestore.PayloadEntry{row.SpanID: {{Key: part, Offset: 100, Length: 23}}}}
 	s := start(t, testConfig(t), store)
 	ids := fmt.Sprintf(`{"trace_id":"%x","span_id":"%x"}`, row.TraceID, row.SpanID)
 	status, body, _ := s.call(t, "POST", "/api/v1/payload-links", ids)
 	require.Equal(t, 200, status)
 	require.Equal(t, "bytes=100-122", body["range"])
-	require.Equal(t, part, body["key"])
+	require.Equal(t, "demo/"+part, body["key"])
 	u, err := url.Parse(body["url"].(string))
 	require.NoError(t, err)
 	require.Equal(t, "host;range", u.Query().Get("X-Amz-SignedHeaders"))
 
+	// A row names keys below its own environment, whatever it says.
+	store.mu.Lock()
+	store.requests[0].Environment = "other"
+	store.mu.Unlock()
+	_, body, _ = s.call(t, "POST", "/api/v1/payload-links", ids)
+	require.Equal(t, "other/"+part, body["key"])
+
+	// Without a receipt nobody gets the bytes of an exchange's neighbours.
+	store.mu.Lock()
+	store.entries = nil
+	store.mu.Unlock()
+	require.Equal(t, "no_receipt", s.code(t, 404, "POST", "/api/v1/payload-links", ids))
+
 	// What cannot be written to the audit does not happen.
 	store.mu.Lock()
+	store.entries = map[[8]byte][]pulsestore.PayloadEntry{row.SpanID: {{Key: part, Offset: 100, Length: 23}}}
 	store.auditErr = errors.New("disk full")
 	store.mu.Unlock()
 	status, body, _ = s.call(t, "POST", "/api/v1/payload-links", ids)
@@ -397,6 +414,39 @@ func (s *server) requireLogsWithout(t *testing.T, secrets ...string) {
 		for _, secret := range secrets {
 			require.NotContains(t, line, secret)
 		}
+	}
+}
+
+// TestConfigTellsPolicies: what `anonymize` runs with is shown, its zones and environments to those only who see all rows.
+func TestConfigTellsPolicies(t *testing.T) {
+	for _, p := range []privacy.Policy{
+		{Hash: "00000000000000aa", Version: "1", Environment: "policies", Modes: map[string]string{"card": "mask"}, Addresses: "truncate", Domains: []privacy.Domain{{Zone: "corp.example", Mode: "hmac"}}, HMACKeys: []string{"a"}, PathWords: 100},
+		{Hash: "00000000000000ab", Version: "1", Environment: "other", Modes: map[string]string{}, Addresses: "keep", Domains: []privacy.Domain{}, HMACKeys: []string{}, PathWords: 100},
+	} {
+		t.Cleanup(privacy.Register(p))
+	}
+	find := func(list []privacy.Policy, hash string) *privacy.Policy {
+		for i := range list {
+			if list[i].Hash == hash {
+				return &list[i]
+			}
+		}
+		return nil
+	}
+	s := start(t, testConfig(t), &rows{})
+	_, body, _ := s.call(t, "GET", "/api/v1/config", "")
+	require.Contains(t, fmt.Sprint(body["policies"]), "corp.example")
+
+	bound, err := filter.Parse("service=shop", pulsestore.FieldsOf(pulsestore.OfRequests))
+	require.NoError(t, err)
+	one := &api{environment: "policies"}
+	require.Nil(t, find(one.policies(everything()), "00000000000000ab"), "another environment's")
+	require.Equal(t, "corp.example", find(one.policies(everything()), "00000000000000aa").Domains[0].Zone)
+	for _, may := range []permissions{{}, {readMetadata: {bound}}} {
+		p := find(one.policies(may), "00000000000000aa")
+		require.Equal(t, "mask", p.Modes["card"])
+		require.Empty(t, p.Environment)
+		require.Empty(t, p.Domains)
 	}
 }
 

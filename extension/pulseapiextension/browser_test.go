@@ -98,6 +98,8 @@ func (w *world) drive(t *testing.T, scenarios ...string) {
 type world struct {
 	store                             *pulsestore.Store
 	bucket                            *objectstore.S3
+	storage                           component.Component // local_s3
+	folder                            string              // of the bucket
 	live, cors, down, refused, denied *server
 	ids                               map[string]string                       // name -> trace/span
 	bodies                            map[string]string                       // what the page must show
@@ -110,8 +112,11 @@ func newWorld(t *testing.T) *world {
 	engine := startClickHouse(t)
 	w := &world{ids: map[string]string{}, bodies: map[string]string{}}
 	page, refusedAt, s3Port := freeEndpoint(t), freeEndpoint(t), freeEndpoint(t)
-	storage := startS3(t, s3Port, "http://"+page, "http://"+refusedAt)
+	data := t.TempDir()
+	w.folder = filepath.Join(data, "qpoint")
+	storage := startS3(t, data, s3Port, "http://"+page, "http://"+refusedAt)
 	set := storage.(s3settings.Storage).S3Settings()
+	w.storage = storage
 	var err error
 	w.bucket, err = objectstore.NewS3(t.Context(), set, objectstore.Options{})
 	require.NoError(t, err)
@@ -205,11 +210,11 @@ func (w *world) fillCoverage(t *testing.T, now time.Time) {
 	require.NoError(t, w.store.Insert(t.Context(), b))
 }
 
-func startS3(t *testing.T, endpoint string, origins ...string) component.Component {
+func startS3(t *testing.T, data, endpoint string, origins ...string) component.Component {
 	t.Helper()
 	f := locals3extension.NewFactory()
 	cfg := f.CreateDefaultConfig().(*locals3extension.Config)
-	cfg.Endpoint, cfg.DataDir = endpoint, t.TempDir()
+	cfg.Endpoint, cfg.DataDir = endpoint, data
 	cfg.CORS.AllowedOrigins = origins
 	e, err := f.Create(t.Context(), extensiontest.NewNopSettings(f.Type()), cfg)
 	require.NoError(t, err)
@@ -327,8 +332,7 @@ func (w *world) fill(t *testing.T) {
 		{"no_response", "GET", "slow.example", "/hang", "/usr/bin/curl", 0, func(r *pulsestore.Request) { r.ErrorType = "timeout" }, archive.Message{}, archive.Message{}},
 	}
 	receipts := pulsestore.NewRows()
-	// One segment larger than the first range that the page reads, so that it needs three.
-	segment := objectkey.New("host-1", now)
+	segment := objectkey.New("default", "host-1", now)
 	var exchanges []archive.Exchange
 	var requests []pulsestore.Request
 	for i, f := range fixtures {
@@ -356,17 +360,19 @@ func (w *world) fill(t *testing.T) {
 	}
 	packedUp, err := w.putPacked(segment, exchanges)
 	require.NoError(t, err)
-	// Every other exchange has its receipt, so that the page reads both ways.
-	for i := 0; i < len(exchanges); i += 2 {
+	for i := range exchanges {
 		receipts.AddPayloadEntry(entryOf(&requests[i], segment, packedUp.Entries[i]))
 	}
 
 	states := []struct{ name, state, reason, object string }{
 		{"lost", "lost", "queue_full", segment}, {"not_visible", "not_visible", "attached_late", ""}, {"filtered", "filtered", "", ""},
-		{"sampled_out", "sampled_out", "", ""}, {"gone", "sent", "", objectkey.New("host-1", now.Add(-time.Hour))},
+		{"sampled_out", "sampled_out", "", ""}, {"gone", "sent", "", objectkey.New("default", "host-1", now.Add(-time.Hour))},
 	}
 	for i, s := range states {
 		row := w.row(s.name, byte(50+i), now.Add(-time.Duration(i+20)*time.Second), s.object, s.state)
+		if s.name == "gone" {
+			receipts.AddPayloadEntry(entryOf(&row, s.object, archive.Entry{Length: 100}))
+		}
 		row.PayloadReason, row.Path, row.Method, row.Status = s.reason, "/state/"+s.name, "GET", []uint16{200, 404, 500, 503, 200}[i]
 		row.Kind = []string{"client", "server"}[i%2]
 		requests = append(requests, row)
@@ -376,28 +382,39 @@ func (w *world) fill(t *testing.T) {
 	broken := map[string][]byte{"garbage": bytes.Repeat([]byte("this is no archive. "), 5000), "empty": {}}
 	whole, err := archive.NewPacker().Pack(slices.Values(exchanges[:1]))
 	require.NoError(t, err)
-	broken["cut"] = bytes.Clone(whole.Bytes[:len(whole.Bytes)-30])
 	broken["stranger"] = bytes.Clone(whole.Bytes) // sound, but of another exchange
 	for i, name := range []string{"garbage", "empty", "cut", "flipped", "stranger"} {
-		key := objectkey.New("host-1", now.Add(-time.Duration(i)*time.Minute))
+		key := objectkey.New("default", "host-1", now.Add(-time.Duration(i)*time.Minute))
 		row := w.row(name, byte(60+i), now.Add(-time.Duration(i+30)*time.Second), key, "sent")
-		if name == "flipped" {
+		entry := whole.Entries[0]
+		if name == "flipped" || name == "cut" {
 			own, err := archive.NewPacker().Pack(slices.Values([]archive.Exchange{exchange(row, archive.Message{}, archive.Message{})}))
 			require.NoError(t, err)
-			own.Bytes[100] ^= 0xff
-			broken[name] = own.Bytes
+			broken[name], entry = own.Bytes, own.Entries[0]
+			if name == "cut" {
+				broken[name] = own.Bytes[:200]
+			} else {
+				own.Bytes[100] ^= 0xff
+			}
 		}
-		require.NoError(t, w.bucket.Put(t.Context(), objectstore.Put{Key: key, Body: broken[name], Digest: name}))
+		require.NoError(t, w.bucket.Put(t.Context(), objectstore.Put{Key: inBucket(key), Body: broken[name], Digest: name}))
+		receipts.AddPayloadEntry(entryOf(&row, key, entry))
 		row.Path = "/broken/" + name
 		requests = append(requests, row)
 	}
 
-	late := objectkey.New("host-1", now.Add(time.Second))
+	late := objectkey.New("default", "host-1", now.Add(time.Second))
 	row := w.row("late", 80, now.Add(-300*time.Millisecond), late, "pending")
 	row.Path = "/late"
 	requests = append(requests, row)
 	w.late = func() error {
-		return w.put(late, []archive.Exchange{exchange(row, archive.Message{}, archive.Message{Body: []byte("arrived"), Headers: []archive.Header{{Name: "content-type", Value: "text/plain"}}})})
+		packed, err := w.putPacked(late, []archive.Exchange{exchange(row, archive.Message{}, archive.Message{Body: []byte("arrived"), Headers: []archive.Header{{Name: "content-type", Value: "text/plain"}}})})
+		if err != nil {
+			return err
+		}
+		receipt := pulsestore.NewRows()
+		receipt.AddPayloadEntry(entryOf(&row, late, packed.Entries[0]))
+		return w.store.Insert(context.Background(), receipt)
 	}
 	w.burst = func(n int, id byte, path string) error {
 		var many []pulsestore.Request
@@ -425,7 +442,7 @@ func entryOf(row *pulsestore.Request, key string, e archive.Entry) *pulsestore.P
 func TestNoNeighbour(t *testing.T) {
 	w := newWorld(t)
 	now := time.Now()
-	segment := objectkey.New("host-1", now)
+	segment := objectkey.New("default", "host-1", now)
 	var rows []pulsestore.Request
 	var exchanges []archive.Exchange
 	for i := range 3 {
@@ -497,15 +514,13 @@ func exchange(row pulsestore.Request, request, response archive.Message) archive
 	return x
 }
 
-func (w *world) put(key string, exchanges []archive.Exchange) error {
-	_, err := w.putPacked(key, exchanges)
-	return err
-}
+// inBucket is where the page's environment has an object.
+func inBucket(key string) string { return objectkey.InBucket("", "demo", key) }
 
 func (w *world) putPacked(key string, exchanges []archive.Exchange) (*archive.Archive, error) {
 	packed, err := archive.NewPacker().Pack(slices.Values(exchanges))
 	if err != nil {
 		return nil, err
 	}
-	return &packed, w.bucket.Put(context.Background(), objectstore.Put{Key: key, Body: packed.Bytes, Digest: base64.RawURLEncoding.EncodeToString(packed.Digest[:])})
+	return &packed, w.bucket.Put(context.Background(), objectstore.Put{Key: inBucket(key), Body: packed.Bytes, Digest: base64.RawURLEncoding.EncodeToString(packed.Digest[:])})
 }

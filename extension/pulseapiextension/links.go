@@ -82,9 +82,10 @@ func (s *signer) bucket() string { return s.settings().Bucket }
 
 // place is where a payload lies.
 type place struct {
-	key string // of the object, without its prefix
-	// bytes are those of one exchange, or nothing while only the object is known.
-	bytes extent
+	// environment is that of the row which names the object: what it can name lies below it.
+	environment string
+	key         string // of the object, without prefix and environment
+	bytes       extent // those of one exchange; of the whole object when it is nothing
 }
 
 // extent is a range of the bytes of an object.
@@ -106,11 +107,14 @@ func (e extent) cut(n uint64) (first, rest extent) {
 	return extent{e.offset, n}, extent{e.offset + n, e.length - n}
 }
 
-// link signs a GET of a place: with a range, of these bytes and no others.
+// object is the whole name of the object in the bucket.
+func (s *signer) object(at place) string { return objectkey.InBucket(s.prefix, at.environment, at.key) }
+
+// link signs a GET of a place: of these bytes and no others.
 func (s *signer) link(ctx context.Context, at place, now time.Time) (string, error) {
 	set := s.settings()
 	u := *s.base
-	u.Path += s.prefix + at.key
+	u.Path += s.object(at)
 	u.RawPath = escapePath(u.Path)
 	u.RawQuery = url.Values{"X-Amz-Expires": {strconv.Itoa(int(linkLifetime / time.Second))}}.Encode()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
@@ -155,9 +159,9 @@ type linkAnswer struct {
 	rangeLink
 	ExpiresAt string `json:"expires_at"`
 	Bucket    string `json:"bucket"`
-	Key       string `json:"key"` // with the prefix
+	Key       string `json:"key"` // with prefix and environment
 	Entry     string `json:"entry"`
-	// Offset and Length are those of the entry in the object, when a receipt says them.
+	// Offset and Length are those of the entry in the object, by its receipt.
 	Offset uint64 `json:"offset,omitempty"`
 	Length uint64 `json:"length,omitempty"`
 	// Rest is the link for what is behind Head bytes.
@@ -173,7 +177,7 @@ type rangeLink struct {
 	Range string `json:"range,omitempty"`
 }
 
-// postPayloadLink gives out a link to the object of one exchange. The caller names the exchange
+// postPayloadLink gives out a link to the payload of one exchange. The caller names the exchange
 // and never a key; the audit line is written before the link leaves.
 func (a *api) postPayloadLink(q *question) (any, error) {
 	var body linkRequest
@@ -230,7 +234,7 @@ func (s *signer) answer(ctx context.Context, at place, head uint64, now time.Tim
 	first, rest := at.bytes.cut(head)
 	answer := linkAnswer{
 		rangeLink: rangeLink{Range: first.header()}, ExpiresAt: timeText(now.Add(linkLifetime)),
-		Bucket: s.bucket(), Key: s.prefix + at.key, Offset: at.bytes.offset, Length: at.bytes.length,
+		Bucket: s.bucket(), Key: s.object(at), Offset: at.bytes.offset, Length: at.bytes.length,
 	}
 	if rest.length > 0 {
 		answer.Rest = &rangeLink{Range: rest.header()}
@@ -240,8 +244,8 @@ func (s *signer) answer(ctx context.Context, at place, head uint64, now time.Tim
 		return answer, nil
 	}
 	var err error
-	if answer.URL, err = s.link(ctx, place{at.key, first}, now); err == nil && answer.Rest != nil {
-		answer.Rest.URL, err = s.link(ctx, place{at.key, rest}, now)
+	if answer.URL, err = s.link(ctx, place{at.environment, at.key, first}, now); err == nil && answer.Rest != nil {
+		answer.Rest.URL, err = s.link(ctx, place{at.environment, at.key, rest}, now)
 	}
 	return answer, err
 }
@@ -278,10 +282,10 @@ func (a *api) payloadPlace(ctx context.Context, scope pulsestore.Scope, trace [1
 		}
 		return nil, at, reason, err
 	}
-	at.key = row.PayloadObject
+	at = place{environment: row.Environment, key: row.PayloadObject}
 	if len(entries) > 0 { // the receipt knows best: a segment may have been stored in parts
 		e := entries[len(entries)-1]
-		at = place{e.Key, extent{e.Offset, e.Length}}
+		at.key, at.bytes = e.Key, extent{e.Offset, e.Length}
 	}
 	state, reason := payloadState(row, objects, a.now())
 	kept := state == semantic.PayloadSent || state == semantic.PayloadPending || state == semantic.PayloadTruncated ||
@@ -294,13 +298,13 @@ func (a *api) payloadPlace(ctx context.Context, scope pulsestore.Scope, trace [1
 		p := fail(http.StatusNotFound, "payload_"+nonEmpty(state, "none"), "the payload of this request is not in the bucket")
 		p.Reason = reason
 		return nil, at, p.Code, p
-	case objectkey.Validate(at.key) != nil:
+	case objectkey.Validate(at.key) != nil || !semantic.ValidEnvironment(at.environment):
 		// Rows come from other hosts: what is not shaped as our keys is never signed.
 		return nil, at, "bad_key", fail(http.StatusNotFound, "bad_key", "the stored object key is not one that qpoint_s3 writes")
-	case at.bytes.length == 0 && scope.Bound() != nil:
-		// The object holds exchanges of others too, which the caller's filter may exclude.
+	case at.bytes.length == 0:
+		// The object holds other exchanges too: a link for one never reads its neighbour.
 		return nil, at, reasonNoReceipt, fail(http.StatusNotFound, reasonNoReceipt,
-			"no receipt says which bytes of the object are this request's, and your roles are bound by a filter: the whole object is not for you")
+			"no receipt says yet which bytes of the object are this request's: receipts come from the qpoint_s3 connector, not from the exporter")
 	}
 	return row, at, "", nil
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
 )
 
-const testPart = "2026/11/24/07/3c7b1e/01KAV3T0QW8ZJ5V6X7Y8Z9ABCD.1.zip"
+const testPart = "default/2026/11/24/07/3c7b1e/01KAV3T0QW8ZJ5V6X7Y8Z9ABCD.1.zip"
 
 func oneEntry(length uint64) (pulsestore.Request, *rows, string) {
 	row := fullRequest(1, time.Now())
@@ -64,7 +64,7 @@ func TestBrowserSigns(t *testing.T) {
 	require.Equal(t, 200, status)
 	require.NotContains(t, body, "url")
 	require.NotContains(t, body["rest"], "url")
-	require.Equal(t, []any{"http://127.0.0.1:1/qpoint/", "us-east-1", testPart, "qpoint", 100.0, 1000.0},
+	require.Equal(t, []any{"http://127.0.0.1:1/qpoint/", "us-east-1", "demo/" + testPart, "qpoint", 100.0, 1000.0},
 		[]any{body["endpoint"], body["region"], body["key"], body["bucket"], body["offset"], body["length"]})
 	require.Equal(t, "allowed", store.audit[0].Outcome)
 }
@@ -76,7 +76,7 @@ func TestVerifyLink(t *testing.T) {
 	status, body, _ := s.call(t, "POST", "/api/v1/payload-links", `{`+ids+`,"purpose":"verify"}`)
 	require.Equal(t, 200, status)
 	require.NotContains(t, body, "range")
-	require.Equal(t, testPart, body["key"])
+	require.Equal(t, "demo/"+testPart, body["key"])
 	require.Equal(t, []string{"payload.verify", "payload:read"}, []string{store.audit[0].Action, store.audit[0].Role})
 
 	_, store, ids = oneEntry(1000)
@@ -108,7 +108,7 @@ func TestStored(t *testing.T) {
 	row.PayloadState = "pending"
 	store.requests[0] = row
 	expires := row.Time.Add(time.Hour)
-	store.objects = map[string]pulsestore.PayloadObject{row.PayloadObject: {Key: row.PayloadObject, State: "stored", Size: 4096, SHA256: [32]byte{1, 2}, Expires: expires, RetentionClass: "short"}}
+	store.objects = map[pulsestore.ObjectID]pulsestore.PayloadObject{{Environment: row.Environment, Key: row.PayloadObject}: {Key: row.PayloadObject, State: "stored", Size: 4096, SHA256: [32]byte{1, 2}, Expires: expires, RetentionClass: "short"}}
 	s := start(t, testConfig(t), store)
 	path := fmt.Sprintf("/api/v1/requests/%x/%x", row.TraceID, row.SpanID)
 	_, body, _ := s.call(t, "GET", path, "")

@@ -4,8 +4,13 @@ package pulseapiextension
 
 import (
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -24,7 +29,6 @@ import (
 const (
 	// loginLifetime is how long a person may take at the provider.
 	loginLifetime = 10 * time.Minute
-	maxLogins     = 1000
 	loginPath     = "/api/v1/login"
 )
 
@@ -67,20 +71,36 @@ type identityProvider struct {
 	cfg    *OIDCConfig
 	client *http.Client
 
+	// sealed keeps what a browser's cookie holds of a flow from being read or made by others. Nothing of a flow is kept here, so
+	// that nobody can take the room of others by beginning many.
+	sealed cipher.AEAD
+
 	mu       sync.Mutex
 	provider *oidc.Provider // nil until the issuer has answered once
-	logins   map[string]login
+	asking   *discovery     // under way
 }
 
-// login is a flow that has begun, by its state.
+// discovery is one question to the issuer; what came of it is there when done is closed.
+type discovery struct {
+	done     chan struct{}
+	provider *oidc.Provider
+	err      error
+}
+
+// login is a flow that has begun, as the cookie of its browser holds it.
 type login struct {
-	nonce, verifier string
-	expires         time.Time
+	State, Nonce, Verifier string
+	Expires                time.Time
 }
 
 func newIdentityProvider(cfg *OIDCConfig) *identityProvider {
 	// A transport of its own: nothing of it may be left open when the extension has stopped.
-	return &identityProvider{cfg: cfg, client: &http.Client{Timeout: 10 * time.Second, Transport: http.DefaultTransport.(*http.Transport).Clone()}, logins: map[string]login{}}
+	p := &identityProvider{cfg: cfg, client: &http.Client{Timeout: 10 * time.Second, Transport: http.DefaultTransport.(*http.Transport).Clone()}}
+	key := make([]byte, 32)
+	_, _ = rand.Read(key)              // never fails, by its contract
+	block, _ := aes.NewCipher(key)     // fails for other sizes of keys only
+	p.sealed, _ = cipher.NewGCM(block) // fails for other ciphers only
+	return p
 }
 
 func (p *identityProvider) close() {
@@ -89,19 +109,35 @@ func (p *identityProvider) close() {
 	}
 }
 
-// discover asks the issuer once, when it is first needed: it may start later than we do.
-func (p *identityProvider) discover() (*oidc.Provider, error) {
+// discover asks the issuer when it is first needed: it may start later than we do. Whoever comes while it is asked waits for
+// the same answer, as long as ctx lets it.
+func (p *identityProvider) discover(ctx context.Context) (*oidc.Provider, error) {
+	p.mu.Lock()
+	if p.provider != nil {
+		defer p.mu.Unlock()
+		return p.provider, nil
+	}
+	if d := p.asking; d != nil {
+		p.mu.Unlock()
+		select {
+		case <-d.done:
+			return d.provider, d.err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	d := &discovery{done: make(chan struct{})}
+	p.asking = d
+	p.mu.Unlock()
+	// The provider keeps this context to fetch keys with, so it is no request's.
+	if d.provider, d.err = oidc.NewProvider(oidc.ClientContext(context.Background(), p.client), p.cfg.IssuerURL); d.err != nil {
+		d.err = fmt.Errorf("`oidc.issuer_url` does not answer: %w", d.err)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.provider == nil {
-		// The provider keeps this context to fetch keys with, so it is no request's.
-		provider, err := oidc.NewProvider(oidc.ClientContext(context.Background(), p.client), p.cfg.IssuerURL)
-		if err != nil {
-			return nil, fmt.Errorf("`oidc.issuer_url` does not answer: %w", err)
-		}
-		p.provider = provider
-	}
-	return p.provider, nil
+	p.provider, p.asking = d.provider, nil
+	close(d.done)
+	return d.provider, d.err
 }
 
 // Authenticate implements extensionauth.Server for ID tokens as bearer tokens.
@@ -110,7 +146,7 @@ func (p *identityProvider) Authenticate(ctx context.Context, sources map[string]
 	if !ok {
 		return ctx, errUnauthenticated
 	}
-	provider, err := p.discover()
+	provider, err := p.discover(ctx)
 	if err != nil {
 		return ctx, err
 	}
@@ -158,48 +194,51 @@ func (p *identityProvider) oauth(provider *oidc.Provider) *oauth2.Config {
 	}
 }
 
-// begin returns where a browser has to go, and the state that it has to come back with.
-func (p *identityProvider) begin(now time.Time) (state, location string, err error) {
-	provider, err := p.discover()
+// begin returns where a browser has to go, and the cookie that it has to come back with.
+func (p *identityProvider) begin(ctx context.Context, now time.Time) (cookie, location string, err error) {
+	provider, err := p.discover(ctx)
 	if err != nil {
 		return "", "", err
 	}
-	l := login{nonce: random(), verifier: oauth2.GenerateVerifier(), expires: now.Add(loginLifetime)}
-	state = random()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for s, old := range p.logins {
-		if now.After(old.expires) {
-			delete(p.logins, s)
-		}
-	}
-	if len(p.logins) >= maxLogins {
-		return "", "", errBusy()
-	}
-	p.logins[state] = l
-	return state, p.oauth(provider).AuthCodeURL(state, oidc.Nonce(l.nonce), oauth2.S256ChallengeOption(l.verifier)), nil
+	l := login{State: random(), Nonce: random(), Verifier: oauth2.GenerateVerifier(), Expires: now.Add(loginLifetime)}
+	return p.seal(l), p.oauth(provider).AuthCodeURL(l.State, oidc.Nonce(l.Nonce), oauth2.S256ChallengeOption(l.Verifier)), nil
 }
 
-// finish trades the code for an ID token, once per state.
-func (p *identityProvider) finish(ctx context.Context, state, code string, now time.Time) (string, error) {
-	p.mu.Lock()
-	l, ok := p.logins[state]
-	delete(p.logins, state)
-	p.mu.Unlock()
-	if !ok || now.After(l.expires) {
+func (p *identityProvider) seal(l login) string {
+	text, _ := json.Marshal(l) // texts and a time
+	nonce := make([]byte, p.sealed.NonceSize())
+	_, _ = rand.Read(nonce) // never fails, by its contract
+	return base64.RawURLEncoding.EncodeToString(p.sealed.Seal(nonce, nonce, text, nil))
+}
+
+// unseal returns the flow of a cookie, if it is one that this process began for a browser that comes back in time.
+func (p *identityProvider) unseal(cookie string, now time.Time) (l login, ok bool) {
+	b, err := base64.RawURLEncoding.DecodeString(cookie)
+	n := p.sealed.NonceSize()
+	if err != nil || len(b) < n {
+		return l, false
+	}
+	text, err := p.sealed.Open(nil, b[:n], b[n:], nil)
+	return l, err == nil && json.Unmarshal(text, &l) == nil && l.State != "" && !now.After(l.Expires)
+}
+
+// finish trades the code for an ID token. The provider takes a code once.
+func (p *identityProvider) finish(ctx context.Context, cookie, state, code string, now time.Time) (string, error) {
+	l, ok := p.unseal(cookie, now)
+	if !ok || subtle.ConstantTimeCompare([]byte(l.State), []byte(state)) != 1 {
 		return "", errUnauthenticated
 	}
-	provider, err := p.discover()
+	provider, err := p.discover(ctx)
 	if err != nil {
 		return "", err
 	}
-	token, err := p.oauth(provider).Exchange(oidc.ClientContext(ctx, p.client), code, oauth2.VerifierOption(l.verifier))
+	token, err := p.oauth(provider).Exchange(oidc.ClientContext(ctx, p.client), code, oauth2.VerifierOption(l.Verifier))
 	if err != nil {
 		return "", errUnauthenticated // the cause may hold what the provider said, tokens among it
 	}
 	raw, _ := token.Extra("id_token").(string)
 	id, err := provider.Verifier(&oidc.Config{ClientID: p.cfg.ClientID}).Verify(ctx, raw)
-	if err != nil || id.Nonce != l.nonce {
+	if err != nil || id.Nonce != l.Nonce {
 		return "", errUnauthenticated
 	}
 	return raw, nil
@@ -213,9 +252,9 @@ func random() string {
 }
 
 // loginCookie ties a flow to the browser that began it. Lax: the provider leads back by a link of another site.
-func (a *api) loginCookie(state string, age time.Duration) *http.Cookie {
+func (a *api) loginCookie(value string, age time.Duration) *http.Cookie {
 	return &http.Cookie{
-		Name: a.cookie.name + "_login", Value: state, Path: loginPath, MaxAge: int(age / time.Second), HttpOnly: true, Secure: a.cookie.secure, SameSite: http.SameSiteLaxMode,
+		Name: a.cookie.name + "_login", Value: value, Path: loginPath, MaxAge: int(age / time.Second), HttpOnly: true, Secure: a.cookie.secure, SameSite: http.SameSiteLaxMode,
 	}
 }
 
@@ -229,25 +268,24 @@ func (a *api) getLogin(w http.ResponseWriter, r *http.Request) {
 		a.writeError(w, r, err)
 		return
 	}
-	state, location, err := a.auth.provider.begin(a.now())
+	cookie, location, err := a.auth.provider.begin(r.Context(), a.now())
 	if err != nil {
 		a.writeError(w, r, err)
 		return
 	}
-	http.SetCookie(w, a.loginCookie(state, loginLifetime))
+	http.SetCookie(w, a.loginCookie(cookie, loginLifetime))
 	http.Redirect(w, r, location, http.StatusSeeOther)
 }
 
 // getLoginCallback is where the provider leads back to. The session begins as by POST /session.
 func (a *api) getLoginCallback(w http.ResponseWriter, r *http.Request) {
-	state := r.URL.Query().Get("state")
 	cookie, err := r.Cookie(a.cookie.name + "_login")
-	if a.auth.provider == nil || err != nil || state == "" || cookie.Value != state {
+	if a.auth.provider == nil || err != nil {
 		a.refuse(w, r)
 		return
 	}
 	http.SetCookie(w, a.loginCookie("", -time.Second))
-	token, err := a.auth.provider.finish(r.Context(), state, r.URL.Query().Get("code"), a.now())
+	token, err := a.auth.provider.finish(r.Context(), cookie.Value, r.URL.Query().Get("state"), r.URL.Query().Get("code"), a.now())
 	if err == nil {
 		err = a.openSession(w, r, token)
 	}

@@ -3,6 +3,7 @@
 package pulseapiextension
 
 import (
+	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/coreos/go-oidc/v3/oidc/oidctest"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
 )
@@ -186,4 +188,57 @@ func TestOIDCConfig(t *testing.T) {
 
 	s := start(t, testConfig(t), &rows{})
 	require.Equal(t, "no_login", s.code(t, 404, "GET", "/api/v1/login", ""))
+}
+
+// TestStrangersLogins: however many flows a stranger begins, another person can sign in; and a cookie is good only as it was given.
+func TestStrangersLogins(t *testing.T) {
+	issuer := newProvider(t)
+	p := newIdentityProvider(&OIDCConfig{IssuerURL: issuer.url, ClientID: "pulse"})
+	defer p.close()
+	now := time.Now()
+	for range 3000 {
+		_, _, err := p.begin(t.Context(), now)
+		require.NoError(t, err)
+	}
+	cookie, location, err := p.begin(t.Context(), now)
+	require.NoError(t, err)
+	l, ok := p.unseal(cookie, now)
+	require.True(t, ok)
+	require.Contains(t, location, "state="+l.State)
+	require.NotContains(t, cookie+location, l.Verifier)
+
+	_, ok = p.unseal(cookie, now.Add(loginLifetime+time.Second))
+	require.False(t, ok, "too late")
+	changed := []byte(cookie)
+	changed[20] ^= 1
+	other := newIdentityProvider(&OIDCConfig{IssuerURL: issuer.url, ClientID: "pulse"})
+	defer other.close()
+	for _, bad := range []string{"", "x", string(changed), other.seal(l), base64.RawURLEncoding.EncodeToString([]byte(`{"State":"s"}`))} {
+		_, ok := p.unseal(bad, now)
+		require.False(t, ok)
+	}
+	_, err = p.finish(t.Context(), cookie, "another state", "code", now)
+	require.ErrorIs(t, err, errUnauthenticated)
+}
+
+// TestSlowIssuer: who waits for an issuer that does not answer waits no longer than it wants to, and they ask it once.
+func TestSlowIssuer(t *testing.T) {
+	asked, answer := make(chan struct{}, 10), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		asked <- struct{}{}
+		<-answer
+	}))
+	defer server.Close()
+	p := newIdentityProvider(&OIDCConfig{IssuerURL: server.URL, ClientID: "pulse"})
+	defer p.close()
+	var first sync.WaitGroup
+	first.Go(func() { _, err := p.discover(context.Background()); assert.Error(t, err) })
+	<-asked
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := p.discover(gone)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Empty(t, asked)
+	close(answer)
+	first.Wait()
 }

@@ -77,7 +77,7 @@ func FuzzIDs(f *testing.F) {
 func BenchmarkRequestView(b *testing.B) {
 	now := time.Now()
 	row := fullRequest(1, now)
-	objects := map[string]pulsestore.PayloadObject{testKey: {State: "sent"}}
+	objects := map[pulsestore.ObjectID]pulsestore.PayloadObject{{Environment: "demo", Key: testKey}: {State: "sent"}}
 	b.ReportAllocs()
 	for b.Loop() {
 		_ = requestView(&row, objects, now)

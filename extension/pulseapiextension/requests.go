@@ -191,8 +191,8 @@ type storedJSON struct {
 }
 
 // storedView is nil before a receipt.
-func storedView(row *pulsestore.Request, objects map[string]pulsestore.PayloadObject) *storedJSON {
-	o, ok := objects[row.PayloadObject]
+func storedView(row *pulsestore.Request, objects map[pulsestore.ObjectID]pulsestore.PayloadObject) *storedJSON {
+	o, ok := objects[pulsestore.ObjectID{Environment: row.Environment, Key: row.PayloadObject}]
 	if !ok || o.Size == 0 {
 		return nil
 	}
@@ -207,7 +207,7 @@ func storedView(row *pulsestore.Request, objects map[string]pulsestore.PayloadOb
 }
 
 // request returns one row and the receipt of its segment, or the problem that there is none.
-func (a *api) request(ctx context.Context, scope pulsestore.Scope, trace [16]byte, span [8]byte) (row *pulsestore.Request, objects map[string]pulsestore.PayloadObject, err error) {
+func (a *api) request(ctx context.Context, scope pulsestore.Scope, trace [16]byte, span [8]byte) (row *pulsestore.Request, objects map[pulsestore.ObjectID]pulsestore.PayloadObject, err error) {
 	err = a.query(ctx, func(ctx context.Context) error {
 		if row, err = a.reader.Request(ctx, scope, trace, span); err != nil {
 			return err
@@ -222,7 +222,7 @@ func (a *api) request(ctx context.Context, scope pulsestore.Scope, trace [16]byt
 }
 
 // receipts asks once for the segments of all rows.
-func (a *api) receipts(ctx context.Context, scope pulsestore.Scope, rows []pulsestore.Request) (map[string]pulsestore.PayloadObject, error) {
+func (a *api) receipts(ctx context.Context, scope pulsestore.Scope, rows []pulsestore.Request) (map[pulsestore.ObjectID]pulsestore.PayloadObject, error) {
 	seen := map[string]bool{}
 	var keys []string
 	for i := range rows {
@@ -243,11 +243,11 @@ func awaitsReceipt(state string) bool {
 }
 
 // payloadState is what is known now of a payload that was on its way when its span was written.
-func payloadState(row *pulsestore.Request, objects map[string]pulsestore.PayloadObject, now time.Time) (state, reason string) {
+func payloadState(row *pulsestore.Request, objects map[pulsestore.ObjectID]pulsestore.PayloadObject, now time.Time) (state, reason string) {
 	if !awaitsReceipt(row.PayloadState) {
 		return row.PayloadState, row.PayloadReason
 	}
-	object, ok := objects[row.PayloadObject]
+	object, ok := objects[pulsestore.ObjectID{Environment: row.Environment, Key: row.PayloadObject}]
 	switch {
 	case ok && (object.State == semantic.PayloadLost || object.State == payloadErased):
 		return object.State, object.Reason
@@ -261,7 +261,7 @@ func payloadState(row *pulsestore.Request, objects map[string]pulsestore.Payload
 	return semantic.PayloadPending, row.PayloadReason
 }
 
-func requestView(row *pulsestore.Request, objects map[string]pulsestore.PayloadObject, now time.Time) requestJSON {
+func requestView(row *pulsestore.Request, objects map[pulsestore.ObjectID]pulsestore.PayloadObject, now time.Time) requestJSON {
 	v := requestJSON{
 		Time: timeText(row.Time), TraceID: hex.EncodeToString(row.TraceID[:]), SpanID: hex.EncodeToString(row.SpanID[:]),
 		Kind: row.Kind, Environment: row.Environment, ServiceName: row.ServiceName,

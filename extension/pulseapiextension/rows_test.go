@@ -23,7 +23,7 @@ type rows struct {
 	connections       []pulsestore.Connection
 	coverage          []pulsestore.Coverage
 	findings          []pulsestore.FindingGroup
-	objects           map[string]pulsestore.PayloadObject
+	objects           map[pulsestore.ObjectID]pulsestore.PayloadObject
 	entries           map[[8]byte][]pulsestore.PayloadEntry
 	audit             []pulsestore.AuditEvent
 	auditErr          error
@@ -108,12 +108,14 @@ func (r *rows) Findings(ctx context.Context, _ pulsestore.FindingQuery) ([]pulse
 	return r.findings, r.wait(ctx)
 }
 
-func (r *rows) PayloadObjects(ctx context.Context, _ pulsestore.Scope, keys []string) (map[string]pulsestore.PayloadObject, error) {
-	found := map[string]pulsestore.PayloadObject{}
+func (r *rows) PayloadObjects(ctx context.Context, _ pulsestore.Scope, keys []string) (map[pulsestore.ObjectID]pulsestore.PayloadObject, error) {
+	found := map[pulsestore.ObjectID]pulsestore.PayloadObject{}
 	r.mu.Lock()
 	for _, k := range keys {
-		if o, ok := r.objects[k]; ok {
-			found[k] = o
+		for id, o := range r.objects {
+			if id.Key == k {
+				found[id] = o
+			}
 		}
 	}
 	r.mu.Unlock()
@@ -140,7 +142,7 @@ func (r *rows) Retention(ctx context.Context) (pulsestore.Retention, error) {
 
 func (r *rows) Ping(ctx context.Context) error { return r.wait(ctx) }
 
-const testKey = "2026/11/24/07/3c7b1e/01KAV3T0QW8ZJ5V6X7Y8Z9ABCD.zip"
+const testKey = "default/2026/11/24/07/3c7b1e/01KAV3T0QW8ZJ5V6X7Y8Z9ABCD.zip"
 
 // fullRequest has every field set.
 func fullRequest(n byte, at time.Time) pulsestore.Request {

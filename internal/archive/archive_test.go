@@ -28,7 +28,7 @@ func sample() Exchange {
 		Started: time.Date(2026, 11, 24, 6, 1, 2, 123456789, time.UTC),
 		Send:    1500, Wait: NotMeasured, Receive: 2 * time.Millisecond,
 		Scheme: "https", ServerAddress: "example.com", ServerPort: 443, ServerIP: "192.0.2.1", ConnectionID: "00000000000000ff", Incomplete: "gap",
-		Resource: map[string]string{"service.name": "curl", "process.pid": "42"},
+		Resource:        map[string]string{"service.name": "curl", "process.pid": "42"},
 		RedactionPolicy: "0123456789abcdef", Redactions: []Redaction{{"request.headers[3]", "header", 1}, {"response.content", "not_redactable:coding", 2}},
 		Request: Message{
 			Method: "POST", Target: "/a?q=1&q=%20x&bad=%zz&flag", Version: "1.1",

@@ -99,6 +99,9 @@ type Exchange struct {
 	// Messages were sent on a WebSocket after this handshake.
 	Messages []WebSocketMessage
 
+	// Sealed is the whole file of the exchange, encrypted by a Sealer. SpanID is all that is known beside it.
+	Sealed []byte
+
 	Request Message
 	// Response is nil when none was seen.
 	Response *Message

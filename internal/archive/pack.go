@@ -90,6 +90,14 @@ func (p *Packer) Pack(exchanges iter.Seq[Exchange]) (Archive, error) {
 // add deflates the exchange before its header is written, so that the local header carries the
 // sizes: one range request for an entry then needs nothing else.
 func (p *Packer) add(zw *zip.Writer, digest hash.Hash, x *Exchange) (int64, error) {
+	if x.Sealed != nil {
+		// Its time is inside.
+		date, clock := dosTime(time.Time{})
+		return int64(len(x.Sealed)), p.store(zw, digest, &zip.FileHeader{
+			Name: p.name(x.SpanID, Extension+SealedExtension), Method: zip.Store, ModifiedDate: date, ModifiedTime: clock, //nolint:staticcheck // as below
+			CRC32: crc32.ChecksumIEEE(x.Sealed), CompressedSize64: uint64(len(x.Sealed)), UncompressedSize64: uint64(len(x.Sealed)),
+		}, x.Sealed, x.Sealed)
+	}
 	p.har.Reset()
 	if err := p.enc.Encode(toHAR(x)); err != nil {
 		return 0, err
@@ -103,43 +111,46 @@ func (p *Packer) add(zw *zip.Writer, digest hash.Hash, x *Exchange) (int64, erro
 		return 0, err
 	}
 
-	name := p.name(x.SpanID)
 	date, clock := dosTime(x.Started)
-	fh := &zip.FileHeader{
-		Name:               name,
+	return int64(p.har.Len()), p.store(zw, digest, &zip.FileHeader{
+		Name:               p.name(x.SpanID, Extension),
 		Method:             zip.Deflate,
 		ModifiedDate:       date,  //nolint:staticcheck // CreateRaw does not derive them from Modified
 		ModifiedTime:       clock, //nolint:staticcheck // as above
 		CRC32:              crc32.ChecksumIEEE(p.har.Bytes()),
 		CompressedSize64:   uint64(p.deflated.Len()),
 		UncompressedSize64: uint64(p.har.Len()),
-	}
+	}, p.har.Bytes(), p.deflated.Bytes())
+}
+
+// store appends a file whose content is packed into data.
+func (p *Packer) store(zw *zip.Writer, digest hash.Hash, fh *zip.FileHeader, content, data []byte) error {
 	fh.SetMode(0o600)
 	w, err := zw.CreateRaw(fh)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	if _, err := w.Write(p.deflated.Bytes()); err != nil {
-		return 0, err
+	if _, err := w.Write(data); err != nil {
+		return err
 	}
 	var offset int64
 	if n := len(p.entries); n > 0 {
 		offset = p.entries[n-1].Offset + p.entries[n-1].Length
 	}
 	// No extra field and no data descriptor: see TestLocalHeaders.
-	p.entries = append(p.entries, Entry{Offset: offset, Length: int64(localHeader + len(name) + p.deflated.Len())})
+	p.entries = append(p.entries, Entry{Offset: offset, Length: int64(localHeader + len(fh.Name) + len(data))})
 	// Name and content are separated by their lengths, so that no two lists of files collide.
-	fmt.Fprintf(digest, "%d %s %d ", len(name), name, p.har.Len())
-	digest.Write(p.har.Bytes())
-	return int64(p.har.Len()), nil
+	fmt.Fprintf(digest, "%d %s %d ", len(fh.Name), fh.Name, len(content))
+	digest.Write(content)
+	return nil
 }
 
-func (p *Packer) name(spanID string) string {
+func (p *Packer) name(spanID, extension string) string {
 	p.names[spanID]++
 	if n := p.names[spanID]; n > 1 {
-		return spanID + "." + strconv.Itoa(n) + Extension
+		return spanID + "." + strconv.Itoa(n) + extension
 	}
-	return spanID + Extension
+	return spanID + extension
 }
 
 // dosTime is MS-DOS date and time in UTC, the fields of a ZIP header. It cannot say more than

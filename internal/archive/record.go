@@ -3,6 +3,7 @@
 package archive
 
 import (
+	"fmt"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -17,6 +18,9 @@ import (
 // missing, because what came over the wire is kept rather than refused.
 func FromRecord(resource pcommon.Resource, rec plog.LogRecord) Exchange {
 	at := rec.Attributes()
+	if sealed := content(at, semantic.PayloadSealed); sealed != nil {
+		return Exchange{TraceID: rec.TraceID().String(), SpanID: spanID(rec.SpanID()), Sealed: sealed}
+	}
 	x := Exchange{
 		TraceID: rec.TraceID().String(),
 		SpanID:  spanID(rec.SpanID()),
@@ -171,4 +175,19 @@ func redactions(at pcommon.Map) (out []Redaction) {
 		}
 	}
 	return out
+}
+
+// SealRecord replaces the payload of a `qpoint.payload` log record by its file, encrypted. Its times and ids stay, and the
+// connection's id, for the receipt.
+func (s *Sealer) SealRecord(resource pcommon.Resource, rec plog.LogRecord) error {
+	x := FromRecord(resource, rec)
+	sealed, err := s.Seal(&x)
+	if err != nil {
+		return fmt.Errorf("encrypt exchange %s: %w", x.SpanID, err)
+	}
+	at := rec.Attributes()
+	at.RemoveIf(func(key string, _ pcommon.Value) bool { return key != semantic.ConnectionID })
+	at.PutEmptyBytes(semantic.PayloadSealed).FromRaw(sealed)
+	pcommon.NewValueEmpty().MoveTo(rec.Body())
+	return nil
 }

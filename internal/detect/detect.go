@@ -37,7 +37,7 @@ const (
 	// Token is a value that looks random, is too long to be a name, or carries characters
 	// that a name does not have.
 	Token
-	// Date is a calendar date: 2024-01-31, 20240131 or 2024-01.
+	// Date is a date or time in the form of RFC 3339, or a month: 2024-01-31, 2024-01.
 	Date
 	// Phone is a telephone number with a country code (E.164), or in a national form that is used for nothing else.
 	Phone
@@ -236,38 +236,32 @@ func IsJWT(s string) bool {
 	return dots == 2 || dots == 4
 }
 
-// IsCard reports whether s is 13 to 19 digits, possibly grouped by single spaces or hyphens,
-// with a valid Luhn checksum (ISO/IEC 7812-1).
+// IsCard reports whether s is 13 to 19 digits, possibly grouped by single spaces or hyphens, that begin like the
+// numbers of an issuer of payment cards, with a valid Luhn checksum (ISO/IEC 7812-1).
 func IsCard(s string) bool {
-	var sum, n int
+	var d [19]byte
+	n := 0
 	separated := true // no separator at the start
-	for i := len(s) - 1; i >= 0; i-- {
-		c := s[i]
-		if c == ' ' || c == '-' {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == ' ' || c == '-':
 			if separated {
 				return false
 			}
 			separated = true
-			continue
-		}
-		if charClass[c]&digit == 0 || n == 19 {
+		case charClass[c]&digit == 0 || n == len(d):
 			return false
+		default:
+			d[n] = c - '0'
+			n++
+			separated = false
 		}
-		separated = false
-		d := int(c - '0')
-		if n%2 == 1 {
-			if d *= 2; d > 9 {
-				d -= 9
-			}
-		}
-		sum += d
-		n++
 	}
-	return !separated && n >= 13 && sum%10 == 0
+	return !separated && issued(d[:n]) && luhn(d[:n])
 }
 
-// IsIBAN reports whether s is an IBAN of 15 to 34 characters, possibly grouped by spaces,
-// with a valid mod-97 checksum.
+// IsIBAN reports whether s is an IBAN, possibly grouped by spaces, of the length that its country has, with a valid
+// mod-97 checksum (ISO 13616).
 func IsIBAN(s string) bool {
 	var b [34]byte
 	n := 0
@@ -279,14 +273,25 @@ func IsIBAN(s string) bool {
 		if n == len(b) || charClass[c]&alnum == 0 {
 			return false
 		}
-		if charClass[c]&lower != 0 {
-			c -= 'a' - 'A'
-		}
 		b[n] = c
 		n++
 	}
-	if n < 15 || charClass[b[0]]&upper == 0 || charClass[b[1]]&upper == 0 ||
-		charClass[b[2]]&digit == 0 || charClass[b[3]]&digit == 0 {
+	return isIBAN(b[:n])
+}
+
+// isIBAN judges letters and digits in either case, which it may overwrite.
+func isIBAN(b []byte) bool {
+	n := len(b)
+	if n < 15 {
+		return false
+	}
+	for i, c := range b {
+		if charClass[c]&lower != 0 {
+			b[i] -= 'a' - 'A'
+		}
+	}
+	if charClass[b[0]]&upper == 0 || charClass[b[1]]&upper == 0 || charClass[b[2]]&digit == 0 || charClass[b[3]]&digit == 0 ||
+		int(ibanLength[b[0]-'A'][b[1]-'A']) != n {
 		return false
 	}
 	rem := 0

@@ -86,7 +86,7 @@ var role = func() (t [256]uint8) {
 	for _, c := range "!#$&'*+-/=?^_`{|}~.%" {
 		t[c] |= roleLocal
 	}
-	for _, c := range "@%-:=+(" {
+	for _, c := range "@%-:=>+(" {
 		t[c] |= roleStart
 	}
 	return t
@@ -139,13 +139,19 @@ func (c *scanner) next() bool {
 		if start < c.last {
 			continue
 		}
+		if i-start == 8 && i < len(s) && s[i] == '-' && len(s)-start >= 36 && IsUUID(s[start:start+36]) {
+			i = start + 36 // its groups are not those of a number
+			continue
+		}
 		switch {
 		case seen&(upper|lower) == 0:
 			c.number(start, i)
 		case seen&digit != 0 && i-start >= 7:
 			c.mixed(start, i)
+		case seen&digit != 0 && i-start == 4:
+			c.groupedIBAN(start)
 		}
-		if vendorStart[s[start]] && !c.seen {
+		if vendorStarts(s, start) && !c.seen {
 			c.vendor(start, i)
 		}
 		if c.seen {
@@ -173,6 +179,8 @@ func (c *scanner) mark(i int) {
 	case '%':
 		if i+2 < len(s) && s[i+1] == '4' && s[i+2] == '0' {
 			c.email(i, 3)
+		} else if i+3 < len(s) && s[i+1] == '2' && s[i+2]|0x20 == 'b' && charClass[s[i+3]]&digit != 0 {
+			c.phone(i, 3)
 		}
 	case '-':
 		if i+10 < len(s) && s[i+1] == '-' && s[i:i+11] == "-----BEGIN " {
@@ -180,9 +188,9 @@ func (c *scanner) mark(i int) {
 		}
 	case '+', '(':
 		if i+1 < len(s) && charClass[s[i+1]]&digit != 0 {
-			c.phone(i)
+			c.phone(i, 1)
 		}
-	case ':', '=':
+	case ':', '=', '>':
 		c.assign(i)
 	}
 }

@@ -135,9 +135,9 @@ var vendorTokens = []vendorToken{
 	{prefix: "AAAAAAAAAAAAAAAAAAAAA", chars: "A-Za-z0-9%", min: 60, max: 120, needs: digit},
 }
 
-// vendorIndex holds the tokens by the first byte of their prefix, and vendorStart which bytes those are. JWTs start
-// with `e`.
-var vendorIndex, vendorStart = func() (index [256][]vendorRule, start [256]bool) {
+// vendorIndex holds the tokens by the first byte of their prefix, and vendorPair which two bytes prefixes start with.
+// JWTs start with `ey`.
+var vendorIndex, vendorPair = func() (index [256][]vendorRule, pair [256][4]uint64) {
 	for _, v := range vendorTokens {
 		r := vendorRule{vendorToken: v}
 		for i := 0; i < len(v.chars); i++ {
@@ -152,11 +152,16 @@ var vendorIndex, vendorStart = func() (index [256][]vendorRule, start [256]bool)
 			}
 		}
 		index[v.prefix[0]] = append(index[v.prefix[0]], r)
-		start[v.prefix[0]] = true
+		pair[v.prefix[0]][v.prefix[1]>>6] |= 1 << (v.prefix[1] & 63)
 	}
-	start['e'] = true
-	return index, start
+	pair['e']['y'>>6] |= 1 << ('y' & 63)
+	return index, pair
 }()
+
+// vendorStarts reports whether a token with a known prefix may start at s[i].
+func vendorStarts(s string, i int) bool {
+	return i+1 < len(s) && vendorPair[s[i]][s[i+1]>>6]&(1<<(s[i+1]&63)) != 0
+}
 
 type vendorRule struct {
 	vendorToken

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package objectkey makes and reads the keys of payload segments:
-// `yyyy/mm/dd/hh/{host.id}/{ulid}.zip`, in UTC, by the segment's opening time.
+// `{class}/yyyy/mm/dd/hh/{host.id}/{ulid}.zip`, in UTC, by the segment's opening time; class is the
+// retention class.
 //
-// A key never carries anything of the payload. `qpoint_s3` and `pulse_api` each prepend
-// their configured prefix.
+// A key never carries anything of the payload. In the bucket it stands below the configured prefix and
+// the environment (InBucket): metadata has keys without them, so that whoever reads a key reads it within
+// the environment that it may see, and no row can name an object of another one.
 package objectkey
 
 import (
@@ -18,16 +20,50 @@ import (
 
 const ext = ".zip"
 
+// DefaultClass is the retention class of what no rule says otherwise of.
+const DefaultClass = "default"
+
 var (
-	hostID  = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
-	pattern = regexp.MustCompile(`^\d{4}/\d{2}/\d{2}/\d{2}/([A-Za-z0-9._-]{1,64})/([0-9A-HJKMNP-TV-Z]{26})(\.[a-z0-9]{1,16})?\.zip$`)
+	hostID    = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+	className = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
+	pattern   = regexp.MustCompile(`^([a-z][a-z0-9-]{0,31})/\d{4}/\d{2}/\d{2}/\d{2}/([A-Za-z0-9._-]{1,64})/([0-9A-HJKMNP-TV-Z]{26})(\.[a-z0-9]{1,16})?\.zip$`)
 )
 
-// New returns the key of a segment opened at t on the host with the given id.
+// New returns the key of a segment of a retention class that was opened at t on the host with the given id.
 // Characters of host that a key must not carry are replaced by '-'.
-func New(host string, t time.Time) string {
+func New(class, host string, t time.Time) string {
 	id := ulid.MustNew(ulid.Timestamp(t), ulid.DefaultEntropy())
-	return t.UTC().Format("2006/01/02/15/") + safeHost(host) + "/" + id.String() + ext
+	return class + t.UTC().Format("/2006/01/02/15/") + safeHost(host) + "/" + id.String() + ext
+}
+
+// ValidClass reports whether s can name a retention class: 1 to 32 of a-z, 0-9 and '-', a letter first.
+func ValidClass(s string) bool { return className.MatchString(s) }
+
+// Class returns the retention class of a key that is valid; else "".
+func Class(key string) string {
+	if m := pattern.FindStringSubmatch(key); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
+// WithClass returns the key of the same segment in another retention class.
+func WithClass(key, class string) string {
+	_, rest, _ := strings.Cut(key, "/")
+	return class + "/" + rest
+}
+
+// InBucket returns the whole name of an object: prefix as it is, then the environment, then the key.
+func InBucket(prefix, environment, key string) string { return prefix + environment + "/" + key }
+
+// Segment returns the key of the segment that a key, or the key of a part, is of.
+func Segment(key string) string { return Stem(key) + ext[1:] }
+
+// Stem returns what the keys of a segment and of its parts begin with.
+func Stem(key string) string {
+	dir, name := key[:strings.LastIndexByte(key, '/')+1], key[strings.LastIndexByte(key, '/')+1:]
+	stem, _, _ := strings.Cut(name, ".")
+	return dir + stem + "."
 }
 
 // Part returns the key under which an incomplete group of the segment is stored.
@@ -42,7 +78,7 @@ func Opened(key string) time.Time {
 	if m == nil {
 		return time.Time{}
 	}
-	id, err := ulid.Parse(m[2])
+	id, err := ulid.Parse(m[3])
 	if err != nil {
 		return time.Time{}
 	}
@@ -52,7 +88,7 @@ func Opened(key string) time.Time {
 // Validate returns an error unless key has the shape that New or Part gives.
 func Validate(key string) error {
 	if !pattern.MatchString(key) {
-		return fmt.Errorf("object key %q is not yyyy/mm/dd/hh/host/ulid.zip", key)
+		return fmt.Errorf("object key %q is not class/yyyy/mm/dd/hh/host/ulid.zip", key)
 	}
 	return nil
 }

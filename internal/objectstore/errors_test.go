@@ -132,11 +132,10 @@ func TestOptions(t *testing.T) {
 	defer srv.Close()
 	c, err := NewS3(t.Context(), settings(srv.URL), Options{
 		ServerSideEncryption: "aws:kms", KMSKeyID: "alias/x", StorageClass: "STANDARD_IA",
-		Tags: map[string]string{"b": "2 &", "a": "1"},
 	})
 	require.NoError(t, err)
 	defer c.CloseIdle()
-	require.NoError(t, c.Put(t.Context(), Put{Key: "k.zip", Body: []byte("x"), Digest: "d1"}))
+	require.NoError(t, c.Put(t.Context(), Put{Key: "k.zip", Body: []byte("x"), Digest: "d1", Tags: map[string]string{"b": "2 &", "a": "1"}}))
 	for k, v := range map[string]string{
 		"X-Amz-Server-Side-Encryption":                "aws:kms",
 		"X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id": "alias/x",

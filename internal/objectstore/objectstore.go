@@ -26,6 +26,8 @@ type Put struct {
 	Digest string
 	// Sum is the SHA-256 of Body in hexadecimal digits. It is stored too: equal content in equal bytes.
 	Sum string
+	// Tags are put on the object.
+	Tags map[string]string
 }
 
 // Provider stores objects in one bucket. Its errors are of type *Error.

@@ -39,8 +39,6 @@ type Options struct {
 	KMSKeyID             string
 	// StorageClass is an S3 storage class, or "" for the bucket's default.
 	StorageClass string
-	// Tags are put on every object.
-	Tags map[string]string
 }
 
 // S3 is a bucket of an S3-compatible service. It does not retry: its callers do.
@@ -49,7 +47,6 @@ type S3 struct {
 	transport *http.Transport
 	bucket    string
 	opts      Options
-	tagging   *string
 }
 
 var _ Provider = (*S3)(nil)
@@ -88,7 +85,6 @@ func NewS3(ctx context.Context, set s3settings.Settings, opts Options) (*S3, err
 		transport: transport,
 		bucket:    set.Bucket,
 		opts:      opts,
-		tagging:   tagging(opts.Tags),
 	}, nil
 }
 
@@ -136,7 +132,7 @@ func (s *S3) Put(ctx context.Context, put Put) error {
 		IfNoneMatch:  aws.String("*"),
 		Metadata:     map[string]string{metaDigest: put.Digest, metaSum: put.Sum},
 		StorageClass: types.StorageClass(s.opts.StorageClass),
-		Tagging:      s.tagging,
+		Tagging:      tagging(put.Tags),
 	}
 	if s.opts.ServerSideEncryption != "" {
 		in.ServerSideEncryption = types.ServerSideEncryption(s.opts.ServerSideEncryption)

@@ -76,11 +76,12 @@ var requestFields = filter.NewFields(with(
 	filter.Field{Name: "parent", Aliases: []string{"parent_span_id"}, Kind: filter.Fixed8, Column: "parent_span_id", Description: "span id of the parent"},
 ), "server", "path")
 
-// rollupFields and processFields are those of requests that the rollups have: by endpoint and program, and by process and where
-// it runs. A status is in whole hundreds only.
+// rollupFields, serviceFields and processFields are those of requests that the rollups have: by endpoint and program, by server and
+// program, and by process and where it runs. A status is in whole hundreds only.
 var (
 	rollupFields = filter.NewFields(subset(requestFields, "environment", "service", "exe", "namespace", "kind", "method", "server", "port", "template", "tls",
 		"status"))
+	serviceFields = filter.NewFields(subset(requestFields, "environment", "service", "exe", "namespace", "kind", "server", "port", "tls", "status"))
 	processFields = filter.NewFields(subset(requestFields, "environment", "service", "host", "host_id", "exe", "user", "container", "pod_uid", "namespace", "kind",
 		"status"))
 )
@@ -128,6 +129,14 @@ var connectionFields = filter.NewFields(with(
 	filter.Field{Name: "requests", Kind: filter.Number, Column: "requests", Description: "requests on it"},
 	filter.Field{Name: "connection", Aliases: []string{semantic.ConnectionID}, Kind: filter.ID8, Column: "connection_id", Description: "id of the connection"},
 ), "server")
+
+// connectionSumFields are those that the sums of connections have.
+var connectionSumFields = filter.NewFields(func() (out []filter.Field) {
+	for _, name := range []string{"environment", "role", "host_id", "host", "service", "exe", "namespace", "server", "transport", "protocol", "tls", "subject", "visibility"} {
+		out = append(out, *connectionFields.Get(name))
+	}
+	return out
+}(), "server")
 
 var coverageFields = filter.NewFields(with(
 	filter.Field{Name: "subject", Kind: filter.Text, Column: "subject", Values: []string{"feature", "library", "process", "drops"}, Facet: true, Description: "what the row is about"},

@@ -53,7 +53,11 @@ func (s *Store) Endpoints(ctx context.Context, q EndpointQuery) ([]Endpoint, err
 	if err != nil {
 		return nil, err
 	}
-	t := requestsFor(q.Selection, 0, "server", "method", "template")
+	fields := []string{"server"}
+	if q.ByTemplate {
+		fields = append(fields, "method", "template")
+	}
+	t := requestsFor(q.Selection, 0, fields...)
 	from, err := s.rows(t, q.Selection, nil)
 	if err != nil {
 		return nil, err
@@ -62,30 +66,73 @@ func (s *Store) Endpoints(ctx context.Context, q EndpointQuery) ([]Endpoint, err
 	if !q.NewSince.IsZero() {
 		limit = maxKnown
 	}
-	spread, v, quantiles := t.spread()
 	var out []Endpoint
-	if err := s.ask(ctx, strings.Join([]string{
-		keys, t.first.sql(), t.last.sql(), t.count.sql(), t.errors.sql(), t.sent.sql(), t.received.sql(), "uniq(service_name)", spread,
-	}, ", "), from, fmt.Sprintf(" GROUP BY %s ORDER BY 6 DESC, 1, 2, 3 LIMIT %d", group, limit), func(rows driver.Rows) error {
-		var e Endpoint
-		if err := rows.Scan(&e.ServerAddress, &e.Method, &e.Template, &e.FirstSeen, &e.LastSeen, &e.Requests, &e.Errors,
-			&e.RequestBytes, &e.ResponseBytes, &e.Services, v); err != nil {
-			return err
-		}
-		e.Quantiles = quantiles()
-		if first, ok := seen[e.key()]; ok {
-			e.FirstSeen = first
-		} else if !q.NewSince.IsZero() {
+	if err := s.ask(ctx, strings.Join([]string{keys, t.first.sql(), t.last.sql(), t.count.sql(), t.errors.sql(), t.sent.sql(), t.received.sql()}, ", "), from,
+		fmt.Sprintf(" GROUP BY %s ORDER BY 6 DESC, 1, 2, 3 LIMIT %d", group, limit), func(rows driver.Rows) error {
+			var e Endpoint
+			if err := rows.Scan(&e.ServerAddress, &e.Method, &e.Template, &e.FirstSeen, &e.LastSeen, &e.Requests, &e.Errors, &e.RequestBytes, &e.ResponseBytes); err != nil {
+				return err
+			}
+			if first, ok := seen[e.key()]; ok {
+				e.FirstSeen = first
+			} else if !q.NewSince.IsZero() {
+				return nil
+			}
+			if len(out) < q.Limit {
+				out = append(out, e)
+			}
 			return nil
-		}
-		if len(out) < q.Limit {
-			out = append(out, e)
-		}
-		return nil
-	}); err != nil {
+		}); err != nil {
+		return nil, fmt.Errorf("read endpoints: %w", err)
+	}
+	if len(out) == 0 {
+		return nil, nil
+	}
+	if err := s.endpointDetails(ctx, t, q, keys, group, out); err != nil {
 		return nil, fmt.Errorf("read endpoints: %w", err)
 	}
 	return out, nil
+}
+
+// endpointDetails reads what costs most per row for those endpoints only that are answered.
+func (s *Store) endpointDetails(ctx context.Context, t *table, q EndpointQuery, keys, group string, out []Endpoint) error {
+	at := make(map[[3]string]*Endpoint, len(out))
+	servers, methods, templates := make([]string, len(out)), make([]string, len(out)), make([]string, len(out))
+	for i := range out {
+		at[out[i].key()] = &out[i]
+		servers[i], methods[i], templates[i] = out[i].ServerAddress, out[i].Method, out[i].Template
+	}
+	w := &where{}
+	if q.ByTemplate {
+		w.and("(server_address, method, template) IN (SELECT arrayJoin(arrayZip({servers:Array(String)}, {methods:Array(String)}, {templates:Array(String)})))", "servers", arrayOf(servers))
+		w.args = append(w.args, named("methods", arrayOf(methods)), named("templates", arrayOf(templates)))
+	} else {
+		w.and("server_address IN ({servers:Array(String)})", "servers", arrayOf(servers))
+	}
+	from, err := s.rows(t, q.Selection, w)
+	if err != nil {
+		return err
+	}
+	spread, durations, quantiles := t.spread()
+	return s.ask(ctx, keys+", uniq(service_name), "+spread, from, " GROUP BY "+group, func(rows driver.Rows) error {
+		var e Endpoint
+		if err := rows.Scan(append([]any{&e.ServerAddress, &e.Method, &e.Template, &e.Services}, durations...)...); err != nil {
+			return err
+		}
+		if to := at[e.key()]; to != nil {
+			to.Services, to.Quantiles = e.Services, quantiles()
+		}
+		return nil
+	})
+}
+
+// arrayOf returns texts as the value of a parameter of type Array(String).
+func arrayOf(texts []string) string {
+	quoted := make([]string, len(texts))
+	for i, t := range texts {
+		quoted[i] = "'" + escape(t) + "'"
+	}
+	return "[" + strings.Join(quoted, ",") + "]"
 }
 
 func (e *Endpoint) key() [3]string { return [3]string{e.ServerAddress, e.Method, e.Template} }
@@ -94,7 +141,10 @@ func (e *Endpoint) key() [3]string { return [3]string{e.ServerAddress, e.Method,
 // not seen before it.
 func (s *Store) endpointsSeen(ctx context.Context, q EndpointQuery, keys, group string) (map[[3]string]time.Time, error) {
 	q.From = time.Time{}
-	t := requestsFor(q.Selection, 0, "server", "method", "template")
+	t := seenEndpoints
+	if !t.fields.Has(q.Filter) || !t.fields.Has(q.Scope.bound) {
+		t = requestTable
+	}
 	w, having := &where{}, ""
 	if !q.NewSince.IsZero() {
 		having = " HAVING " + t.first.sql() + " >= fromUnixTimestamp64Nano({new_since:Int64}, 'UTC')"
@@ -173,8 +223,8 @@ func (s *Store) programs(ctx context.Context, q Selection) ([]Program, error) {
 			return nil, fmt.Errorf("read processes: %w", err)
 		}
 	}
-	if t := newestConnections; t.fields.Has(q.Filter) {
-		from, err := s.rows(t, q, nil)
+	if connectionFields.Has(q.Filter) {
+		t, from, err := s.newest(q, 0, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -231,11 +281,11 @@ func (s *Store) Edges(ctx context.Context, q Selection, limit int) ([]Edge, erro
 		if err != nil {
 			return nil, err
 		}
-		spread, v, quantiles := t.spread()
+		spread, durations, quantiles := t.spread()
 		if err := s.ask(ctx, strings.Join([]string{"kind, service_name, server_address", t.count.sql(), t.errors.sql(), spread}, ", "), from,
 			fmt.Sprintf(" GROUP BY kind, service_name, server_address ORDER BY 4 DESC LIMIT %d", limit), func(rows driver.Rows) error {
 				e := Edge{Named: true}
-				err := rows.Scan(&e.Kind, &e.Service, &e.Peer, &e.Requests, &e.Errors, v)
+				err := rows.Scan(append([]any{&e.Kind, &e.Service, &e.Peer, &e.Requests, &e.Errors}, durations...)...)
 				e.P95 = quantiles().P95
 				at(e)
 				return err
@@ -243,12 +293,12 @@ func (s *Store) Edges(ctx context.Context, q Selection, limit int) ([]Edge, erro
 			return nil, fmt.Errorf("read the edges of requests: %w", err)
 		}
 	}
-	if t := newestConnections; t.fields.Has(q.Filter) {
-		from, err := s.rows(t, q, nil)
+	if connectionFields.Has(q.Filter) {
+		t, from, err := s.newest(q, 0, nil)
 		if err != nil {
 			return nil, err
 		}
-		if err := s.ask(ctx, strings.Join([]string{"role, service_name, server_address, if(server_address = '', peer_address, toIPv6('::'))", t.count.sql(), t.sent.sql(), t.received.sql()}, ", "), from,
+		if err := s.ask(ctx, strings.Join([]string{"role, service_name, server_address, " + t.unnamed, t.count.sql(), t.sent.sql(), t.received.sql()}, ", "), from,
 			fmt.Sprintf(" GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC LIMIT %d", limit), func(rows driver.Rows) error {
 				var e Edge
 				var address netip.Addr
@@ -292,12 +342,11 @@ func (s *Store) Talkers(ctx context.Context, q Selection, by string, limit int) 
 	if err := checkLimit(limit); err != nil {
 		return nil, err
 	}
-	t := newestConnections
-	f := t.fields.Get(by)
+	f := connectionFields.Get(by)
 	if f == nil || !f.Facet {
 		return nil, fmt.Errorf("%q is no field whose values can be counted", by)
 	}
-	from, err := s.rows(t, q, nil)
+	t, from, err := s.newest(q, 0, nil, by)
 	if err != nil {
 		return nil, err
 	}
@@ -363,13 +412,13 @@ func (s *Store) TLSFindings(ctx context.Context, q TLSQuery) ([]TLSFinding, erro
 	}
 	w := &where{conditions: []string{"notEmpty(" + findings + ")"}}
 	w.args = append(w.args, named("end", end.Unix()), named("soon", end.Add(q.ExpiresWithin).Unix()))
-	from, err := s.rows(newestConnections, q.Selection, w)
+	t, from, err := s.newest(q.Selection, 0, w)
 	if err != nil {
 		return nil, err
 	}
 	out := []TLSFinding{}
-	if err := s.ask(ctx, "arrayJoin("+findings+"), role, service_name, executable, host_name, server_address, if(role = 'server', local_port, peer_port), protocol, tls_version, "+
-		"tls_server_subject, tls_server_not_after, any(peer_address), count(), sum(sent_bytes + received_bytes), min(start), max(time)", from,
+	if err := s.ask(ctx, "arrayJoin("+findings+"), role, service_name, executable, host_name, server_address, "+t.listens+", protocol, tls_version, "+
+		"tls_server_subject, tls_server_not_after, any(peer_address), "+t.count.sql()+", sum(sent_bytes + received_bytes), "+t.first.sql()+", "+t.last.sql(), from,
 		fmt.Sprintf(" GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 ORDER BY 13 DESC, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 LIMIT %d", q.Limit), func(rows driver.Rows) error {
 			var f TLSFinding
 			err := rows.Scan(&f.Finding, &f.Role, &f.ServiceName, &f.Executable, &f.HostName, &f.ServerAddress, &f.PeerPort, &f.Protocol, &f.TLSVersion,

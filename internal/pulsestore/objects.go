@@ -32,6 +32,9 @@ type PayloadObject struct {
 	RetentionClass string
 }
 
+// ObjectID names an object: a key is below its environment.
+type ObjectID struct{ Environment, Key string }
+
 // PayloadEntry is one row of `payload_entries`: where in an object the payload of one exchange, or of one of
 // its parts, lies.
 type PayloadEntry struct {
@@ -143,9 +146,9 @@ func (b *Rows) AddPayloadEntry(r *PayloadEntry) {
 }
 
 // PayloadObjects implements Reader.
-func (s *Store) PayloadObjects(ctx context.Context, scope Scope, keys []string) (map[string]PayloadObject, error) {
+func (s *Store) PayloadObjects(ctx context.Context, scope Scope, keys []string) (map[ObjectID]PayloadObject, error) {
 	if len(keys) == 0 {
-		return map[string]PayloadObject{}, nil
+		return map[ObjectID]PayloadObject{}, nil
 	}
 	if len(keys) > maxLimit {
 		return nil, errors.New("more keys than one question may have")
@@ -163,9 +166,9 @@ func (s *Store) PayloadObjects(ctx context.Context, scope Scope, keys []string) 
 	if err != nil {
 		return nil, err
 	}
-	out := make(map[string]PayloadObject, len(keys))
+	out := make(map[ObjectID]PayloadObject, len(keys))
 	if err := s.ask(ctx, "time, key, environment, host_id, state, reason, entries, bytes, opened, closed, size, "+idSelect("sha256")+", expires, retention_class", from,
-		" ORDER BY key, time DESC LIMIT 1 BY key", func(rows driver.Rows) error {
+		" ORDER BY environment, key, time DESC LIMIT 1 BY environment, key", func(rows driver.Rows) error {
 			var r PayloadObject
 			var sum string
 			if err := rows.Scan(&r.Time, &r.Key, &r.Environment, &r.HostID, &r.State, &r.Reason, &r.Entries, &r.Bytes, &r.Opened, &r.Closed,
@@ -174,7 +177,7 @@ func (s *Store) PayloadObjects(ctx context.Context, scope Scope, keys []string) 
 			}
 			r.Expires = fromEpoch(r.Expires)
 			err := decodeIDs(id{r.SHA256[:], sum})
-			out[r.Key] = r
+			out[ObjectID{r.Environment, r.Key}] = r
 			return err
 		}); err != nil {
 		return nil, fmt.Errorf("read payload objects: %w", err)

@@ -7,6 +7,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -167,11 +170,8 @@ func (s *Store) Connections(ctx context.Context, q ConnectionQuery) ([]Connectio
 	if q.After != nil {
 		end = q.After.Start.Add(time.Nanosecond)
 	}
-	type identity struct {
-		host, environment string
-		id                uint64
-	}
-	seen := map[identity]bool{}
+	whole := q.To
+	seen := map[connectionIdentity]bool{}
 	var out []Connection
 	for _, piece := range pieces(q.From, end) {
 		q.From, q.To = piece[0], piece[1]
@@ -183,7 +183,7 @@ func (s *Store) Connections(ctx context.Context, q ConnectionQuery) ([]Connectio
 		rest := fmt.Sprintf(" ORDER BY start DESC, connection_id DESC LIMIT 1 BY host_id, connection_id, environment LIMIT %d", q.Limit+1)
 		if err := s.ask(ctx, connectionColumnsSQL, from, rest, func(rows driver.Rows) error {
 			r, err := scanConnection(rows)
-			if key := (identity{r.HostID, r.Environment, r.ConnectionID}); !seen[key] {
+			if key := (connectionIdentity{r.HostID, r.Environment, r.ConnectionID}); !seen[key] {
 				seen[key] = true
 				out = append(out, r)
 			}
@@ -194,10 +194,56 @@ func (s *Store) Connections(ctx context.Context, q ConnectionQuery) ([]Connectio
 		if len(out) > q.Limit {
 			out = out[:q.Limit]
 			last := out[q.Limit-1]
-			return out, &ConnectionCursor{Start: last.Start, ConnectionID: last.ConnectionID}, nil
+			out, err := s.withoutSuperseded(ctx, q.Scope, out, whole)
+			return out, &ConnectionCursor{Start: last.Start, ConnectionID: last.ConnectionID}, err
 		}
 	}
-	return out, nil, nil
+	out, err := s.withoutSuperseded(ctx, q.Scope, out, whole)
+	return out, nil, err
+}
+
+// withoutSuperseded leaves out what is said of a connection under an older start than one that is known before to: it may have been
+// on a page before, or not match the filter. Only what was not closed can be superseded.
+func (s *Store) withoutSuperseded(ctx context.Context, scope Scope, rows []Connection, to time.Time) ([]Connection, error) {
+	var ids []string
+	var oldest time.Time
+	for i := range rows {
+		if r := &rows[i]; r.State != "closed" {
+			ids = append(ids, strconv.FormatUint(r.ConnectionID, 10))
+			if oldest.IsZero() || r.Start.Before(oldest) {
+				oldest = r.Start
+			}
+		}
+	}
+	if len(ids) == 0 {
+		return rows, nil
+	}
+	w := &where{}
+	w.and("connection_id IN ({ids:Array(UInt64)})", "ids", "["+strings.Join(ids, ",")+"]")
+	from, err := s.rows(connectionTable, Selection{Scope: scope, From: oldest, To: to}, w)
+	if err != nil {
+		return nil, err
+	}
+	newest := map[connectionIdentity]time.Time{}
+	if err := s.ask(ctx, "host_id, environment, connection_id, max(start)", from, " GROUP BY 1, 2, 3", func(rows driver.Rows) error {
+		var id connectionIdentity
+		var start time.Time
+		err := rows.Scan(&id.host, &id.environment, &id.id, &start)
+		newest[id] = start
+		return err
+	}); err != nil {
+		return nil, fmt.Errorf("read newer starts of connections: %w", err)
+	}
+	return slices.DeleteFunc(rows, func(r Connection) bool {
+		start, known := newest[connectionIdentity{r.HostID, r.Environment, r.ConnectionID}]
+		return known && r.State != "closed" && start.After(r.Start)
+	}), nil
+}
+
+// connectionIdentity is what a connection is under every start.
+type connectionIdentity struct {
+	host, environment string
+	id                uint64
 }
 
 // pieces cuts [from, to) into ever longer ranges, the newest first. Without bounds it is one.

@@ -60,27 +60,25 @@ func TestRollups(t *testing.T) {
 	type figures struct {
 		requests, errors, sent, received, sum, most uint64
 		first, last                                 time.Time
-		quantiles                                   []float32
+		buckets                                     []uint8
 		latency                                     []uint64
 	}
 	var want figures
 	require.NoError(t, conn.QueryRow(ctx, `SELECT count(), countIf(error_type != ''), sum(request_body_size), sum(response_body_size), sum(duration), max(duration),
-		min(time), max(time), arrayMap(x -> toFloat32(x), quantilesExact(0.5, 0.9, 0.95, 0.99)(duration)) FROM qpoint.requests WHERE part = 0`).
-		Scan(&want.requests, &want.errors, &want.sent, &want.received, &want.sum, &want.most, &want.first, &want.last, &want.quantiles))
+		min(time), max(time) FROM qpoint.requests WHERE part = 0`).
+		Scan(&want.requests, &want.errors, &want.sent, &want.received, &want.sum, &want.most, &want.first, &want.last))
 	require.EqualValues(t, n*9/10, want.requests)
-	for _, table := range []string{"requests_1m", "requests_1h", "processes_1m", "processes_1h"} {
+	for _, table := range []string{"requests_1m", "requests_1h", "processes_1m", "processes_1h", "services_1m", "services_1h"} {
 		var got figures
 		require.NoError(t, conn.QueryRow(ctx, `SELECT sum(requests), sum(errors), sum(request_bytes), sum(response_bytes), sum(duration_sum), max(duration_max),
-			min(first_seen), max(last_seen), arrayMap(x -> toFloat32(x), quantilesDDMerge(0.01, 0.5, 0.9, 0.95, 0.99)(duration_quantiles)), sumForEachMerge(latency) FROM qpoint.`+table).
-			Scan(&got.requests, &got.errors, &got.sent, &got.received, &got.sum, &got.most, &got.first, &got.last, &got.quantiles, &got.latency))
-		for i := range want.quantiles {
-			assert.InEpsilon(t, want.quantiles[i], got.quantiles[i], 0.021, table)
-		}
+			min(first_seen), max(last_seen), (sumMap(durations) AS d).1, d.2 FROM qpoint.`+table).
+			Scan(&got.requests, &got.errors, &got.sent, &got.received, &got.sum, &got.most, &got.first, &got.last, &got.buckets, &got.latency))
 		total := uint64(0)
-		for bucket, count := range got.latency {
+		for i, count := range got.latency {
+			bucket := got.buckets[i]
 			total += count
 			var exact uint64
-			low, high := math.Exp2(13+float64(bucket-1)/2), math.Exp2(13+float64(bucket)/2)
+			low, high := math.Exp2(13+(float64(bucket)-1)/8), math.Exp2(13+float64(bucket)/8)
 			if bucket == 0 {
 				low = 0
 			}
@@ -89,7 +87,7 @@ func TestRollups(t *testing.T) {
 			assert.Equal(t, exact, count, "%s, bucket %d", table, bucket)
 		}
 		assert.Equal(t, want.requests, total, table)
-		got.quantiles, got.latency = want.quantiles, nil
+		got.buckets, got.latency = nil, nil
 		assert.Equal(t, want, got, table)
 	}
 	var minutes, byStatus uint64
@@ -97,6 +95,65 @@ func TestRollups(t *testing.T) {
 	assert.GreaterOrEqual(t, minutes, uint64(25))
 	require.NoError(t, conn.QueryRow(ctx, "SELECT count() FROM qpoint.requests WHERE part = 0 AND status >= 500 AND status < 600").Scan(&want.requests))
 	assert.Equal(t, want.requests, byStatus)
+}
+
+// TestOlderRows brings a database of old to the schema of today, twice at the same time: what it had is in the sums, once.
+func TestOlderRows(t *testing.T) {
+	opts := engine(t)
+	s := openStore(t, opts)
+	conn := dial(t, opts)
+	ctx := context.Background()
+	push := func(from, n int) *pulsestore.Rows {
+		rows := pulsestore.NewRows()
+		for i := from; i < from+n; i++ {
+			r := request(i)
+			r.Time = base.Truncate(time.Hour).Add(-40*time.Hour + time.Duration(i)*10*time.Second)
+			r.Duration = time.Duration(math.Exp(10+float64(i%1000)/100)) + 1
+			rows.AddRequest(&r)
+		}
+		return rows
+	}
+	require.NoError(t, s.MigrateTo(ctx, keep(0), 4))
+	require.NoError(t, s.Insert(ctx, push(0, 3600)), "ten hours without sums")
+	require.NoError(t, s.MigrateTo(ctx, keep(0), 5))
+	require.NoError(t, s.Insert(ctx, push(3600, 3600)), "ten hours without sums of processes")
+	require.NoError(t, s.MigrateTo(ctx, keep(0), 8))
+	require.NoError(t, s.Insert(ctx, push(7200, 3600)))
+	other := openStore(t, opts)
+	errs := make(chan error, 2)
+	for _, store := range []*pulsestore.Store{s, other} {
+		go func() { errs <- store.Migrate(ctx, keep(0)) }()
+	}
+	require.NoError(t, <-errs)
+	require.NoError(t, <-errs)
+	require.NoError(t, s.Insert(ctx, push(10_800, 3600)))
+
+	var want, got [3]uint64
+	require.NoError(t, conn.QueryRow(ctx, "SELECT count(), sum(request_body_size), toUInt64(sum(duration)) FROM qpoint.requests").Scan(&want[0], &want[1], &want[2]))
+	require.EqualValues(t, 14_400, want[0])
+	for _, table := range []string{"requests_1m", "requests_1h", "processes_1m", "processes_1h", "services_1m", "services_1h"} {
+		var durations uint64
+		require.NoError(t, conn.QueryRow(ctx, "SELECT sum(requests), sum(request_bytes), sum(duration_sum), arraySum(sumMap(durations).2) FROM qpoint."+table).
+			Scan(&got[0], &got[1], &got[2], &durations))
+		assert.Equal(t, want, got, table)
+		assert.Equal(t, want[0], durations, table)
+	}
+	var first time.Time
+	require.NoError(t, conn.QueryRow(ctx, "SELECT min(first_seen) FROM qpoint.endpoints").Scan(&first))
+	assert.Equal(t, base.Truncate(time.Hour).Add(-40*time.Hour), first)
+
+	// Sums of half octaves became counts within them.
+	sel := all("production", base.Truncate(time.Hour).Add(-21*time.Hour), base.Truncate(time.Hour).Add(-11*time.Hour))
+	latency, err := s.Latency(ctx, pulsestore.TimeQuery{Selection: sel, Of: pulsestore.OfRequests, Step: time.Hour})
+	require.NoError(t, err)
+	require.NotEmpty(t, latency)
+	for _, b := range latency {
+		sel.From, sel.To = b.Time, b.Time.Add(time.Hour)
+		var exact float64
+		require.NoError(t, conn.QueryRow(ctx, "SELECT toFloat64(quantileExact(0.9)(duration)) FROM qpoint.requests WHERE toStartOfHour(time) = {hour:DateTime}",
+			clickhouse.Named("hour", b.Time.Format(time.DateTime))).Scan(&exact))
+		assert.InEpsilon(t, exact, float64(b.P90), 0.25)
+	}
 }
 
 // otelColumns are the columns of the collector's clickhouse exporter v0.161.0, which Grafana and HyperDX ask for.

@@ -158,7 +158,7 @@ type Reader interface {
 	// Coverage returns the newest row of each identity, by host, subject and name.
 	Coverage(ctx context.Context, q CoverageQuery) ([]Coverage, error)
 	// PayloadObjects returns the rows of the given keys that exist.
-	PayloadObjects(ctx context.Context, scope Scope, keys []string) (map[string]PayloadObject, error)
+	PayloadObjects(ctx context.Context, scope Scope, keys []string) (map[ObjectID]PayloadObject, error)
 
 	// Histogram counts rows by time and class.
 	Histogram(ctx context.Context, q TimeQuery) ([]Bucket, error)
@@ -197,6 +197,15 @@ type Reader interface {
 	// Stored and StoredObjects return what the tables, and the bucket by their records, hold.
 	Stored(ctx context.Context, scope Scope) ([]Stored, error)
 	StoredObjects(ctx context.Context, scope Scope) ([]StoredObjects, error)
+
+	// Doomed returns the exchanges that an order concerns, at most MaxErase; more is ErrManyErase.
+	Doomed(ctx context.Context, o EraseOrder) ([]Doomed, error)
+	// EraseRows removes the rows of an order, or only counts them, by table. What was doomed says where payloads are, so it goes last:
+	// the same order can be given again after an error. The audit stays, and so do sums of minutes and hours that are not
+	// wholly within an order's time.
+	EraseRows(ctx context.Context, o EraseOrder, doomed []Doomed, dryRun bool) (map[string]uint64, error)
+	// PutObjects stores what has become of objects.
+	PutObjects(ctx context.Context, objects ...PayloadObject) error
 
 	Ping(ctx context.Context) error
 }

@@ -8,11 +8,13 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"math"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"text/template"
+	"time"
 )
 
 // Names of the tables.
@@ -29,6 +31,10 @@ const (
 	tableRequestsHour   = "requests_1h"
 	tableProcessMinute  = "processes_1m"
 	tableProcessHour    = "processes_1h"
+	tableServiceMinute  = "services_1m"
+	tableServiceHour    = "services_1h"
+	tableEndpoints      = "endpoints"
+	tableConnectionSums = "connections_10m"
 	tableMigrations     = "schema_migrations"
 )
 
@@ -57,6 +63,10 @@ var storedTables = []storedTable{
 	{name: tableRequestsHour, shard: "rand()", long: true},
 	{name: tableProcessMinute, shard: "rand()", daily: true},
 	{name: tableProcessHour, shard: "rand()", long: true},
+	{name: tableServiceMinute, shard: "rand()", daily: true},
+	{name: tableServiceHour, shard: "rand()", long: true},
+	{name: tableEndpoints, shard: "rand()", long: true},
+	{name: tableConnectionSums, shard: "rand()", daily: true},
 }
 
 // Tables returns the names of the tables that hold data and expire.
@@ -140,6 +150,34 @@ func (schema) Rollups() []rollupTable {
 // ProcessRollups see Rollups.
 func (schema) ProcessRollups() []rollupTable {
 	return []rollupTable{{tableProcessMinute, "toDate(time)"}, {tableProcessHour, "toMonday(time)"}}
+}
+
+// ServiceSums see Rollups.
+func (schema) ServiceSums() []rollupTable {
+	return []rollupTable{{tableServiceMinute, "toDate(time)"}, {tableServiceHour, "toMonday(time)"}}
+}
+
+// EverySum are the tables that 0005 and 0008 made, those by hour first: a view is made of columns that are there.
+func (schema) EverySum() []string {
+	return []string{tableRequestsHour, tableRequestsMinute, tableProcessHour, tableProcessMinute}
+}
+
+// SumColumns are what every table of sums has beside what it sums by.
+func (schema) SumColumns() string {
+	return "requests, errors, request_bytes, response_bytes, duration_sum, duration_max, durations, first_seen, last_seen"
+}
+
+// SumOfRequests are SumColumns of rows of `requests` called r, SumOfSums of rows of another table of sums called m.
+func (schema) SumOfRequests() string {
+	return "count() AS requests, countIf(error_type != '') AS errors,\n    sum(request_body_size) AS request_bytes, sum(response_body_size) AS response_bytes, " +
+		"sum(r.duration) AS duration_sum, max(r.duration) AS duration_max,\n    sumMap([toUInt8(greatest(least(ceil(8 * log2(r.duration)) - 104, 255), 0))], [1::UInt64]) AS durations,\n" +
+		"    min(r.time) AS first_seen, max(r.time) AS last_seen"
+}
+
+// SumOfSums see SumOfRequests.
+func (schema) SumOfSums() string {
+	return "sum(m.requests) AS requests, sum(m.errors) AS errors, sum(m.request_bytes) AS request_bytes, sum(m.response_bytes) AS response_bytes,\n" +
+		"    sum(m.duration_sum) AS duration_sum, max(m.duration_max) AS duration_max, sumMap(m.durations) AS durations,\n    min(m.first_seen) AS first_seen, max(m.last_seen) AS last_seen"
 }
 
 // Settings returns the table settings.
@@ -243,6 +281,13 @@ func escape(text string) string { return strings.NewReplacer(`\`, `\\`, `'`, `\'
 // Migrate brings the database to the schema of this binary. Collectors may call it at the same
 // time; a schema that is newer than the binary is left alone, as newer columns have defaults.
 func (s *Store) Migrate(ctx context.Context, opts SchemaOptions) error {
+	if err := s.migrateTo(ctx, opts, math.MaxUint32); err != nil {
+		return err
+	}
+	return s.applyRetention(ctx, schema{database: s.database, cluster: opts.Cluster}, opts.Retention)
+}
+
+func (s *Store) migrateTo(ctx context.Context, opts SchemaOptions, last uint32) error {
 	schema := schema{database: s.database, cluster: opts.Cluster}
 	steps, err := schema.migrations()
 	if err != nil {
@@ -258,19 +303,47 @@ func (s *Store) Migrate(ctx context.Context, opts SchemaOptions) error {
 		return fmt.Errorf("read the schema's version: %w", err)
 	}
 	for _, step := range steps {
-		if applied[step.version] {
+		if applied[step.version] || step.version > last {
 			continue
 		}
 		for _, statement := range step.statements {
-			if err := s.conn.Exec(ctx, statement); err != nil {
-				return fmt.Errorf("migrate to schema %d (%s): %w", step.version, step.name, err)
+			if err = s.apply(ctx, schema, step, statement); err == nil {
+				continue
 			}
+			// Another collector may have been faster, and be at the next step already.
+			if applied, _ := s.appliedMigrations(ctx, schema); applied[step.version] {
+				break
+			}
+			return fmt.Errorf("migrate to schema %d (%s): %w", step.version, step.name, err)
 		}
 		if err := s.conn.Exec(ctx, fmt.Sprintf("INSERT INTO %s SELECT %d, '%s', now64(3)", schema.table(tableMigrations), step.version, step.name)); err != nil {
 			return fmt.Errorf("note schema %d (%s): %w", step.version, step.name, err)
 		}
 	}
-	return s.applyRetention(ctx, schema, opts.Retention)
+	return nil
+}
+
+// apply makes one statement of a migration.
+func (s *Store) apply(ctx context.Context, schema schema, step migration, statement string) error {
+	if isFill(statement) {
+		return s.fill(ctx, schema, step, statement)
+	}
+	// Another collector may be at the step before still, changing rows by the column that goes now.
+	for strings.Contains(statement, " DROP COLUMN ") {
+		var running uint64
+		if err := s.conn.QueryRow(ctx, "SELECT count() FROM system.mutations WHERE NOT is_done AND database = {database:String}", named("database", s.database)).Scan(&running); err != nil {
+			return err
+		}
+		if running == 0 {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return s.conn.Exec(ctx, statement)
 }
 
 // prepare returns the statements before the first migration.

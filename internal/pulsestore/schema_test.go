@@ -68,7 +68,7 @@ func tablesOf(t *testing.T) map[string]map[string]bool {
 			if rest, create := strings.CutPrefix(head, "CREATE TABLE IF NOT EXISTS `d`."); create {
 				name, ok = rest, true
 			}
-			if !ok {
+			if !ok || strings.HasPrefix(head, "ALTER") && !strings.Contains(statement, "ADD COLUMN") {
 				continue
 			}
 			name = strings.Trim(name, "` ")

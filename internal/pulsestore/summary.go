@@ -5,7 +5,6 @@ package pulsestore
 import (
 	"context"
 	"fmt"
-	"math"
 	"net/netip"
 	"strings"
 	"time"
@@ -49,14 +48,7 @@ func (s *Store) Histogram(ctx context.Context, q TimeQuery) ([]Bucket, error) {
 	if err := q.check(); err != nil {
 		return nil, err
 	}
-	t, err := tableOf(q.Of)
-	if err != nil {
-		return nil, err
-	}
-	if q.Of == OfRequests {
-		t = requestsFor(q.Selection, q.Step)
-	}
-	from, err := s.rows(t, q.Selection, nil)
+	t, from, err := s.counted(q.Selection, q.Of, q.Step, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -80,48 +72,6 @@ func (s *Store) Histogram(ctx context.Context, q TimeQuery) ([]Bucket, error) {
 	return out, nil
 }
 
-// Quantiles are of the durations of requests.
-type Quantiles struct{ P50, P90, P95, P99 time.Duration }
-
-// quantilesOf reads the array of table.quantiles.
-func quantilesOf(v []float64) (q Quantiles) {
-	if len(v) == 4 && !math.IsNaN(v[0]) {
-		q = Quantiles{time.Duration(v[0]), time.Duration(v[1]), time.Duration(v[2]), time.Duration(v[3])}
-	}
-	return q
-}
-
-// spread returns how the durations of each of many groups are read, where they go, and their quantiles then. The states of a rollup's
-// sketches take tens of microseconds each to merge: for groups its counts of durations are added instead, and a quantile is as
-// exact as the bucket that it is in, which is half an octave.
-func (t *table) spread() (column string, dest any, read func() Quantiles) {
-	if t.grain > 0 {
-		var counts []uint64
-		return t.latency, &counts, func() Quantiles { return quantilesOfCounts(counts) }
-	}
-	var v []float64
-	return floats(t.quantiles.sql()), &v, func() Quantiles { return quantilesOf(v) }
-}
-
-// quantilesOfCounts places each quantile in its bucket as if durations were spread evenly there, by their logarithm.
-func quantilesOfCounts(counts []uint64) Quantiles {
-	var total uint64
-	for _, n := range counts {
-		total += n
-	}
-	at := func(level float64) time.Duration {
-		left := level * float64(total)
-		for bucket, n := range counts {
-			if f := float64(n); n > 0 && left <= f {
-				return time.Duration(math.Exp2(13 + (float64(bucket)-1+left/f)/2))
-			}
-			left -= float64(n)
-		}
-		return 0
-	}
-	return Quantiles{at(0.5), at(0.9), at(0.95), at(0.99)}
-}
-
 // LatencyBucket has the latency of the requests of one step.
 type LatencyBucket struct {
 	Time             time.Time
@@ -139,13 +89,13 @@ func (s *Store) Latency(ctx context.Context, q TimeQuery) ([]LatencyBucket, erro
 	if err != nil {
 		return nil, err
 	}
+	spread, durations, quantiles := t.spread()
 	var out []LatencyBucket
-	if err := s.ask(ctx, q.bucket(t)+", "+t.count.sql()+", "+t.errors.sql()+", "+floats(t.quantiles.sql()), from, " GROUP BY 1 ORDER BY 1", func(rows driver.Rows) error {
+	if err := s.ask(ctx, q.bucket(t)+", "+t.count.sql()+", "+t.errors.sql()+", "+spread, from, " GROUP BY 1 ORDER BY 1", func(rows driver.Rows) error {
 		var bucket int64
 		var b LatencyBucket
-		var v []float64
-		err := rows.Scan(&bucket, &b.Requests, &b.Errors, &v)
-		b.Time, b.Quantiles = q.at(bucket), quantilesOf(v)
+		err := rows.Scan(append([]any{&bucket, &b.Requests, &b.Errors}, durations...)...)
+		b.Time, b.Quantiles = q.at(bucket), quantiles()
 		out = append(out, b)
 		return err
 	}); err != nil {
@@ -171,7 +121,7 @@ func (s *Store) HeatMap(ctx context.Context, q TimeQuery) ([]HeatCell, error) {
 	if err != nil {
 		return nil, err
 	}
-	bound := func(bucket int) time.Duration { return time.Duration(math.Exp2(13 + float64(bucket)/2)) }
+	bound := func(bucket int) time.Duration { return time.Duration(boundOf(float64(bucket * heatPerCount))) }
 	var out []HeatCell
 	cell := func(at time.Time, bucket int, requests uint64) {
 		if requests == 0 {
@@ -186,17 +136,17 @@ func (s *Store) HeatMap(ctx context.Context, q TimeQuery) ([]HeatCell, error) {
 		}
 		out = append(out, c)
 	}
-	columns, rest := q.bucket(t)+", "+t.latency, " GROUP BY 1 ORDER BY 1"
+	columns, rest := q.bucket(t)+", "+countColumns, " GROUP BY 1 ORDER BY 1"
 	scan := func(rows driver.Rows) error {
 		var step int64
-		var counts []uint64
-		err := rows.Scan(&step, &counts)
-		for bucket, n := range counts {
+		var c counts
+		err := rows.Scan(append([]any{&step}, c.dest()...)...)
+		for bucket, n := range c.heat() {
 			cell(q.at(step), bucket, n)
 		}
 		return err
 	}
-	if t.grain == 0 { // counting rows of a bucket is cheaper than making an array of each
+	if t.grain == 0 {
 		columns, rest = q.bucket(t)+", toUInt8("+heatBucket+"), count()", " GROUP BY 1, 2 ORDER BY 1, 2"
 		scan = func(rows driver.Rows) error {
 			var step int64
@@ -270,13 +220,6 @@ func (s *Store) Facets(ctx context.Context, q FacetQuery) ([]Facet, error) {
 		if f == nil || !f.Facet {
 			return nil, fmt.Errorf("%q is no field whose values can be counted", name)
 		}
-		from := t
-		if q.Of == OfRequests {
-			best := requestsFor(q.Selection, 0, name)
-			if f := best.fields.Get(name); f != nil && f.Facet {
-				from = best
-			}
-		}
 		w := &where{}
 		if q.Prefix != "" {
 			prefix := q.Prefix
@@ -285,7 +228,11 @@ func (s *Store) Facets(ctx context.Context, q FacetQuery) ([]Facet, error) {
 			}
 			w.and("startsWith("+text(f)+", {prefix:String})", "prefix", prefix)
 		}
-		rows, err := s.rows(from, q.Selection, w)
+		from, rows, err := s.counted(q.Selection, q.Of, 0, w, name)
+		if err == nil && !from.fields.Get(name).Facet { // a class of values is none
+			from = t
+			rows, err = s.rows(t, q.Selection, w)
+		}
 		if err != nil {
 			return nil, err
 		}

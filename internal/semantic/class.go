@@ -72,7 +72,7 @@ var classes = map[string]Class{
 
 	SegmentKey: ID, SegmentEntries: Number, SegmentBytes: Number, SegmentOpened: Number, SegmentClosed: Number,
 	SegmentState: Token, SegmentReason: Token,
-	ObjectSize: Number, ObjectSHA256: ID, ObjectExpires: Number, ObjectRetentionClass: Token, ObjectEntryOffset: Number, ObjectEntryLength: Number,
+	ObjectSize: Number, ObjectSHA256: ID, ObjectExpires: Number, ObjectEnvironment: Token, ObjectEntryOffset: Number, ObjectEntryLength: Number,
 
 	FindingKind: Token, FindingMessage: Token, FindingLocation: Token, FindingPlace: Place, FindingCount: Number, FindingReason: Token,
 

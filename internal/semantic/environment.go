@@ -5,6 +5,9 @@ package semantic
 // MaxEnvironment is the longest name of an environment, in bytes: one DNS label.
 const MaxEnvironment = 63
 
+// DefaultEnvironment is that of a configuration that names none.
+const DefaultEnvironment = "default"
+
 // ValidEnvironment reports whether s can be a value of Environment: 1 to MaxEnvironment of a-z,
 // 0-9 and '-'. What `anonymize` cannot stamp, `pulse_api` need not look for.
 func ValidEnvironment(s string) bool {

@@ -203,12 +203,12 @@ const (
 // Object attributes, on EventObject (with SegmentKey, SegmentOpened and the other Segment attributes that are known) and
 // EventObjectEntry (with SegmentKey and ConnectionID).
 const (
-	ObjectSize           = "qpoint.object.size"            // bytes as stored
-	ObjectSHA256         = "qpoint.object.sha256"          // 64 hex digits, of the object as stored
-	ObjectExpires        = "qpoint.object.expires"         // Unix nanoseconds; absent when unknown or never
-	ObjectRetentionClass = "qpoint.object.retention_class" // of the operator's configuration
-	ObjectEntryOffset    = "qpoint.object.entry.offset"    // bytes before the entry's local header
-	ObjectEntryLength    = "qpoint.object.entry.length"    // bytes of the entry, local header included
+	ObjectSize        = "qpoint.object.size"         // bytes as stored
+	ObjectSHA256      = "qpoint.object.sha256"       // 64 hex digits, of the object as stored
+	ObjectExpires     = "qpoint.object.expires"      // Unix nanoseconds; absent when unknown or never
+	ObjectEnvironment = "qpoint.object.environment"  // of the operator's configuration: the first folder of the object
+	ObjectEntryOffset = "qpoint.object.entry.offset" // bytes before the entry's local header
+	ObjectEntryLength = "qpoint.object.entry.length" // bytes of the entry, local header included
 )
 
 // Coverage attributes, on `qpoint.coverage` logs. Rows of one host with the same subject, name, process, state and reason
@@ -262,6 +262,8 @@ const (
 	PayloadRedactionPolicy = "qpoint.payload.redaction.policy"
 	// PayloadRedactions is [[place in the HAR entry, reason, count], …]: what was taken out, as `request.headers[3]`, `header`, 1.
 	PayloadRedactions = "qpoint.payload.redactions"
+	// PayloadSealed is the file of the exchange, encrypted, in place of all other attributes but ConnectionID.
+	PayloadSealed = "qpoint.payload.sealed"
 	// PayloadWebSocketMessages is a list of maps, see the Message* keys.
 	PayloadWebSocketMessages = "qpoint.websocket.messages"
 )

@@ -41,7 +41,7 @@ func TestEveryKeyIsClassified(t *testing.T) {
 	removed := map[string]string{
 		"Anonymized": "stamped, never taken from the data", "Environment": "stamped, never taken from the data",
 		"SegmentIndex": "payload path only", "SegmentCount": "payload path only",
-		"PayloadWebSocketMessages": "payload path only", "PayloadRedactionPolicy": "payload path only", "PayloadRedactions": "payload path only",
+		"PayloadWebSocketMessages": "payload path only", "PayloadRedactionPolicy": "payload path only", "PayloadRedactions": "payload path only", "PayloadSealed": "payload path only",
 	}
 	keys := map[string]bool{}
 	for name, value := range constants(t) {

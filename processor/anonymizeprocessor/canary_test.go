@@ -169,7 +169,7 @@ func (c *canaries) hostile(key string) []string {
 		if key == semantic.ConnectionID {
 			return append(all, n()+n(), "host/"+n()) // 16 hex digits alone are right
 		}
-		return append(all, n(), n()+n()[:15], "2026/11/24/06/"+n()+".zip")
+		return append(all, n(), n()+n()[:15], "default/2026/11/24/06/"+n()+".zip")
 	case semantic.Token:
 		return append(all, n(), n()+"/"+n(), "http/"+n(), n()+"-"+n(), "alice."+n()+"@example.com")
 	case semantic.Name:

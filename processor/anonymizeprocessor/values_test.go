@@ -39,7 +39,7 @@ func TestID(t *testing.T) {
 		semantic.ContainerID:    {{strings.Repeat("0a", 32)}, {"docker\x00", "a?b"}},
 		semantic.ConnectionID:   {{"0123456789abcdef"}, {"", "0123456789ABCDEF", "0123456789abcde", "0123456789abcdefg", "secret"}},
 		semantic.K8sPodUID:      {{"123e4567-e89b-12d3-a456-426614174000", strings.Repeat("a1", 16)}, {"pod", "secret-secret", strings.Repeat("g", 32)}},
-		semantic.SegmentKey:     {{"2026/11/24/06/host-1/01ARZ3NDEKTSV4RRFFQ69G5FAV.zip"}, {"", "01ARZ3NDEKTSV4RRFFQ69G5FAV.zip", "2026/11/24/06/a b/01ARZ3NDEKTSV4RRFFQ69G5FAV.zip", "secret"}},
+		semantic.SegmentKey:     {{"default/2026/11/24/06/host-1/01ARZ3NDEKTSV4RRFFQ69G5FAV.zip"}, {"", "01ARZ3NDEKTSV4RRFFQ69G5FAV.zip", "default/2026/11/24/06/a b/01ARZ3NDEKTSV4RRFFQ69G5FAV.zip", "secret"}},
 		semantic.PayloadObjects: {nil, nil},
 	} {
 		for _, s := range list[0] {

@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/reload"
+	"github.com/qpoint-io/otelcol-qpoint/internal/retention"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/rules"
 )
 
@@ -16,6 +17,9 @@ func (t *tap) startRules() (watch func(context.Context, component.Host), err err
 	levels := t.cfg.levels()
 	if t.cfg.RulesFile == "" {
 		set, err := rules.Compile(t.cfg.Rules, levels)
+		if err == nil {
+			err = set.Check(retention.Check)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -26,6 +30,9 @@ func (t *tap) startRules() (watch func(context.Context, component.Host), err err
 		Key: "rules_file", Path: t.cfg.RulesFile, Logger: t.set.Logger,
 		Use: func(text []byte) error {
 			set, err := rules.Parse(text, levels)
+			if err == nil {
+				err = set.Check(retention.Check)
+			}
 			if err == nil {
 				t.engine.SetRules(set)
 			}

@@ -23,8 +23,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// certificate writes a key and a certificate for localhost and returns their paths.
-func certificate(t *testing.T) (cert, key string) {
+// certificate writes a key and a certificate for localhost, changed or not, and returns their paths.
+func certificate(t *testing.T, change ...func(*x509.Certificate)) (cert, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -37,6 +37,9 @@ func certificate(t *testing.T) (cert, key string) {
 		NotAfter:     time.Now().Add(24 * time.Hour),
 		IsCA:         true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	for _, f := range change {
+		f(template)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	require.NoError(t, err)

@@ -334,7 +334,7 @@ func (g *generator) segment(origin *pulsestore.Origin, r *pulsestore.Request) st
 		_ = id.SetTime(uint64(r.Time.UnixMilli()))
 		binary.LittleEndian.PutUint64(id[6:], g.Uint64())
 		binary.LittleEndian.PutUint16(id[14:], uint16(g.Uint32()))
-		s = &segment{key: r.Time.Format("2006/01/02/15/") + origin.HostID + "/" + id.String() + ".zip", opened: r.Time, host: origin}
+		s = &segment{key: r.Time.Format("default/2006/01/02/15/") + origin.HostID + "/" + id.String() + ".zip", opened: r.Time, host: origin}
 		g.segments[origin.HostID] = s
 	}
 	s.entries++

@@ -4,7 +4,11 @@
 // client, so that the query API can presign links without being able to read an object.
 package s3settings
 
-import "go.opentelemetry.io/collector/config/configopaque"
+import (
+	"time"
+
+	"go.opentelemetry.io/collector/config/configopaque"
+)
 
 // Settings are what a client needs to address and sign requests for one bucket.
 type Settings struct {
@@ -28,4 +32,16 @@ type Settings struct {
 // extension's Start has returned; they may change with a restart of the extension.
 type Storage interface {
 	S3Settings() Settings
+}
+
+// Expiry says how long the objects are kept whose keys begin with a prefix.
+type Expiry struct {
+	Prefix string
+	After  time.Duration
+}
+
+// Expirer is implemented by a Storage that removes old objects itself, having no lifecycle to configure.
+type Expirer interface {
+	// Expire adds rules until withdraw is called. It may be called when the extension's Start has returned.
+	Expire(rules []Expiry) (withdraw func())
 }

@@ -609,6 +609,320 @@ ORDER BY (time, span_id, kind, message, location, place, reason, server_address,
 SETTINGS ttl_only_drop_parts = 1, replicated_deduplication_window = 1000;
 CREATE TABLE IF NOT EXISTS `qpoint`.`findings` ON CLUSTER `it's` AS `qpoint`.`findings_local`
 ENGINE = Distributed('it\'s', 'qpoint', 'findings_local', sipHash64(host_id));
+-- 10 durations
+ALTER TABLE `qpoint`.`requests_1h_local` ON CLUSTER `it's`
+    ADD COLUMN IF NOT EXISTS durations SimpleAggregateFunction(sumMap, Tuple(Array(UInt8), Array(UInt64))) CODEC(ZSTD(1));
+ALTER TABLE `qpoint`.`requests_1h` ON CLUSTER `it's`
+    ADD COLUMN IF NOT EXISTS durations SimpleAggregateFunction(sumMap, Tuple(Array(UInt8), Array(UInt64))) CODEC(ZSTD(1));
+ALTER TABLE `qpoint`.`requests_1m_local` ON CLUSTER `it's`
+    ADD COLUMN IF NOT EXISTS durations SimpleAggregateFunction(sumMap, Tuple(Array(UInt8), Array(UInt64))) CODEC(ZSTD(1));
+ALTER TABLE `qpoint`.`requests_1m` ON CLUSTER `it's`
+    ADD COLUMN IF NOT EXISTS durations SimpleAggregateFunction(sumMap, Tuple(Array(UInt8), Array(UInt64))) CODEC(ZSTD(1));
+ALTER TABLE `qpoint`.`processes_1h_local` ON CLUSTER `it's`
+    ADD COLUMN IF NOT EXISTS durations SimpleAggregateFunction(sumMap, Tuple(Array(UInt8), Array(UInt64))) CODEC(ZSTD(1));
+ALTER TABLE `qpoint`.`processes_1h` ON CLUSTER `it's`
+    ADD COLUMN IF NOT EXISTS durations SimpleAggregateFunction(sumMap, Tuple(Array(UInt8), Array(UInt64))) CODEC(ZSTD(1));
+ALTER TABLE `qpoint`.`processes_1m_local` ON CLUSTER `it's`
+    ADD COLUMN IF NOT EXISTS durations SimpleAggregateFunction(sumMap, Tuple(Array(UInt8), Array(UInt64))) CODEC(ZSTD(1));
+ALTER TABLE `qpoint`.`processes_1m` ON CLUSTER `it's`
+    ADD COLUMN IF NOT EXISTS durations SimpleAggregateFunction(sumMap, Tuple(Array(UInt8), Array(UInt64))) CODEC(ZSTD(1));
+ALTER TABLE `qpoint`.`requests_1m_view` ON CLUSTER `it's` MODIFY QUERY
+SELECT toStartOfMinute(toDateTime(r.time, 'UTC')) AS time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, k8s_namespace,
+    toUInt8(intDiv(status, 100)) AS status_class, count() AS requests, countIf(error_type != '') AS errors,
+    sum(request_body_size) AS request_bytes, sum(response_body_size) AS response_bytes, sum(r.duration) AS duration_sum, max(r.duration) AS duration_max,
+    sumMap([toUInt8(greatest(least(ceil(8 * log2(r.duration)) - 104, 255), 0))], [1::UInt64]) AS durations,
+    min(r.time) AS first_seen, max(r.time) AS last_seen
+FROM `qpoint`.`requests_local` AS r
+WHERE part = 0
+GROUP BY time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, k8s_namespace, status_class;
+ALTER TABLE `qpoint`.`requests_1h_view` ON CLUSTER `it's` MODIFY QUERY
+SELECT toStartOfHour(m.time) AS time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, k8s_namespace, status_class,
+    sum(m.requests) AS requests, sum(m.errors) AS errors, sum(m.request_bytes) AS request_bytes, sum(m.response_bytes) AS response_bytes,
+    sum(m.duration_sum) AS duration_sum, max(m.duration_max) AS duration_max, sumMap(m.durations) AS durations,
+    min(m.first_seen) AS first_seen, max(m.last_seen) AS last_seen
+FROM `qpoint`.`requests_1m_local` AS m
+GROUP BY time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, k8s_namespace, status_class;
+ALTER TABLE `qpoint`.`processes_1m_view` ON CLUSTER `it's` MODIFY QUERY
+SELECT toStartOfMinute(toDateTime(r.time, 'UTC')) AS time, environment, kind, host_id, host_name, service_name, executable, user, container_id, pod_uid, k8s_namespace,
+    toUInt8(intDiv(status, 100)) AS status_class, count() AS requests, countIf(error_type != '') AS errors,
+    sum(request_body_size) AS request_bytes, sum(response_body_size) AS response_bytes, sum(r.duration) AS duration_sum, max(r.duration) AS duration_max,
+    sumMap([toUInt8(greatest(least(ceil(8 * log2(r.duration)) - 104, 255), 0))], [1::UInt64]) AS durations,
+    min(r.time) AS first_seen, max(r.time) AS last_seen
+FROM `qpoint`.`requests_local` AS r
+WHERE part = 0
+GROUP BY time, environment, kind, host_id, host_name, service_name, executable, user, container_id, pod_uid, k8s_namespace, status_class;
+ALTER TABLE `qpoint`.`processes_1h_view` ON CLUSTER `it's` MODIFY QUERY
+SELECT toStartOfHour(m.time) AS time, environment, kind, host_id, host_name, service_name, executable, user, container_id, pod_uid, k8s_namespace, status_class,
+    sum(m.requests) AS requests, sum(m.errors) AS errors, sum(m.request_bytes) AS request_bytes, sum(m.response_bytes) AS response_bytes,
+    sum(m.duration_sum) AS duration_sum, max(m.duration_max) AS duration_max, sumMap(m.durations) AS durations,
+    min(m.first_seen) AS first_seen, max(m.last_seen) AS last_seen
+FROM `qpoint`.`processes_1m_local` AS m
+GROUP BY time, environment, kind, host_id, host_name, service_name, executable, user, container_id, pod_uid, k8s_namespace, status_class;
+ALTER TABLE `qpoint`.`requests_1h_local` ON CLUSTER `it's`
+    UPDATE durations = (
+        arrayMap(i -> toUInt8(greatest(4 * (i - 1), 2) - 2), arrayFilter((i, n) -> n > 0, arrayEnumerate(finalizeAggregation(latency)), finalizeAggregation(latency))),
+        arrayFilter(n -> n > 0, finalizeAggregation(latency)))
+    WHERE empty(durations.1) SETTINGS mutations_sync = 2;
+ALTER TABLE `qpoint`.`requests_1m_local` ON CLUSTER `it's`
+    UPDATE durations = (
+        arrayMap(i -> toUInt8(greatest(4 * (i - 1), 2) - 2), arrayFilter((i, n) -> n > 0, arrayEnumerate(finalizeAggregation(latency)), finalizeAggregation(latency))),
+        arrayFilter(n -> n > 0, finalizeAggregation(latency)))
+    WHERE empty(durations.1) SETTINGS mutations_sync = 2;
+ALTER TABLE `qpoint`.`processes_1h_local` ON CLUSTER `it's`
+    UPDATE durations = (
+        arrayMap(i -> toUInt8(greatest(4 * (i - 1), 2) - 2), arrayFilter((i, n) -> n > 0, arrayEnumerate(finalizeAggregation(latency)), finalizeAggregation(latency))),
+        arrayFilter(n -> n > 0, finalizeAggregation(latency)))
+    WHERE empty(durations.1) SETTINGS mutations_sync = 2;
+ALTER TABLE `qpoint`.`processes_1m_local` ON CLUSTER `it's`
+    UPDATE durations = (
+        arrayMap(i -> toUInt8(greatest(4 * (i - 1), 2) - 2), arrayFilter((i, n) -> n > 0, arrayEnumerate(finalizeAggregation(latency)), finalizeAggregation(latency))),
+        arrayFilter(n -> n > 0, finalizeAggregation(latency)))
+    WHERE empty(durations.1) SETTINGS mutations_sync = 2;
+-- 11 services
+ALTER TABLE `qpoint`.`requests_1h_local` ON CLUSTER `it's` DROP COLUMN IF EXISTS duration_quantiles, DROP COLUMN IF EXISTS latency;
+ALTER TABLE `qpoint`.`requests_1h` ON CLUSTER `it's` DROP COLUMN IF EXISTS duration_quantiles, DROP COLUMN IF EXISTS latency;
+ALTER TABLE `qpoint`.`requests_1m_local` ON CLUSTER `it's` DROP COLUMN IF EXISTS duration_quantiles, DROP COLUMN IF EXISTS latency;
+ALTER TABLE `qpoint`.`requests_1m` ON CLUSTER `it's` DROP COLUMN IF EXISTS duration_quantiles, DROP COLUMN IF EXISTS latency;
+ALTER TABLE `qpoint`.`processes_1h_local` ON CLUSTER `it's` DROP COLUMN IF EXISTS duration_quantiles, DROP COLUMN IF EXISTS latency;
+ALTER TABLE `qpoint`.`processes_1h` ON CLUSTER `it's` DROP COLUMN IF EXISTS duration_quantiles, DROP COLUMN IF EXISTS latency;
+ALTER TABLE `qpoint`.`processes_1m_local` ON CLUSTER `it's` DROP COLUMN IF EXISTS duration_quantiles, DROP COLUMN IF EXISTS latency;
+ALTER TABLE `qpoint`.`processes_1m` ON CLUSTER `it's` DROP COLUMN IF EXISTS duration_quantiles, DROP COLUMN IF EXISTS latency;
+CREATE TABLE IF NOT EXISTS `qpoint`.`services_1m_local` ON CLUSTER `it's`
+(
+    time DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    environment LowCardinality(String),
+    kind LowCardinality(String),
+    server_address LowCardinality(String),
+    server_port UInt16 CODEC(ZSTD(1)),
+    tls_version LowCardinality(String),
+    service_name LowCardinality(String),
+    executable LowCardinality(String),
+    k8s_namespace LowCardinality(String),
+    status_class UInt8 COMMENT '1 to 5; 0: no response' CODEC(ZSTD(1)),
+    requests SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    errors SimpleAggregateFunction(sum, UInt64) COMMENT 'with an error.type' CODEC(T64, ZSTD(1)),
+    request_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    response_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    duration_sum SimpleAggregateFunction(sum, UInt64) COMMENT 'ns' CODEC(T64, ZSTD(1)),
+    duration_max SimpleAggregateFunction(max, UInt64) COMMENT 'ns' CODEC(T64, ZSTD(1)),
+    first_seen SimpleAggregateFunction(min, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1)),
+    last_seen SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1)),
+    durations SimpleAggregateFunction(sumMap, Tuple(Array(UInt8), Array(UInt64))) CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{shard}-{replica}')
+PARTITION BY toDate(time)
+ORDER BY (time, environment, kind, server_address, server_port, tls_version, service_name, executable, k8s_namespace, status_class)
+SETTINGS ttl_only_drop_parts = 1, replicated_deduplication_window = 1000;
+CREATE TABLE IF NOT EXISTS `qpoint`.`services_1m` ON CLUSTER `it's` AS `qpoint`.`services_1m_local`
+ENGINE = Distributed('it\'s', 'qpoint', 'services_1m_local', rand());
+CREATE TABLE IF NOT EXISTS `qpoint`.`services_1h_local` ON CLUSTER `it's`
+(
+    time DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    environment LowCardinality(String),
+    kind LowCardinality(String),
+    server_address LowCardinality(String),
+    server_port UInt16 CODEC(ZSTD(1)),
+    tls_version LowCardinality(String),
+    service_name LowCardinality(String),
+    executable LowCardinality(String),
+    k8s_namespace LowCardinality(String),
+    status_class UInt8 COMMENT '1 to 5; 0: no response' CODEC(ZSTD(1)),
+    requests SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    errors SimpleAggregateFunction(sum, UInt64) COMMENT 'with an error.type' CODEC(T64, ZSTD(1)),
+    request_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    response_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    duration_sum SimpleAggregateFunction(sum, UInt64) COMMENT 'ns' CODEC(T64, ZSTD(1)),
+    duration_max SimpleAggregateFunction(max, UInt64) COMMENT 'ns' CODEC(T64, ZSTD(1)),
+    first_seen SimpleAggregateFunction(min, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1)),
+    last_seen SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1)),
+    durations SimpleAggregateFunction(sumMap, Tuple(Array(UInt8), Array(UInt64))) CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{shard}-{replica}')
+PARTITION BY toMonday(time)
+ORDER BY (time, environment, kind, server_address, server_port, tls_version, service_name, executable, k8s_namespace, status_class)
+SETTINGS ttl_only_drop_parts = 1, replicated_deduplication_window = 1000;
+CREATE TABLE IF NOT EXISTS `qpoint`.`services_1h` ON CLUSTER `it's` AS `qpoint`.`services_1h_local`
+ENGINE = Distributed('it\'s', 'qpoint', 'services_1h_local', rand());
+CREATE TABLE IF NOT EXISTS `qpoint`.`endpoints_local` ON CLUSTER `it's`
+(
+    time DateTime('UTC') COMMENT 'begin of the month' CODEC(Delta(4), ZSTD(1)),
+    environment LowCardinality(String),
+    kind LowCardinality(String),
+    server_address LowCardinality(String),
+    server_port UInt16 CODEC(ZSTD(1)),
+    template LowCardinality(String),
+    method LowCardinality(String),
+    tls_version LowCardinality(String),
+    service_name LowCardinality(String),
+    executable LowCardinality(String),
+    k8s_namespace LowCardinality(String),
+    status_class UInt8 COMMENT '1 to 5; 0: no response' CODEC(ZSTD(1)),
+    first_seen SimpleAggregateFunction(min, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1)),
+    last_seen SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1))
+)
+ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{shard}-{replica}')
+PARTITION BY toStartOfMonth(time)
+ORDER BY (environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, k8s_namespace, status_class, time)
+SETTINGS ttl_only_drop_parts = 1, replicated_deduplication_window = 1000;
+CREATE TABLE IF NOT EXISTS `qpoint`.`endpoints` ON CLUSTER `it's` AS `qpoint`.`endpoints_local`
+ENGINE = Distributed('it\'s', 'qpoint', 'endpoints_local', rand());
+INSERT INTO `qpoint`.`requests_1m` (time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, k8s_namespace, status_class, requests, errors, request_bytes, response_bytes, duration_sum, duration_max, durations, first_seen, last_seen)
+SELECT toStartOfMinute(toDateTime(r.time, 'UTC')) AS time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, k8s_namespace,
+    toUInt8(intDiv(status, 100)) AS status_class, count() AS requests, countIf(error_type != '') AS errors,
+    sum(request_body_size) AS request_bytes, sum(response_body_size) AS response_bytes, sum(r.duration) AS duration_sum, max(r.duration) AS duration_max,
+    sumMap([toUInt8(greatest(least(ceil(8 * log2(r.duration)) - 104, 255), 0))], [1::UInt64]) AS durations,
+    min(r.time) AS first_seen, max(r.time) AS last_seen
+FROM `qpoint`.`requests` AS r
+WHERE part = 0 AND r.time >= fromUnixTimestamp64Nano({from:Int64}, 'UTC') AND r.time < fromUnixTimestamp64Nano({to:Int64}, 'UTC')
+    AND (SELECT count() FROM `qpoint`.`requests_1m` AS filled WHERE filled.time >= fromUnixTimestamp64Nano({from:Int64}, 'UTC') AND filled.time < fromUnixTimestamp64Nano({to:Int64}, 'UTC')) = 0
+GROUP BY time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, k8s_namespace, status_class;
+INSERT INTO `qpoint`.`processes_1m` (time, environment, kind, host_id, host_name, service_name, executable, user, container_id, pod_uid, k8s_namespace, status_class, requests, errors, request_bytes, response_bytes, duration_sum, duration_max, durations, first_seen, last_seen)
+SELECT toStartOfMinute(toDateTime(r.time, 'UTC')) AS time, environment, kind, host_id, host_name, service_name, executable, user, container_id, pod_uid, k8s_namespace,
+    toUInt8(intDiv(status, 100)) AS status_class, count() AS requests, countIf(error_type != '') AS errors,
+    sum(request_body_size) AS request_bytes, sum(response_body_size) AS response_bytes, sum(r.duration) AS duration_sum, max(r.duration) AS duration_max,
+    sumMap([toUInt8(greatest(least(ceil(8 * log2(r.duration)) - 104, 255), 0))], [1::UInt64]) AS durations,
+    min(r.time) AS first_seen, max(r.time) AS last_seen
+FROM `qpoint`.`requests` AS r
+WHERE part = 0 AND r.time >= fromUnixTimestamp64Nano({from:Int64}, 'UTC') AND r.time < fromUnixTimestamp64Nano({to:Int64}, 'UTC')
+    AND (SELECT count() FROM `qpoint`.`processes_1m` AS filled WHERE filled.time >= fromUnixTimestamp64Nano({from:Int64}, 'UTC') AND filled.time < fromUnixTimestamp64Nano({to:Int64}, 'UTC')) = 0
+GROUP BY time, environment, kind, host_id, host_name, service_name, executable, user, container_id, pod_uid, k8s_namespace, status_class;
+INSERT INTO `qpoint`.`services_1m` (time, environment, kind, server_address, server_port, tls_version, service_name, executable, k8s_namespace, status_class, requests, errors, request_bytes, response_bytes, duration_sum, duration_max, durations, first_seen, last_seen)
+SELECT m.time AS time, environment, kind, server_address, server_port, tls_version, service_name, executable, k8s_namespace, status_class,
+    sum(m.requests) AS requests, sum(m.errors) AS errors, sum(m.request_bytes) AS request_bytes, sum(m.response_bytes) AS response_bytes,
+    sum(m.duration_sum) AS duration_sum, max(m.duration_max) AS duration_max, sumMap(m.durations) AS durations,
+    min(m.first_seen) AS first_seen, max(m.last_seen) AS last_seen
+FROM `qpoint`.`requests_1m` AS m
+WHERE m.time >= fromUnixTimestamp64Nano({from:Int64}, 'UTC') AND m.time < fromUnixTimestamp64Nano({to:Int64}, 'UTC')
+    AND (SELECT count() FROM `qpoint`.`services_1m` AS filled WHERE filled.time >= fromUnixTimestamp64Nano({from:Int64}, 'UTC') AND filled.time < fromUnixTimestamp64Nano({to:Int64}, 'UTC')) = 0
+GROUP BY time, environment, kind, server_address, server_port, tls_version, service_name, executable, k8s_namespace, status_class;
+INSERT INTO `qpoint`.`services_1h` (time, environment, kind, server_address, server_port, tls_version, service_name, executable, k8s_namespace, status_class, requests, errors, request_bytes, response_bytes, duration_sum, duration_max, durations, first_seen, last_seen)
+SELECT m.time AS time, environment, kind, server_address, server_port, tls_version, service_name, executable, k8s_namespace, status_class,
+    sum(m.requests) AS requests, sum(m.errors) AS errors, sum(m.request_bytes) AS request_bytes, sum(m.response_bytes) AS response_bytes,
+    sum(m.duration_sum) AS duration_sum, max(m.duration_max) AS duration_max, sumMap(m.durations) AS durations,
+    min(m.first_seen) AS first_seen, max(m.last_seen) AS last_seen
+FROM `qpoint`.`requests_1h` AS m
+WHERE m.time >= fromUnixTimestamp64Nano({from:Int64}, 'UTC') AND m.time < fromUnixTimestamp64Nano({to:Int64}, 'UTC')
+    AND (SELECT count() FROM `qpoint`.`services_1h` AS filled WHERE filled.time >= fromUnixTimestamp64Nano({from:Int64}, 'UTC') AND filled.time < fromUnixTimestamp64Nano({to:Int64}, 'UTC')) = 0
+GROUP BY time, environment, kind, server_address, server_port, tls_version, service_name, executable, k8s_namespace, status_class;
+INSERT INTO `qpoint`.`endpoints` (time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, k8s_namespace, status_class, first_seen, last_seen)
+SELECT toDateTime(toStartOfMonth(m.time), 'UTC') AS time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, k8s_namespace, status_class,
+    min(m.first_seen) AS first_seen, max(m.last_seen) AS last_seen
+FROM `qpoint`.`requests_1h` AS m
+GROUP BY time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, k8s_namespace, status_class;
+CREATE MATERIALIZED VIEW IF NOT EXISTS `qpoint`.`services_1m_view` ON CLUSTER `it's` TO `qpoint`.`services_1m_local` AS
+SELECT m.time AS time, environment, kind, server_address, server_port, tls_version, service_name, executable, k8s_namespace, status_class,
+    sum(m.requests) AS requests, sum(m.errors) AS errors, sum(m.request_bytes) AS request_bytes, sum(m.response_bytes) AS response_bytes,
+    sum(m.duration_sum) AS duration_sum, max(m.duration_max) AS duration_max, sumMap(m.durations) AS durations,
+    min(m.first_seen) AS first_seen, max(m.last_seen) AS last_seen
+FROM `qpoint`.`requests_1m_local` AS m
+GROUP BY time, environment, kind, server_address, server_port, tls_version, service_name, executable, k8s_namespace, status_class;
+CREATE MATERIALIZED VIEW IF NOT EXISTS `qpoint`.`services_1h_view` ON CLUSTER `it's` TO `qpoint`.`services_1h_local` AS
+SELECT toStartOfHour(m.time) AS time, environment, kind, server_address, server_port, tls_version, service_name, executable, k8s_namespace, status_class,
+    sum(m.requests) AS requests, sum(m.errors) AS errors, sum(m.request_bytes) AS request_bytes, sum(m.response_bytes) AS response_bytes,
+    sum(m.duration_sum) AS duration_sum, max(m.duration_max) AS duration_max, sumMap(m.durations) AS durations,
+    min(m.first_seen) AS first_seen, max(m.last_seen) AS last_seen
+FROM `qpoint`.`services_1m_local` AS m
+GROUP BY time, environment, kind, server_address, server_port, tls_version, service_name, executable, k8s_namespace, status_class;
+CREATE MATERIALIZED VIEW IF NOT EXISTS `qpoint`.`endpoints_view` ON CLUSTER `it's` TO `qpoint`.`endpoints_local` AS
+SELECT toDateTime(toStartOfMonth(m.time), 'UTC') AS time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, k8s_namespace, status_class,
+    min(m.first_seen) AS first_seen, max(m.last_seen) AS last_seen
+FROM `qpoint`.`requests_1h_local` AS m
+GROUP BY time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, k8s_namespace, status_class;
+-- 12 connection_sums
+ALTER TABLE `qpoint`.`connections_local` ON CLUSTER `it's` ADD INDEX IF NOT EXISTS state state TYPE set(8) GRANULARITY 1;
+ALTER TABLE `qpoint`.`connections_local` ON CLUSTER `it's` MATERIALIZE INDEX state SETTINGS mutations_sync = 2;
+CREATE TABLE IF NOT EXISTS `qpoint`.`connections_10m_local` ON CLUSTER `it's`
+(
+    time DateTime('UTC') COMMENT 'of starts' CODEC(Delta(4), ZSTD(1)),
+    environment LowCardinality(String),
+    role LowCardinality(String),
+    host_id LowCardinality(String),
+    host_name LowCardinality(String),
+    service_name LowCardinality(String),
+    executable LowCardinality(String),
+    k8s_namespace LowCardinality(String),
+    server_address LowCardinality(String),
+    server_port UInt16 COMMENT 'of the end that listens; of the other end when it is not known which' CODEC(ZSTD(1)),
+    unnamed_peer IPv6 COMMENT 'of the other end, without a server_address; or ::' CODEC(ZSTD(1)),
+    transport LowCardinality(String),
+    protocol LowCardinality(String),
+    tls_version LowCardinality(String),
+    tls_server_subject LowCardinality(String),
+    tls_server_not_after DateTime64(0, 'UTC') COMMENT '1970 when not known' CODEC(ZSTD(1)),
+    visibility LowCardinality(String),
+    connections SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    errors SimpleAggregateFunction(sum, UInt64) COMMENT 'reset, timeout or refused' CODEC(T64, ZSTD(1)),
+    sent_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    received_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)),
+    peer_address SimpleAggregateFunction(any, IPv6) COMMENT 'one of them' CODEC(ZSTD(1)),
+    first_seen SimpleAggregateFunction(min, DateTime64(9, 'UTC')) COMMENT 'start' CODEC(Delta(8), ZSTD(1)),
+    last_seen SimpleAggregateFunction(max, DateTime64(9, 'UTC')) CODEC(Delta(8), ZSTD(1))
+)
+ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{shard}-{replica}')
+PARTITION BY toDate(time)
+PRIMARY KEY (time, environment, role, host_id, host_name, service_name)
+ORDER BY (time, environment, role, host_id, host_name, service_name, executable, k8s_namespace, server_address, server_port, unnamed_peer, transport, protocol, tls_version,
+    tls_server_subject, tls_server_not_after, visibility)
+SETTINGS ttl_only_drop_parts = 1, replicated_deduplication_window = 1000;
+CREATE TABLE IF NOT EXISTS `qpoint`.`connections_10m` ON CLUSTER `it's` AS `qpoint`.`connections_10m_local`
+ENGINE = Distributed('it\'s', 'qpoint', 'connections_10m_local', rand());
+INSERT INTO `qpoint`.`connections_10m` (time, environment, role, host_id, host_name, service_name, executable, k8s_namespace, server_address, server_port, unnamed_peer, transport, protocol, tls_version, tls_server_subject, tls_server_not_after, visibility, connections, errors, sent_bytes, received_bytes, peer_address, first_seen, last_seen)
+SELECT toStartOfTenMinutes(toDateTime(r.start, 'UTC')) AS time,
+    environment,
+    role,
+    host_id,
+    host_name,
+    service_name,
+    executable,
+    k8s_namespace,
+    server_address,
+    if(role = 'server', local_port, r.peer_port) AS server_port,
+    if(server_address = '', r.peer_address, toIPv6('::')) AS unnamed_peer,
+    transport,
+    protocol,
+    tls_version,
+    tls_server_subject,
+    tls_server_not_after,
+    visibility,
+    count() AS connections,
+    countIf(close_reason IN ('reset', 'timeout', 'refused')) AS errors,
+    sum(r.sent_bytes) AS sent_bytes,
+    sum(r.received_bytes) AS received_bytes,
+    any(r.peer_address) AS peer_address,
+    min(r.start) AS first_seen,
+    max(r.time) AS last_seen
+FROM `qpoint`.`connections` AS r FINAL
+WHERE state = 'closed' AND r.start >= fromUnixTimestamp64Nano({from:Int64}, 'UTC') AND r.start < fromUnixTimestamp64Nano({to:Int64}, 'UTC')
+    AND (SELECT count() FROM `qpoint`.`connections_10m` AS filled WHERE filled.time >= fromUnixTimestamp64Nano({from:Int64}, 'UTC') AND filled.time < fromUnixTimestamp64Nano({to:Int64}, 'UTC')) = 0
+GROUP BY time, environment, role, host_id, host_name, service_name, executable, k8s_namespace, server_address, server_port, unnamed_peer, transport, protocol, tls_version, tls_server_subject, tls_server_not_after, visibility;
+CREATE MATERIALIZED VIEW IF NOT EXISTS `qpoint`.`connections_10m_view` ON CLUSTER `it's` TO `qpoint`.`connections_10m_local` AS
+SELECT toStartOfTenMinutes(toDateTime(r.start, 'UTC')) AS time,
+    environment,
+    role,
+    host_id,
+    host_name,
+    service_name,
+    executable,
+    k8s_namespace,
+    server_address,
+    if(role = 'server', local_port, r.peer_port) AS server_port,
+    if(server_address = '', r.peer_address, toIPv6('::')) AS unnamed_peer,
+    transport,
+    protocol,
+    tls_version,
+    tls_server_subject,
+    tls_server_not_after,
+    visibility,
+    count() AS connections,
+    countIf(close_reason IN ('reset', 'timeout', 'refused')) AS errors,
+    sum(r.sent_bytes) AS sent_bytes,
+    sum(r.received_bytes) AS received_bytes,
+    any(r.peer_address) AS peer_address,
+    min(r.start) AS first_seen,
+    max(r.time) AS last_seen
+FROM `qpoint`.`connections_local` AS r
+WHERE state = 'closed'
+GROUP BY time, environment, role, host_id, host_name, service_name, executable, k8s_namespace, server_address, server_port, unnamed_peer, transport, protocol, tls_version, tls_server_subject, tls_server_not_after, visibility;
 -- retention
 ALTER TABLE `qpoint`.`requests_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
 ALTER TABLE `qpoint`.`requests_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
@@ -633,3 +947,11 @@ ALTER TABLE `qpoint`.`processes_1m_local` ON CLUSTER `it's` MODIFY SETTING ttl_o
 ALTER TABLE `qpoint`.`processes_1m_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
 ALTER TABLE `qpoint`.`processes_1h_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
 ALTER TABLE `qpoint`.`processes_1h_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(34560000);
+ALTER TABLE `qpoint`.`services_1m_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`services_1m_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
+ALTER TABLE `qpoint`.`services_1h_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`services_1h_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(34560000);
+ALTER TABLE `qpoint`.`endpoints_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`endpoints_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(34560000);
+ALTER TABLE `qpoint`.`connections_10m_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
+ALTER TABLE `qpoint`.`connections_10m_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));

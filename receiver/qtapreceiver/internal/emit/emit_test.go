@@ -128,19 +128,19 @@ func TestSegmentBounds(t *testing.T) {
 	cfg := SegmentConfig{MaxAge: time.Second, MaxBytes: 100, MaxEntries: 3}
 	p := &packed{}
 	s, _ := newPacked(t, cfg, p)
-	k1 := s.Add("g", "a", 10, 0, none)
+	k1 := s.Add(Group{"default", "g"}, "a", 10, 0, none)
 	require.NoError(t, objectkey.Validate(k1))
-	require.Equal(t, k1, s.Add("g", "b", 10, 0, none))
-	require.Equal(t, k1, s.Add("g", "a", 10, 0, none))
-	k2 := s.Add("g", "a", 60, 0, none)
+	require.Equal(t, k1, s.Add(Group{"default", "g"}, "b", 10, 0, none))
+	require.Equal(t, k1, s.Add(Group{"default", "g"}, "a", 10, 0, none))
+	k2 := s.Add(Group{"default", "g"}, "a", 60, 0, none)
 	require.NotEqual(t, k1, k2, "entries")
-	k3 := s.Add("g", "a", 60, 0, none)
+	k3 := s.Add(Group{"default", "g"}, "a", 60, 0, none)
 	require.NotEqual(t, k2, k3, "bytes")
-	k4 := s.Add("g", "a", 500, 0, none)
+	k4 := s.Add(Group{"default", "g"}, "a", 500, 0, none)
 	require.NotEqual(t, k3, k4, "larger than a segment")
-	k5 := s.Add("g", "a", 1, 0, none)
+	k5 := s.Add(Group{"default", "g"}, "a", 1, 0, none)
 	require.NotEqual(t, k4, k5, "and nothing beside it")
-	require.NotEqual(t, k5, s.Add("other", "a", 1, 0, none), "groups do not mix")
+	require.NotEqual(t, k5, s.Add(Group{"default", "other"}, "a", 1, 0, none), "groups do not mix")
 	s.Tick(int64(time.Second) - 1)
 	s.Tick(int64(time.Second))
 	s.Drain(context.Background(), 0)
@@ -161,26 +161,26 @@ func TestSegmentBounds(t *testing.T) {
 func TestRefusedSegmentIsLost(t *testing.T) {
 	p := &packed{err: errors.New("bucket refuses")}
 	s, books := newPacked(t, SegmentConfig{MaxAge: time.Second, MaxBytes: 100, MaxEntries: 3}, p)
-	s.Add("g", "a", 10, 0, none)
+	s.Add(Group{"default", "g"}, "a", 10, 0, none)
 	s.Drain(context.Background(), 5)
 	require.Equal(t, "lost", p.state(0))
 	v, _ := p.reports[0].Get(semantic.SegmentReason)
 	require.Equal(t, DropRefused, v.Str())
 	require.EqualValues(t, 10, books.Bytes.Totals().Dropped[DropRefused])
 	s.Close(context.Background(), 5)
-	require.Empty(t, s.Add("g", "a", 10, 0, none), "closed")
+	require.Empty(t, s.Add(Group{"default", "g"}, "a", 10, 0, none), "closed")
 }
 
 func TestOpenSegmentsAreBounded(t *testing.T) {
 	p := &packed{}
 	s, _ := newPacked(t, SegmentConfig{MaxAge: time.Hour, MaxBytes: 32 << 20, MaxEntries: 3}, p)
 	for i := range 6 {
-		s.Add(string(rune('a'+i)), "r", 30<<20, 0, none)
+		s.Add(Group{"default", string(rune('a' + i))}, "r", 30<<20, 0, none)
 		require.LessOrEqual(t, s.held, int64(maxOpenBytes))
 		s.lane.drain(context.Background())
 	}
 	for i := range maxOpenSegments + 10 {
-		s.Add(string(rune(1000+i)), "r", 1, 0, none)
+		s.Add(Group{"default", string(rune(1000 + i))}, "r", 1, 0, none)
 		require.LessOrEqual(t, len(s.open), maxOpenSegments)
 		s.lane.drain(context.Background())
 	}

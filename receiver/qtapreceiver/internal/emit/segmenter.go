@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// maxOpenSegments bounds the access groups that have a segment open at once.
+	// maxOpenSegments bounds the groups that have a segment open at once.
 	maxOpenSegments = 256
 	// maxOpenBytes bounds the payload bytes in open segments.
 	maxOpenBytes = 64 << 20
@@ -33,12 +33,16 @@ type SegmentConfig struct {
 	Inspect func(records plog.LogRecordSlice) (n int, fill func(i int, lr plog.LogRecord))
 }
 
+// Group is what the exchanges of a segment have in common: an object has one retention class and holds what one
+// service may see.
+type Group struct{ Class, Service string }
+
 // PayloadConsumer takes whole segments: one plog.Logs each, n records.
 type PayloadConsumer func(ctx context.Context, ld plog.Logs, n int) error
 
 // segment is open: records are still added.
 type segment[R Resource] struct {
-	group   string
+	group   Group
 	key     string
 	opened  time.Time
 	closed  time.Time
@@ -49,7 +53,7 @@ type segment[R Resource] struct {
 	first   R
 }
 
-// Segmenter packs payload records into segments, one open per access group, and reports each
+// Segmenter packs payload records into segments, one open per group, and reports each
 // that was handed over or lost. Add, Tick and Flush are for one goroutine.
 type Segmenter[R Resource] struct {
 	cfg    SegmentConfig
@@ -64,7 +68,7 @@ type Segmenter[R Resource] struct {
 	lane *lane[*segment[R]]
 
 	mu     sync.Mutex
-	open   map[string]*segment[R]
+	open   map[Group]*segment[R]
 	held   int64
 	closed bool
 }
@@ -73,7 +77,7 @@ type Segmenter[R Resource] struct {
 // `qpoint.segment` record, or what was found in segments, and may be called from another goroutine until Close returns.
 func NewSegmenter[R Resource](cfg SegmentConfig, host string, scope Scope, consume PayloadConsumer, report func(ld plog.Logs, n int), books *PayloadBooks) *Segmenter[R] {
 	s := &Segmenter[R]{
-		cfg: cfg, host: host, scope: scope, report: report, open: map[string]*segment[R]{},
+		cfg: cfg, host: host, scope: scope, report: report, open: map[Group]*segment[R]{},
 		Payloads: books.Payloads, Bytes: books.Bytes, Segments: books.Segments,
 	}
 	s.lane = newLane(payloadDepth, payloadBytes,
@@ -106,9 +110,9 @@ func NewPayloadBooks() *PayloadBooks {
 }
 
 // Add puts one record of the given payload size, written by fill, into the open segment of the
-// access group and returns the segment's key; "" when the segmenter is closed. now is in Unix
+// group and returns the segment's key; "" when the segmenter is closed. now is in Unix
 // nanoseconds.
-func (s *Segmenter[R]) Add(group string, r R, size, now int64, fill func(plog.LogRecord)) (key string) {
+func (s *Segmenter[R]) Add(group Group, r R, size, now int64, fill func(plog.LogRecord)) (key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -132,7 +136,7 @@ func (s *Segmenter[R]) Add(group string, r R, size, now int64, fill func(plog.Lo
 	}
 	if seg == nil {
 		at := time.Unix(0, now)
-		seg = &segment[R]{group: group, key: objectkey.New(s.host, at), opened: at, ld: plog.NewLogs(), scopes: map[R]plog.ScopeLogs{}, first: r}
+		seg = &segment[R]{group: group, key: objectkey.New(group.Class, s.host, at), opened: at, ld: plog.NewLogs(), scopes: map[R]plog.ScopeLogs{}, first: r}
 		s.open[group] = seg
 		s.Segments.Enter(1)
 	}

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/emit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
 )
 
@@ -29,7 +30,7 @@ func (e *Engine) payload(c *conn, x *l7.Exchange, trace pcommon.TraceID, span pc
 		return state, reason, ""
 	}
 	trimmed := v.trim(x, part.before)
-	key = p.Segmenter.Add(c.proc.ServiceName, c.proc, payloadSize(x)+int64(part.size), e.now, func(lr plog.LogRecord) {
+	key = p.Segmenter.Add(emit.Group{Class: v.class(), Service: c.proc.ServiceName}, c.proc, payloadSize(x)+int64(part.size), e.now, func(lr plog.LogRecord) {
 		c.fillPayload(lr, x, trace, span, t)
 		part.putRecord(lr.Attributes())
 		if why := v.trimMessages(lr.Attributes()); why != "" {

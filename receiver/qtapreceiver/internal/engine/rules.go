@@ -7,6 +7,7 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/objectkey"
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
@@ -165,6 +166,14 @@ func (v verdict) trim(x *l7.Exchange, before int) (reason string) {
 		}
 	}
 	return reason
+}
+
+// class is the retention class of the payload.
+func (v verdict) class() string {
+	if v.rule == nil || v.rule.Class == "" {
+		return objectkey.DefaultClass
+	}
+	return v.rule.Class
 }
 
 // reason is who says what the level is.

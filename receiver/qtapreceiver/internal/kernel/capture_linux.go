@@ -14,6 +14,7 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"github.com/qpoint-io/otelcol-qpoint/bpf"
 )
@@ -50,6 +51,11 @@ func Open(cfg Config) (*Capture, error) {
 	features := Probe(cfg)
 	if err := features.check(); err != nil {
 		return nil, err
+	}
+	// From here on there are secrets and payloads in this process: no core dump has them, and no other process of the same
+	// user attaches to it (prctl(2)). Children that are executed are as usual.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("keep this process out of core dumps: %w", err)
 	}
 	return open(cfg, features)
 }

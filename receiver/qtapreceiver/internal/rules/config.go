@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"go.opentelemetry.io/collector/confmap"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/objectkey"
 )
 
 // Level is how much of what a rule matches is kept.
@@ -49,6 +51,8 @@ type Config struct {
 	MaxBodySize *int `mapstructure:"max_body_size"`
 	// MaxPerSecond is how many payloads are kept in each second; 0 is no limit.
 	MaxPerSecond int `mapstructure:"max_per_second"`
+	// RetentionClass says how long the payload is kept: a name among `retention_classes` of `qpoint_s3`; empty is default.
+	RetentionClass string `mapstructure:"retention_class"`
 
 	_ struct{}
 }
@@ -73,6 +77,9 @@ func (c *Config) validate(levels Levels) error {
 	}
 	if c.MaxPerSecond < 0 {
 		errs = append(errs, fmt.Errorf("`max_per_second` %d must not be negative", c.MaxPerSecond))
+	}
+	if c.RetentionClass != "" && !objectkey.ValidClass(c.RetentionClass) {
+		errs = append(errs, fmt.Errorf("`retention_class` %q must be a letter, then at most 31 of a-z, 0-9 and -", c.RetentionClass))
 	}
 	return errors.Join(errs...)
 }

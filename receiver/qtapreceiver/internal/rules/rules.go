@@ -99,6 +99,8 @@ type Rule struct {
 	Level Level // never "": the receiver's when the rule has none
 	// MaxBody is the number of bytes kept of each body; -1 is the receiver's.
 	MaxBody int
+	// Class is the retention class of the payload; "" is the default one.
+	Class string
 
 	match     *condition
 	threshold uint64 // of the trace id's 56 random bits: those below are left out
@@ -142,7 +144,7 @@ func Compile(list []Config, levels Levels) (*Set, error) {
 	for i := range list {
 		c := &list[i]
 		err := c.validate(levels)
-		r := &Rule{Level: c.Level, MaxBody: -1, perSecond: c.MaxPerSecond}
+		r := &Rule{Level: c.Level, MaxBody: -1, Class: c.RetentionClass, perSecond: c.MaxPerSecond}
 		if c.Match != "" {
 			err = errors.Join(err, r.compile(c.Match))
 		}
@@ -286,6 +288,17 @@ func (s *Set) Len() int {
 		return 0
 	}
 	return len(s.rules)
+}
+
+// Check asks about the retention class of each rule.
+func (s *Set) Check(class func(string) error) error {
+	var errs []error
+	for i, r := range s.rules {
+		if err := class(r.Class); err != nil {
+			errs = append(errs, fmt.Errorf("rule %d of `rules`: %w", i+1, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Match returns the first rule that matches an exchange, nil when none does. After an error nobody knows what

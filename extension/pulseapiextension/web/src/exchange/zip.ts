@@ -1,6 +1,8 @@
 // Reads one entry of a ZIP through a function that reads a range of its bytes.
 // Format: PKWARE APPNOTE 6.3.10. ZIP64 is not needed: segments are far below 4 GiB.
 
+import { sealedSuffix } from '../lib/age.ts';
+
 export interface Ranges {
   /** Bytes first..last (both included, cut at the end of the object) and the size of the object. */
   (first: number, last: number): Promise<{ bytes: Uint8Array<ArrayBuffer>; size: number }>;
@@ -48,7 +50,7 @@ export async function readLocal(raw: Uint8Array, name: string): Promise<Uint8Arr
   const view = viewOf(raw);
   if (raw.length < 30 || view.getUint32(0, true) !== 0x04034b50 || view.getUint16(6, true) & 8) throw new ZipError('the entry is damaged');
   const nameLen = view.getUint16(26, true);
-  if (new TextDecoder().decode(raw.subarray(30, 30 + nameLen)) !== name) throw new NoEntry(`no entry ${name}`);
+  if (!named(raw.subarray(30, 30 + nameLen), name)) throw new NoEntry(`no entry ${name}`);
   return unpack(raw, { method: view.getUint16(8, true), crc: view.getUint32(14, true), packed: view.getUint32(18, true), size: view.getUint32(22, true) });
 }
 
@@ -58,13 +60,19 @@ export async function readHead(raw: Uint8Array, name: string): Promise<{ bytes: 
   if (raw.length < 30 || view.getUint32(0, true) !== 0x04034b50 || view.getUint16(6, true) & 8) throw new ZipError('the entry is damaged');
   const nameLen = view.getUint16(26, true);
   const at = 30 + nameLen + view.getUint16(28, true);
-  if (new TextDecoder().decode(raw.subarray(30, 30 + nameLen)) !== name) throw new NoEntry(`no entry ${name}`);
+  if (!named(raw.subarray(30, 30 + nameLen), name)) throw new NoEntry(`no entry ${name}`);
   const size = view.getUint32(22, true);
   const packed = raw.subarray(at);
   const method = view.getUint16(8, true);
   if (method === 0) return { bytes: packed, size };
   if (method !== 8) throw new ZipError(`the entry is packed by method ${method}`);
   return { bytes: (await inflate(packed, 'deflate-raw', Math.min(size, maxEntry))).bytes, size };
+}
+
+/** Whether an entry is the wanted one, encrypted or not. */
+function named(raw: Uint8Array, name: string): boolean {
+  const text = new TextDecoder().decode(raw);
+  return text === name || text === name + sealedSuffix;
 }
 
 interface Packed {
@@ -93,7 +101,6 @@ function findEnd(b: Uint8Array): number {
 
 function findInDirectory(dir: Uint8Array, count: number, name: string, dirAt: number): Entry | null {
   const view = viewOf(dir);
-  const utf8 = new TextDecoder();
   let found: Entry | null = null;
   const starts: number[] = [];
   let p = 0;
@@ -102,7 +109,7 @@ function findInDirectory(dir: Uint8Array, count: number, name: string, dirAt: nu
     const nameLen = view.getUint16(p + 28, true);
     const at = view.getUint32(p + 42, true);
     starts.push(at);
-    if (!found && utf8.decode(dir.subarray(p + 46, p + 46 + nameLen)) === name) {
+    if (!found && named(dir.subarray(p + 46, p + 46 + nameLen), name)) {
       found = {
         at,
         end: dirAt,

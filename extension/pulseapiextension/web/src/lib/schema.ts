@@ -1,5 +1,26 @@
 // Made from openapi.yaml by `go test -run TestTypes -update`. Do not edit.
 
+export type PrivacyPolicy = {
+  /** The stamp on everything that passed the policy (`qpoint.anonymized`). */
+  hash: string;
+  /** Of the rules. */
+  version: string;
+  /** Stamped on everything; empty where it is the sender's, and for callers who do not see every row. */
+  environment: string;
+  /** What becomes of values, by kind. */
+  modes: Record<string, 'mask' | 'drop' | 'hmac' | 'keep'>;
+  addresses: 'keep' | 'truncate' | 'hmac';
+  /** Zones of host names that do not simply stay; empty for callers who do not see every row. */
+  domains: Array<{
+    zone: string;
+    mode: 'keep' | 'registrable' | 'hmac';
+  }>;
+  /** Ids of the keys of `hmac`, the current one first. */
+  hmac_keys: string[];
+  /** Different words that one position of a path may have, before all are `{name}`. */
+  path_words: number;
+};
+
 export type Id16 = string;
 
 export type Id8 = string;
@@ -14,7 +35,7 @@ export type Problem = {
   type: string;
   title: string;
   status: number;
-  code: 'bad_body' | 'bad_parameter' | 'unknown_parameter' | 'bad_filter' | 'unauthenticated' | 'forbidden' | 'no_login' | 'rate_limited' | 'too_many_streams' | 'host_refused' | 'origin_refused' | 'not_found' | 'no_such_route' | 'no_bucket' | 'bad_key' | 'no_receipt' | 'payload_none' | 'payload_lost' | 'payload_filtered' | 'payload_sampled_out' | 'payload_not_visible' | 'payload_erased' | 'no_countries' | 'busy' | 'no_tables' | 'query_timeout' | 'query_too_large' | 'store_unavailable';
+  code: 'bad_body' | 'bad_parameter' | 'unknown_parameter' | 'bad_filter' | 'unauthenticated' | 'forbidden' | 'no_login' | 'rate_limited' | 'too_many_streams' | 'host_refused' | 'origin_refused' | 'not_found' | 'no_such_route' | 'no_bucket' | 'bad_key' | 'no_receipt' | 'payload_none' | 'payload_lost' | 'payload_filtered' | 'payload_sampled_out' | 'payload_not_visible' | 'payload_erased' | 'no_eraser' | 'eraser_failed' | 'payload_pending' | 'no_countries' | 'busy' | 'no_tables' | 'query_timeout' | 'query_too_large' | 'store_unavailable';
   detail?: string;
   /** Why a payload is not kept. */
   reason?: string;
@@ -521,6 +542,26 @@ export type GetRetentionAnswer = {
   expiring: Expiry[];
 };
 
+export type EraseAnswer = {
+  dry_run: boolean;
+  /** Parts of exchanges among them. */
+  exchanges: Count;
+  /** By table. */
+  rows: Record<string, Count>;
+  payloads: {
+    entries: Count;
+    /** As they lay in the bucket. */
+    bytes: Count;
+    /** Of which nothing was left. */
+    objects_deleted: Count;
+    objects_rewritten: Count;
+    /** Payloads that were said to be kept, and are not in the bucket. */
+    missing: Count;
+    /** Those of the missing that may still come. An order that is not dry is refused then (409 `payload_pending`). */
+    on_their_way: Count;
+  };
+};
+
 export type CheckBucketAnswer = {
   /** Absent where browsers sign with their own credentials. */
   url?: string;
@@ -537,10 +578,10 @@ export type CreatePayloadLinkAnswer = {
   url?: string;
   expires_at: Time;
   bucket: string;
-  /** With the prefix. */
+  /** With prefix and environment. */
   key: string;
   entry: string;
-  /** To be sent as the header `Range`, as it is. The link is for these bytes only: one entry of the ZIP, from its local header to its end. Absent while no receipt says where the entry lies: the link is for the object then, and refused (404 `no_receipt`) where roles are bound by a filter. */
+  /** To be sent as the header `Range`, as it is. The link is for these bytes only: one entry of the ZIP, from its local header to its end. Absent with `verify` only. Without a receipt that says where it lies there is no link (404 `no_receipt`). */
   range?: string;
   /** Of the entry in the object. */
   offset?: Count;
@@ -560,7 +601,7 @@ export type GetMeAnswer = {
   who: string;
   environment: string;
   capabilities: Array<{
-    capability: 'metadata:read' | 'payload:read' | 'payload:export_raw' | 'audit:read' | 'retention:read';
+    capability: 'metadata:read' | 'payload:read' | 'payload:export_raw' | 'audit:read' | 'retention:read' | 'data:erase';
     /** Filter of the rows it is for. Absent for all. */
     where?: string;
   }>;
@@ -589,6 +630,8 @@ export type GetConfigAnswer = {
     /** Who has credentials for links. */
     signed_by: 'pulse' | 'browser';
   };
+  /** What `anonymize` does in this process; empty when it runs in others only. */
+  policies: PrivacyPolicy[];
 };
 
 export type GetHealthAnswer = {

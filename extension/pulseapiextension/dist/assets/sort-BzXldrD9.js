@@ -1,0 +1,1 @@
+function e(e,t,n,r){let i=r[t.replace(/^-/,``)];if(!i)return e;let a=t.startsWith(`-`)?-1:1,o=(e,t)=>typeof e==`number`&&typeof t==`number`?e-t:e<t?-1:+(e>t);return e.toSorted((e,t)=>a*o(i(e),i(t))||o(n(e),n(t)))}export{e as t};

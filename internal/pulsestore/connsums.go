@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pulsestore
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// connectionSumKeys are what `connections_10m` sums by beside the time: expressions over a record, and the columns that they become.
+var connectionSumKeys = []struct{ sql, column string }{
+	{"environment", "environment"}, {"role", "role"}, {"host_id", "host_id"}, {"host_name", "host_name"}, {"service_name", "service_name"},
+	{"executable", "executable"}, {"k8s_namespace", "k8s_namespace"}, {"server_address", "server_address"},
+	{"if(role = 'server', local_port, r.peer_port)", "server_port"}, {"if(server_address = '', r.peer_address, toIPv6('::'))", "unnamed_peer"},
+	{"transport", "transport"}, {"protocol", "protocol"}, {"tls_version", "tls_version"}, {"tls_server_subject", "tls_server_subject"},
+	{"tls_server_not_after", "tls_server_not_after"}, {"visibility", "visibility"},
+}
+
+// connectionSums are the sums: what one record adds, and how they are added up.
+var connectionSums = []struct{ add, one, column string }{
+	{"count()", "1::UInt64", "connections"},
+	{"countIf(close_reason IN ('reset', 'timeout', 'refused'))", "toUInt64(close_reason IN ('reset', 'timeout', 'refused'))", "errors"},
+	{"sum(r.sent_bytes)", "sent_bytes", "sent_bytes"}, {"sum(r.received_bytes)", "received_bytes", "received_bytes"},
+	{"any(r.peer_address)", "peer_address", "peer_address"}, {"min(r.start)", "start", "first_seen"}, {"max(r.time)", "time", "last_seen"},
+}
+
+const connectionSumTime = "toStartOfTenMinutes(toDateTime(r.start, 'UTC')) AS time"
+
+// ConnectionSumKeys, ConnectionSumColumns and SumOfConnections are parts of the statements that fill `connections_10m`.
+func (schema) ConnectionSumKeys() string {
+	keys := "time"
+	for _, k := range connectionSumKeys {
+		keys += ", " + k.column
+	}
+	return keys
+}
+
+// ConnectionSumColumns see ConnectionSumKeys.
+func (s schema) ConnectionSumColumns() string {
+	columns := s.ConnectionSumKeys()
+	for _, c := range connectionSums {
+		columns += ", " + c.column
+	}
+	return columns
+}
+
+// SumOfConnections see ConnectionSumKeys; the rows are called r.
+func (schema) SumOfConnections() string {
+	sql := connectionSumTime
+	for _, k := range connectionSumKeys {
+		sql += ",\n    " + aliased(k.sql, k.column)
+	}
+	for _, c := range connectionSums {
+		sql += ",\n    " + aliased(c.add, c.column)
+	}
+	return sql
+}
+
+func aliased(sql, column string) string {
+	if sql == column {
+		return sql
+	}
+	return sql + " AS " + column
+}
+
+// connectionTenMinutes are the sums, of the statement that summedConnections makes.
+var connectionTenMinutes = &table{
+	name: tableConnectionSums, time: "time", grain: 10 * time.Minute, fields: connectionSumFields, nanos: "toInt64(toUnixTimestamp(began)) * 1000000000", class: "toString(visibility)",
+	count: measure{"sum", "connections"}, errors: measure{"sum", "errors"}, sent: measure{"sum", "sent_bytes"}, received: measure{"sum", "received_bytes"},
+	first: measure{"min", "first_seen"}, last: measure{"max", "last_seen"}, listens: "server_port", unnamed: "unnamed_peer",
+}
+
+// tenMinutesFrom is the range from which on ten minutes are exact enough.
+const tenMinutesFrom = 2 * time.Hour
+
+// newest returns where the connections of a selection are best counted: their sums where those have every field that is asked for.
+func (s *Store) newest(q Selection, step time.Duration, more *where, fields ...string) (*table, source, error) {
+	t := connectionTenMinutes
+	if step%t.grain != 0 || !q.From.IsZero() && !q.To.IsZero() && q.To.Sub(q.From) < tenMinutesFrom || !t.fields.Has(q.Filter) || !t.fields.Has(q.Scope.bound) ||
+		slices.ContainsFunc(fields, func(name string) bool { return t.fields.Get(name) == nil }) {
+		from, err := s.rows(newestConnections, q, more)
+		return newestConnections, from, err
+	}
+	from, err := s.summedConnections(q, more)
+	return t, from, err
+}
+
+// summedConnections returns the sums of the connections that are closed, and a row for each that is not. Conditions are on columns that both have.
+func (s *Store) summedConnections(q Selection, more *where) (source, error) {
+	if !q.From.IsZero() {
+		q.From = q.From.Truncate(connectionTenMinutes.grain)
+	}
+	sums, err := s.rows(connectionTenMinutes, q, more)
+	if err != nil {
+		return source{}, err
+	}
+	open := &where{conditions: []string{"state != 'closed'"}}
+	if more != nil {
+		open.conditions, open.args = append(open.conditions, more.conditions...), more.args
+	}
+	rest, err := s.rows(newestConnections, q, open)
+	if err != nil {
+		return source{}, err
+	}
+	columns, one := "time AS began", "toStartOfTenMinutes(toDateTime(start, 'UTC')) AS began"
+	for _, k := range connectionSumKeys {
+		columns, one = columns+", "+k.column, one+", "+aliased(strings.ReplaceAll(k.sql, "r.", ""), k.column)
+	}
+	for _, c := range connectionSums {
+		columns, one = columns+", "+c.column, one+", "+aliased(c.one, c.column)
+	}
+	return source{sql: "(SELECT " + columns + " FROM " + sums.sql + " UNION ALL SELECT " + one + " FROM " + rest.sql + ")", args: sums.args}, nil
+}
