@@ -32,7 +32,7 @@ export type View =
 /** What is loaded at once. */
 const head = 64 << 10;
 /** Up to this size the rest follows without being asked for. */
-const soon = 1 << 20;
+const soon = 512 << 10;
 
 const pause = 500; // ms
 const patience = 5_000; // ms that a fresh object may stay invisible after it was said to be sent
