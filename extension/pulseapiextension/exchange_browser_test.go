@@ -64,7 +64,7 @@ func (e *exchanges) add(name string, edit func(*pulsestore.Request, *archive.Exc
 func (w *world) fillExchanges(t *testing.T) {
 	t.Helper()
 	at := time.Now().Add(-23 * time.Hour)
-	e := &exchanges{t: t, w: w, at: at, segment: objectkey.New("host-1", at)}
+	e := &exchanges{t: t, w: w, at: at, segment: objectkey.New("default", "host-1", at)}
 	jsonType := archive.Header{Name: "Content-Type", Value: "application/json"}
 
 	order := func(state string, qty int) []byte {
@@ -178,7 +178,7 @@ func (e *exchanges) states() {
 	t, w := e.t, e.w
 	b := pulsestore.NewRows()
 	one := func(name string, n byte, state, reason string, object pulsestore.PayloadObject, body []byte) {
-		key := objectkey.New("host-1", e.at.Add(time.Duration(n)*time.Minute))
+		key := objectkey.New("default", "host-1", e.at.Add(time.Duration(n)*time.Minute))
 		row := w.row(name, n, e.at.Add(time.Duration(n)*time.Second), key, state)
 		row.PayloadReason, row.Path = reason, "/state/"+name
 		b.AddRequest(&row)
