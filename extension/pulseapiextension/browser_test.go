@@ -50,7 +50,8 @@ func TestBrowser(t *testing.T) {
 	w.fill(t)
 	w.drive(t, "shell", "requests")
 	require.NotZero(t, w.live.logs.FilterMessage("payload link").Len(), "every link is in the audit log")
-	w.live.requireLogsWithout(t, w.live.token, "canary-in-a-body", "Signature")
+	w.live.requireLogsWithout(t, w.live.token, "canary-in-a-body", "Signature", "-secret-1")
+	w.keys.requireLogsWithout(t, string(w.bucketKeys.SecretKey))
 }
 
 // TestViews opens every view but the requests on the day of a fleet.
