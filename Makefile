@@ -7,8 +7,15 @@ export GOFLAGS ?= -buildvcs=false
 export QPOINT_DATA_DIR ?= ./data
 
 BINARY  := _build/otelcol-qpoint
+AGENT   := _build/agent/otelcol-qpoint-agent
 CONFIG  := distributions/otelcol-qpoint/configs/demo.yaml
 TOOL    := go tool -modfile=tools/go.mod
+RELEASE := go tool -modfile=tools/release/go.mod
+VERSION := $(shell sed -n 's/^  version: //p' builder-config.yaml)
+ARCH    := $(shell go env GOARCH)
+# Files of a package are as old as the commit: two builds of one commit are the same to the byte.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+export SOURCE_DATE_EPOCH
 # What the binary is made of: it is rebuilt when one of these is newer.
 SOURCES := $(shell git ls-files -co --exclude-standard 'bpf/*' 'exporter/*' 'extension/*' 'internal/*' 'processor/*' 'receiver/*' 2>/dev/null | grep -v '_test\.go$$' | grep -v '/testdata/' | grep -v '/web/')
 # Tests that drive the kernel are bound to its timing and run without the race detector.
@@ -35,6 +42,34 @@ $(BINARY): builder-config.yaml go.mod go.sum tools/go.mod $(SOURCES)
 	CGO_ENABLED=0 $(TOOL) builder --config builder-config.yaml
 	@touch $(BINARY)
 
+.PHONY: agent
+agent: $(AGENT) ## build the lean agent with ocb
+
+$(AGENT): builder-config.agent.yaml go.mod go.sum tools/go.mod $(SOURCES)
+	@mkdir -p _build
+	CGO_ENABLED=0 $(TOOL) builder --config builder-config.agent.yaml
+	@touch $(AGENT)
+
+# nfpm takes SOURCE_DATE_EPOCH. The agent needs nothing of the whole distribution.
+PACKAGE = @mkdir -p _build/packages; VERSION=$(VERSION) ARCH=$(ARCH) $(RELEASE) nfpm package --target _build/packages --packager
+.PHONY: deb rpm deb-agent rpm-agent
+deb rpm: %: %-agent $(BINARY) ## make the packages of the distribution and of the agent in _build/packages
+	$(PACKAGE) $@ --config distributions/otelcol-qpoint/package/nfpm.full.yaml
+deb-agent rpm-agent: %-agent: $(AGENT)
+	$(PACKAGE) $* --config distributions/otelcol-qpoint/package/nfpm.agent.yaml
+
+.PHONY: sbom sbom-agent
+sbom: sbom-agent $(BINARY) ## write what the binaries are made of (CycloneDX) to _build/packages
+	@mkdir -p _build/packages
+	$(RELEASE) cyclonedx-gomod bin -json -noserial -output _build/packages/otelcol-qpoint.cdx.json $(BINARY)
+sbom-agent: $(AGENT)
+	@mkdir -p _build/packages
+	$(RELEASE) cyclonedx-gomod bin -json -noserial -output _build/packages/otelcol-qpoint-agent.cdx.json $(AGENT)
+
+.PHONY: check-reproducible
+check-reproducible: ## build the agent and its packages twice, in two folders: every byte must be the same
+	scripts/reproduce.sh
+
 .PHONY: chdb
 chdb: ## fetch the embedded ClickHouse (libchdb) once
 	@scripts/fetch-chdb.sh >/dev/null
@@ -56,7 +91,7 @@ packages-test: ## install the Debian packages that the tests drive
 	@scripts/bun-musl.sh
 
 .PHONY: test
-test: test-unit test-kernel test-e2e ## run every test
+test: test-unit test-chart test-kernel test-e2e ## run every test
 
 # npm ci is what gives the browser tests their driver.
 .PHONY: npm
@@ -92,6 +127,17 @@ test-privacy: packages-test chdb $(BINARY) ## plant 50,000 canaries twice and se
 test-kernels: packages-test ## run the capture's tests on kernels 5.10, 6.1, 6.12 and 7.x, and on arm64, in QEMU
 	@scripts/packages.sh qemu-system-x86_64:qemu-system-x86 qemu-system-aarch64:qemu-system-arm /usr/bin/python3:python3
 	go run ./tests/kernels -only "$(ONLY)"
+
+# A module of its own: Helm is a large dependency that only this needs.
+.PHONY: test-chart
+test-chart: ## render the Helm chart and decode it strictly
+	cd tests/chart && go test ./...
+
+# With systemd as it is on the host's distribution, on a kernel of test-kernels.
+.PHONY: test-packages
+test-packages: packages-test deb rpm ## install, start, use and remove the packages in a virtual machine
+	@scripts/packages.sh qemu-system-x86_64:qemu-system-x86 rpm:rpm /lib/systemd/systemd:systemd ip:iproute2
+	go run ./tests/packages
 
 .PHONY: check-arm64
 check-arm64: ## build everything for arm64

@@ -80,6 +80,8 @@ func TestConfigErrors(t *testing.T) {
 		"prefix":      "`prefix` must not begin with '/'",
 		"tag":         "`tags`: \"a&b\"",
 		"unknown":     "s3_bucket",
+		"recipient":   "`encryption::age_recipients`: entry 1 is not a recipient of age",
+		"secret":      "`encryption::age_recipients`: entry 1 is a secret key",
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load(t, name)

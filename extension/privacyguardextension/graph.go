@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -45,6 +46,9 @@ var passesClean = map[string]bool{
 	"spanmetrics":  true,
 }
 
+// leaks are the processors that give what passes to others than the next in the pipeline: `remotetap` to whoever connects to it.
+var leaks = map[string]bool{"remotetap": true}
+
 // flow is one pipeline as the collector reads it.
 type flow struct {
 	Receivers  []component.ID `mapstructure:"receivers"`
@@ -57,12 +61,15 @@ type graph struct {
 	pipelines  map[pipeline.ID]flow
 	order      []pipeline.ID // of pipelines, sorted, so that messages are stable
 	connectors map[component.ID]bool
+	// within has the receivers that start one of ours themselves, such as `receiver_creator`, and which.
+	within map[component.ID]component.ID
 }
 
 // parse reads the graph with the collector's own types and decoder, so that both
 // understand an id in the same way.
 func parse(conf *confmap.Conf) (*graph, error) {
 	var raw struct {
+		Receivers  map[component.ID]any `mapstructure:"receivers"`
 		Connectors map[component.ID]any `mapstructure:"connectors"`
 		Service    struct {
 			Pipelines map[pipeline.ID]flow `mapstructure:"pipelines"`
@@ -71,7 +78,12 @@ func parse(conf *confmap.Conf) (*graph, error) {
 	if err := conf.Unmarshal(&raw, confmap.WithIgnoreUnused()); err != nil {
 		return nil, err
 	}
-	g := &graph{pipelines: raw.Service.Pipelines, connectors: make(map[component.ID]bool, len(raw.Connectors))}
+	g := &graph{pipelines: raw.Service.Pipelines, connectors: make(map[component.ID]bool, len(raw.Connectors)), within: map[component.ID]component.ID{}}
+	for id, settings := range raw.Receivers {
+		if ours, ok := ownReceiver(settings); ok {
+			g.within[id] = ours
+		}
+	}
 	for id := range raw.Connectors {
 		g.connectors[id] = true
 	}
@@ -80,6 +92,28 @@ func parse(conf *confmap.Conf) (*graph, error) {
 	}
 	slices.SortFunc(g.order, func(a, b pipeline.ID) int { return cmp.Compare(a.String(), b.String()) })
 	return g, nil
+}
+
+// ownReceiver finds one of our receivers among the keys of another receiver's settings, however deep.
+func ownReceiver(settings any) (found component.ID, ok bool) {
+	switch settings := settings.(type) {
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(settings)) {
+			if found.UnmarshalText([]byte(key)) == nil && (found.Type().String() == typeMetadata || found.Type().String() == typePayload) {
+				return found, true
+			}
+			if found, ok = ownReceiver(settings[key]); ok {
+				return found, true
+			}
+		}
+	case []any:
+		for _, item := range settings {
+			if found, ok = ownReceiver(item); ok {
+				return found, true
+			}
+		}
+	}
+	return found, false
 }
 
 // check returns an error that names every unsafe path, one per line, or nil.
@@ -91,6 +125,9 @@ func (g *graph) check() error {
 				continue
 			}
 			w := walk{graph: g, path: []string{"receiver " + r.String()}}
+			if ours, ok := g.within[r]; ok {
+				w.refuse(fmt.Sprintf("it would start `%s` where its pipelines cannot be told: name `%[1]s` in `service::pipelines::%s::receivers` instead", ours, id), "pipeline "+id.String())
+			}
 			switch r.Type().String() {
 			case typePayload:
 				w.payload(id)
@@ -128,6 +165,9 @@ func (w *walk) refuse(why string, last ...string) {
 // payload checks that a pipeline with payloads ends in object storage and nowhere else.
 func (w *walk) payload(id pipeline.ID) {
 	w.path = append(w.path, "pipeline "+id.String())
+	for _, p := range w.graph.pipelines[id].Processors {
+		w.tap(id, p)
+	}
 	for _, e := range w.graph.pipelines[id].Exporters {
 		switch {
 		case w.graph.connectors[e] && e.Type().String() == typeObjects:
@@ -139,6 +179,13 @@ func (w *walk) payload(id pipeline.ID) {
 			w.refuse(fmt.Sprintf("payloads may leave through `%s` only: remove `%s` from `service::pipelines::%s::exporters`, or `%s` from its receivers",
 				typeObjects, e, id, typePayload), "exporter "+e.String())
 		}
+	}
+}
+
+// tap refuses a processor that shows what passes to others.
+func (w *walk) tap(id pipeline.ID, p component.ID) {
+	if leaks[p.Type().String()] {
+		w.refuse(fmt.Sprintf("it shows what passes to others: remove `%s` from `service::pipelines::%s::processors`", p, id), "processor "+p.String())
 	}
 }
 
@@ -159,6 +206,9 @@ func (w *walk) metadata(id pipeline.ID, s state) {
 	w.path = append(w.path, "pipeline "+id.String())
 
 	for _, p := range w.graph.pipelines[id].Processors {
+		if s.dirty != "" {
+			w.tap(id, p)
+		}
 		switch t := p.Type().String(); {
 		case t == typeAnonymize:
 			s.dirty = ""

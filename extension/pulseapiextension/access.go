@@ -25,16 +25,17 @@ const (
 	exportPayload capability = "payload:export_raw" // links to take payloads away unredacted
 	readAudit     capability = "audit:read"
 	readRetention capability = "retention:read"
+	eraseData     capability = "data:erase" // rows, and payloads in the bucket
 )
 
-var capabilities = []capability{readMetadata, readPayload, exportPayload, readAudit, readRetention}
+var capabilities = []capability{readMetadata, readPayload, exportPayload, readAudit, readRetention, eraseData}
 
 // builtInRoles are there without configuration.
 var builtInRoles = map[string][]string{
 	"viewer":       {string(readMetadata)},
 	"investigator": {string(readMetadata), string(readPayload)},
 	"auditor":      {string(readAudit)},
-	"admin":        {string(readMetadata), string(readPayload), string(exportPayload), string(readAudit), string(readRetention)},
+	"admin":        {string(readMetadata), string(readPayload), string(exportPayload), string(readAudit), string(readRetention), string(eraseData)},
 }
 
 // AccessConfig says who may do what. Without it, whoever the authenticator lets in may do everything.
@@ -98,7 +99,7 @@ func parsePermission(text string) (capability, *filter.Expr, error) {
 	if !bound {
 		return c, nil, nil
 	}
-	if c == readAudit || c == readRetention {
+	if c == readAudit || c == readRetention || c == eraseData {
 		return "", nil, fmt.Errorf("%q: %s takes no filter", text, c)
 	}
 	e, err := filter.Parse(where, pulsestore.FieldsOf(pulsestore.OfRequests))

@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/erasure"
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
 )
 
@@ -35,8 +36,9 @@ type api struct {
 	auth        *authenticator
 	access      *access
 	cookie      sessionCookie
-	signer      *signer // nil without a bucket
-	places      *places // nil without a database of countries
+	signer      *signer        // nil without a bucket
+	eraser      erasure.Eraser // nil where nobody may change the bucket
+	places      *places        // nil without a database of countries
 	page        *page
 	links       metric.Int64Counter
 	log         *zap.Logger
@@ -123,7 +125,7 @@ func (a *api) routes() []route {
 		{"GET /api/v1/fields", readMetadata, []string{"of"}, a.getFields, "filter_fields", "The keys that filters have, with their kinds and meaning. Ask this before writing a filter."},
 		{"GET /api/v1/filter", readMetadata, []string{"of", "text", "at"}, a.getFilter, "", ""},
 		{"GET /api/v1/endpoints", readMetadata, with("by", "new_since"), a.getEndpoints, "list_endpoints", "Inventory of the servers that were asked, or of their endpoints: first and last seen, requests, errors, latency. new_since keeps what was never seen before."},
-		{"GET /api/v1/processes", readMetadata, rows, a.getProcesses, "list_processes", "Inventory of the programs that were observed, with their requests and bytes."},
+		{"GET /api/v1/processes", readMetadata, with("new_since"), a.getProcesses, "list_processes", "Inventory of the programs that were observed, with their requests and bytes. new_since keeps what was never seen before."},
 		{"GET /api/v1/map", readMetadata, rows, a.getMap, "service_map", "Which service asks which server, and which service answers under which name."},
 		{"GET /api/v1/talkers", readMetadata, with("by"), a.getTalkers, "top_talkers", "Values of a field of connections with the most bytes."},
 		{"GET /api/v1/tls", readMetadata, with("expires_within"), a.getTLS, "tls_findings", "Connections with weak transport security: old TLS, plaintext, servers without a name, certificates that end soon."},
@@ -132,6 +134,9 @@ func (a *api) routes() []route {
 		{"GET /api/v1/coverage", readMetadata, []string{"from", "to", "limit", "host", "subject"}, a.getCoverage, "coverage", "What is seen and what is not, and why."},
 		{"GET /api/v1/audit", readAudit, []string{"from", "to", "limit", "actor", "action"}, a.getAudit, "", ""},
 		{"GET /api/v1/retention", readRetention, []string{"ttl", "table", "of_environment", "at"}, a.getRetention, "", ""},
+		{"POST /api/v1/erase", eraseData, nil, a.postErase, "", ""},
+		{"GET /api/v1/bucket-check", readPayload, nil, a.getBucketCheck, "", ""},
+		{"GET /api/v1/storage", readRetention, nil, a.getStorage, "", ""},
 		{"POST /api/v1/payload-links", "", nil, a.postPayloadLink, "", ""},
 		{"GET /api/v1/config", "", nil, a.getConfig, "", ""},
 		{"GET /api/v1/me", "", nil, a.getMe, "", ""},

@@ -14,6 +14,7 @@ import (
 	"image/color"
 	"image/png"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -44,7 +45,27 @@ import (
 // TestBrowser opens the page in Chromium, on the real extension, store and bucket, and drives it by
 // web/test/page.mjs. What the script needs to happen while it looks, it asks of `control`.
 func TestBrowser(t *testing.T) {
-	for _, need := range []string{"/usr/bin/chromium", "web/node_modules/playwright-core/package.json"} {
+	needBrowser(t)
+	w := newWorld(t)
+	w.fill(t)
+	w.drive(t, "shell", "requests")
+	require.NotZero(t, w.live.logs.FilterMessage("payload link").Len(), "every link is in the audit log")
+	w.live.requireLogsWithout(t, w.live.token, "canary-in-a-body", "Signature")
+}
+
+// TestViews opens every view but the requests on the day of a fleet.
+func TestViews(t *testing.T) {
+	needBrowser(t)
+	w := newWorld(t)
+	fillViews(t, w.store, time.Now(), 60_000)
+	w.drive(t, "views")
+	w.live.requireLogsWithout(t, w.live.token, "Signature")
+}
+
+// needBrowser skips the test where there is no browser, but not where tests have to run.
+func needBrowser(t *testing.T) {
+	t.Helper()
+	for _, need := range []string{"/usr/bin/chromium", "web/node_modules/playwright-core/package.json", "web/node_modules/axe-core/package.json"} {
 		if _, err := os.Stat(need); err != nil {
 			if os.Getenv("CI") == "true" {
 				t.Fatalf("%s is missing: apt install chromium, and npm ci in web", need)
@@ -52,48 +73,59 @@ func TestBrowser(t *testing.T) {
 			t.Skipf("%s is missing: apt install chromium, and npm ci in web", need)
 		}
 	}
-	w := newWorld(t)
-	w.fill(t)
+}
+
+// drive runs scenarios of web/test on the page.
+func (w *world) drive(t *testing.T, scenarios ...string) {
+	t.Helper()
 	control := httptest.NewServer(http.HandlerFunc(w.control))
 	defer control.Close()
-
 	artifacts, err := filepath.Abs("web/artifacts")
 	require.NoError(t, err)
-	scenario, err := json.Marshal(map[string]any{
-		"control": control.URL, "artifacts": artifacts, "rows": w.ids, "bodies": w.bodies,
+	know := map[string]any{
+		"scenarios": scenarios, "control": control.URL, "artifacts": artifacts, "rows": w.ids, "bodies": w.bodies, "hostile": hostileName,
+		"keys": map[string]string{"url": w.keys.url, "access": string(w.bucketKeys.AccessKey), "secret": string(w.bucketKeys.SecretKey)},
 		"live": w.live.url, "cors": w.cors.url, "down": w.down.url, "refused": w.refused.url, "denied": w.denied.url, "token": w.live.token,
-	})
+	}
+	maps.Copy(know, w.more)
+	scenario, err := json.Marshal(know)
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", "test/page.mjs")
 	cmd.Dir = "web"
 	cmd.Env = append(os.Environ(), "SCENARIO="+string(scenario))
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	require.NoError(t, cmd.Run())
-
-	require.NotZero(t, w.live.logs.FilterMessage("payload link").Len(), "every link is in the audit log")
-	w.live.requireLogsWithout(t, w.live.token, "canary-in-a-body", "Signature")
 }
 
 // world is everything that the page needs to be real.
 type world struct {
+	engine                            pulsestore.Engine
 	store                             *pulsestore.Store
 	bucket                            *objectstore.S3
+	storage                           component.Component // local_s3
+	folder                            string              // of the bucket
 	live, cors, down, refused, denied *server
-	ids                               map[string]string // name -> trace/span
-	bodies                            map[string]string // what the page must show
-	late                              func() error      // puts the object that is pending
-	burst                             func() error      // inserts many
+	keys                              *server // has no credentials for the bucket
+	bucketKeys                        s3settings.Settings
+	ids                               map[string]string                       // name -> trace/span
+	bodies                            map[string]string                       // what the page must show
+	late                              func() error                            // puts the object that is pending
+	burst                             func(n int, id byte, path string) error // inserts many
+	more                              map[string]any                          // what the scenario has to know besides
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	engine := startClickHouse(t)
-	w := &world{ids: map[string]string{}, bodies: map[string]string{}}
-	page, refusedAt, s3Port := freeEndpoint(t), freeEndpoint(t), freeEndpoint(t)
-	storage := startS3(t, s3Port, "http://"+page, "http://"+refusedAt)
+	w := &world{engine: engine.(pulsestore.Engine), ids: map[string]string{}, bodies: map[string]string{}}
+	page, refusedAt, keysAt, s3Port := freeEndpoint(t), freeEndpoint(t), freeEndpoint(t), freeEndpoint(t)
+	data := t.TempDir()
+	w.folder = filepath.Join(data, "qpoint")
+	storage := startS3(t, data, s3Port, "http://"+page, "http://"+refusedAt, "http://"+keysAt)
 	set := storage.(s3settings.Storage).S3Settings()
+	w.storage = storage
 	var err error
 	w.bucket, err = objectstore.NewS3(t.Context(), set, objectstore.Options{})
 	require.NoError(t, err)
@@ -121,6 +153,7 @@ func newWorld(t *testing.T) *world {
 	w.down = one("127.0.0.1:0", own(S3Config{Endpoint: "http://" + freeEndpoint(t), Bucket: "qpoint", Region: "us-east-1", PathStyle: true, AccessKey: "a", SecretKey: "b"}))
 	// local_s3 refuses a wrong signature without CORS headers, so that a page cannot tell.
 	w.refused = one(refusedAt, own(S3Config{Endpoint: set.Endpoint, Bucket: "qpoint", Region: "us-east-1", PathStyle: true, AccessKey: set.AccessKey, SecretKey: "wrong"}))
+	w.keys, w.bucketKeys = one(keysAt, own(S3Config{Endpoint: set.Endpoint, Bucket: "qpoint", Region: set.Region, PathStyle: true})), set
 	// AWS and others send them with every answer.
 	polite := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
@@ -187,11 +220,11 @@ func (w *world) fillCoverage(t *testing.T, now time.Time) {
 	require.NoError(t, w.store.Insert(t.Context(), b))
 }
 
-func startS3(t *testing.T, endpoint string, origins ...string) component.Component {
+func startS3(t *testing.T, data, endpoint string, origins ...string) component.Component {
 	t.Helper()
 	f := locals3extension.NewFactory()
 	cfg := f.CreateDefaultConfig().(*locals3extension.Config)
-	cfg.Endpoint, cfg.DataDir = endpoint, t.TempDir()
+	cfg.Endpoint, cfg.DataDir = endpoint, data
 	cfg.CORS.AllowedOrigins = origins
 	e, err := f.Create(t.Context(), extensiontest.NewNopSettings(f.Type()), cfg)
 	require.NoError(t, err)
@@ -210,9 +243,11 @@ func (w *world) control(rw http.ResponseWriter, r *http.Request) {
 	case "/fresh2":
 		err = w.fresh("/fresh-two", 91)
 	case "/burst":
-		err = w.burst()
+		err = w.burst(400, 7, "/burst")
+	case "/flood":
+		err = w.burst(3000, 6, "/flood")
 	case "/token":
-		for _, s := range []*server{w.cors, w.down, w.refused, w.denied} {
+		for _, s := range []*server{w.cors, w.down, w.refused, w.denied, w.keys} {
 			if s.url == r.URL.Query().Get("of") {
 				_, _ = rw.Write([]byte(s.token))
 			}
@@ -391,13 +426,13 @@ func (w *world) fill(t *testing.T) {
 		receipt.AddPayloadEntry(entryOf(&row, late, packed.Entries[0]))
 		return w.store.Insert(context.Background(), receipt)
 	}
-	w.burst = func() error {
+	w.burst = func(n int, id byte, path string) error {
 		var many []pulsestore.Request
 		at := time.Now()
-		for i := range 400 {
+		for i := range n {
 			row := fullRequest(1, at.Add(time.Duration(i)*time.Microsecond))
-			row.SpanID = [8]byte{7, byte(i >> 8), byte(i), 1}
-			row.Path, row.PayloadState = fmt.Sprintf("/burst/%d", i), "filtered"
+			row.SpanID = [8]byte{id, byte(i >> 8), byte(i), 1}
+			row.Path, row.PayloadState = fmt.Sprintf("%s/%d", path, i), "filtered"
 			many = append(many, row)
 		}
 		return w.insert(many)

@@ -51,6 +51,10 @@ type Config struct {
 	// Prefix is put before object keys as it is. It must equal the `prefix` of `qpoint_s3`.
 	Prefix string `mapstructure:"prefix"`
 
+	// Eraser is the id of an extension that may change the bucket, such as `qpoint_erase`: it erases payloads when someone with
+	// the capability data:erase says so. Without one, only rows without payloads can be erased.
+	Eraser *component.ID `mapstructure:"eraser"`
+
 	// LocalTokenFile holds the token of the local mode, that is, without `auth`. It is made,
 	// readable by its owner only, when it is missing.
 	LocalTokenFile string `mapstructure:"local_token_file"`

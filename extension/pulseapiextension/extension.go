@@ -23,6 +23,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/qpoint-io/otelcol-qpoint/extension/pulseapiextension/internal/metadata"
+	"github.com/qpoint-io/otelcol-qpoint/internal/erasure"
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore/s3settings"
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
 )
@@ -73,6 +74,9 @@ func (e *apiExtension) Dependencies() []component.ID {
 	if e.cfg.Storage != nil {
 		ids = append(ids, *e.cfg.Storage)
 	}
+	if e.cfg.Eraser != nil {
+		ids = append(ids, *e.cfg.Eraser)
+	}
 	if e.cfg.Auth.HasValue() {
 		ids = append(ids, e.cfg.Auth.Get().Config.AuthenticatorID)
 	}
@@ -87,6 +91,10 @@ func (e *apiExtension) Start(ctx context.Context, host component.Host) (err erro
 		}
 	}()
 	signer, err := e.newSigner(host)
+	if err != nil {
+		return err
+	}
+	eraser, err := e.findEraser(host)
 	if err != nil {
 		return err
 	}
@@ -126,7 +134,7 @@ func (e *apiExtension) Start(ctx context.Context, host component.Host) (err erro
 	}
 	e.stop = make(chan struct{})
 	e.api = &api{
-		reader: reader, environment: e.cfg.Environment, auth: auth, access: access, signer: signer, places: e.places, page: page, links: e.links,
+		reader: reader, environment: e.cfg.Environment, auth: auth, access: access, signer: signer, eraser: eraser, places: e.places, page: page, links: e.links,
 		log: e.set.Logger, audit: e.set.Logger.Named("audit"), now: time.Now, version: e.set.BuildInfo.Version,
 		queue: newQueue(e.cfg.Queries.Concurrent, e.cfg.Queries.QueueTimeout), timeout: e.cfg.Queries.Timeout, rate: newLimiter(e.cfg.RequestsPerSecond), streamLifetime: tailLifetime, done: e.stop,
 		cookie: sessionCookie{name: fmt.Sprintf("qpoint_session_%d", listener.Addr().(*net.TCPAddr).Port), secure: e.cfg.TLS.HasValue()},
@@ -193,6 +201,22 @@ func (e *apiExtension) close() error {
 	errs = append(errs, e.places.Close())
 	e.places = nil
 	return errors.Join(errs...)
+}
+
+// findEraser finds who may change the bucket.
+func (e *apiExtension) findEraser(host component.Host) (erasure.Eraser, error) {
+	if e.cfg.Eraser == nil {
+		return nil, nil
+	}
+	ext, ok := host.GetExtensions()[*e.cfg.Eraser]
+	if !ok {
+		return nil, fmt.Errorf("`eraser` names %s, which is not among the service's extensions: add it to `service::extensions`", e.cfg.Eraser)
+	}
+	eraser, ok := ext.(erasure.Eraser)
+	if !ok {
+		return nil, fmt.Errorf("`eraser` names %s, which does not erase payloads: use an extension such as qpoint_erase", e.cfg.Eraser)
+	}
+	return eraser, nil
 }
 
 // newSigner finds the bucket. Without one, the API has metadata only and says so.

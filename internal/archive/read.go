@@ -18,7 +18,7 @@ import (
 // maxEntry bounds one file of an archive that is read: a small ZIP can claim to hold any amount.
 const maxEntry = 256 << 20
 
-// Read returns the exchanges of an archive by their file names.
+// Read returns the exchanges of an archive by their file names, without those that were erased.
 func Read(b []byte) (map[string]Exchange, error) {
 	zr, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
 	if err != nil {
@@ -26,6 +26,9 @@ func Read(b []byte) (map[string]Exchange, error) {
 	}
 	out := make(map[string]Exchange, len(zr.File))
 	for _, f := range zr.File {
+		if strings.HasPrefix(f.Name, erasedName) {
+			continue
+		}
 		if strings.HasSuffix(f.Name, SealedExtension) {
 			return nil, fmt.Errorf("read archive: %s is encrypted", f.Name)
 		}

@@ -6,8 +6,11 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
+	goflag "flag"
 	"io"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"slices"
 	"testing"
@@ -149,4 +152,41 @@ func BenchmarkSeal(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+var update = goflag.Bool("update", false, "write what the page's own test opens")
+
+// sealedFixture is an entry of an archive as the page reads it from the bucket, its key, and what is in it.
+type sealedFixture struct {
+	Identity string `json:"identity"`
+	Name     string `json:"name"`
+	Entry    []byte `json:"entry"` // local header and data
+	HAR      string `json:"har"`
+}
+
+// TestSealedFixture holds the file that the page's test opens against this package.
+func TestSealedFixture(t *testing.T) {
+	const file = "testdata/sealed.json"
+	if *update {
+		id := newIdentity(t)
+		x := sample()
+		sealed, err := NewSealer([]age.Recipient{id.Recipient()}).Seal(&x)
+		require.NoError(t, err)
+		a := pack(t, Exchange{SpanID: x.SpanID, Sealed: sealed})
+		b, err := json.MarshalIndent(sealedFixture{id.String(), x.SpanID + Extension, a.Bytes[a.Entries[0].Offset:][:a.Entries[0].Length], string(unseal(t, sealed, id))}, "", "  ")
+		require.NoError(t, err)
+		require.NoError(t, os.MkdirAll("testdata", 0o755))
+		require.NoError(t, os.WriteFile(file, append(b, '\n'), 0o644))
+	}
+	b, err := os.ReadFile(file)
+	require.NoError(t, err, "run the test with -update once")
+	var f sealedFixture
+	require.NoError(t, json.Unmarshal(b, &f))
+	id, err := age.ParseX25519Identity(f.Identity)
+	require.NoError(t, err)
+	got := unseal(t, f.Entry[localHeader+len(f.Name+SealedExtension):], id)
+	require.Equal(t, f.HAR, string(got))
+	x, err := ReadHAR(got)
+	require.NoError(t, err)
+	require.Equal(t, sample(), x, "the file is of this format: run the test with -update")
 }

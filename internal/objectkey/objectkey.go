@@ -56,6 +56,9 @@ func WithClass(key, class string) string {
 // InBucket returns the whole name of an object: prefix as it is, then the environment, then the key.
 func InBucket(prefix, environment, key string) string { return prefix + environment + "/" + key }
 
+// Segment returns the key of the segment that a key, or the key of a part, is of.
+func Segment(key string) string { return Stem(key) + ext[1:] }
+
 // Stem returns what the keys of a segment and of its parts begin with.
 func Stem(key string) string {
 	dir, name := key[:strings.LastIndexByte(key, '/')+1], key[strings.LastIndexByte(key, '/')+1:]

@@ -78,6 +78,8 @@ func TestClasses(t *testing.T) {
 	require.Equal(t, "long", Class(WithClass(key, "long")))
 	require.Equal(t, key, WithClass(WithClass(key, "long"), "short"))
 	require.Empty(t, Class("x"))
+	require.Equal(t, key, Segment(key))
+	require.Equal(t, key, Segment(Part(key, "0a")))
 	require.Equal(t, "team/prod/"+key, InBucket("team/", "prod", key))
 	require.True(t, strings.HasPrefix(key, Stem(key)) && strings.HasPrefix(Part(key, "0a"), Stem(key)))
 	require.False(t, strings.HasPrefix(New("short", "host-1", time.Now()), Stem(key)))

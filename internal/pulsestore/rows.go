@@ -172,6 +172,8 @@ type Reader interface {
 	Endpoints(ctx context.Context, q EndpointQuery) ([]Endpoint, error)
 	// Processes is the inventory of programs.
 	Processes(ctx context.Context, q Selection, limit int) ([]Program, error)
+	// NewProcesses returns those that were first seen at since or later.
+	NewProcesses(ctx context.Context, q Selection, since time.Time, limit int) ([]Program, error)
 	// Edges are the service map.
 	Edges(ctx context.Context, q Selection, limit int) ([]Edge, error)
 	// Talkers are the values of a field of connections with the most bytes.
@@ -192,6 +194,20 @@ type Reader interface {
 	// Retention returns the policy that the tables have; Expiring what would go under another.
 	Retention(ctx context.Context) (Retention, error)
 	Expiring(ctx context.Context, r Retention, at time.Time, scope Scope) ([]Expiry, error)
+	// Stored and StoredObjects return what the tables, and the bucket by their records, hold.
+	Stored(ctx context.Context, scope Scope) ([]Stored, error)
+	StoredObjects(ctx context.Context, scope Scope) ([]StoredObjects, error)
+
+	// ExpiringObjects returns what is in the bucket, by class, and how much of it is gone at a time.
+	ExpiringObjects(ctx context.Context, at time.Time, scope Scope) ([]ObjectExpiry, error)
+	// Doomed returns the exchanges that an order concerns, at most MaxErase; more is ErrManyErase.
+	Doomed(ctx context.Context, o EraseOrder) ([]Doomed, error)
+	// EraseRows removes the rows of an order, or only counts them, by table. What was doomed says where payloads are, so it goes last:
+	// the same order can be given again after an error. The audit stays, and so do sums of minutes and hours that are not
+	// wholly within an order's time.
+	EraseRows(ctx context.Context, o EraseOrder, doomed []Doomed, dryRun bool) (map[string]uint64, error)
+	// PutObjects stores what has become of objects.
+	PutObjects(ctx context.Context, objects ...PayloadObject) error
 
 	Ping(ctx context.Context) error
 }

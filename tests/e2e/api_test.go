@@ -178,11 +178,14 @@ func (c *collector) entry(t *testing.T, row request) []byte {
 		var link struct {
 			URL   string `json:"url"`
 			Range string `json:"range"`
+			Code  string `json:"code"`
 		}
-		require.NoError(t, json.Unmarshal(c.request(t, http.MethodPost, "/api/v1/payload-links", bytes.NewReader(body)), &link))
-		if link.Range == "" {
-			return false // its receipt is on the way
+		answer, status := c.try(t, http.MethodPost, "/api/v1/payload-links", bytes.NewReader(body))
+		require.NoError(t, json.Unmarshal(answer, &link))
+		if link.Code == "no_receipt" {
+			return false // it is on the way
 		}
+		require.Equal(t, http.StatusOK, status, "%s", answer)
 		ask, err := http.NewRequestWithContext(t.Context(), http.MethodGet, link.URL, nil)
 		require.NoError(t, err)
 		ask.Header.Set("Range", link.Range)

@@ -88,6 +88,7 @@ func (c *collector) walkAPI(t *testing.T, see func(kind, where string, data []by
 	row := rows[0]
 	values := map[string]string{"field": "method", "fields": "method,server", "trace": row.TraceID, "span": row.SpanID, "limit": "1000"}
 	bodies := map[string]string{
+		"POST /erase":         fmt.Sprintf(`{"trace_id": %q, "span_id": %q, "dry_run": true}`, row.TraceID, row.SpanID),
 		"POST /payload-links": fmt.Sprintf(`{"trace_id": %q, "span_id": %q}`, row.TraceID, row.SpanID),
 		"POST /session":       fmt.Sprintf(`{"token": %q}`, c.token),
 		"POST /mcp":           `{"jsonrpc": "2.0", "id": 1, "method": "tools/list"}`,

@@ -46,7 +46,7 @@ func (g *gateway) start(t *testing.T) *collector {
 var credential = regexp.MustCompile(`(?m)^aws_(access_key_id|secret_access_key)\s*=\s*(\S+)$`)
 
 // agent starts an agent with configs/agent.yaml and the token.
-func (g *gateway) agent(t *testing.T, token string, overlays ...string) *collector {
+func (g *gateway) agent(t *testing.T, environment, token string, overlays ...string) *collector {
 	t.Helper()
 	metrics := freePort(t)
 	c := &collector{cgroup: newCgroup(t), data: t.TempDir(), metrics: fmt.Sprintf("http://127.0.0.1:%d/metrics", metrics)}
@@ -64,7 +64,7 @@ func (g *gateway) agent(t *testing.T, token string, overlays ...string) *collect
 	found := credential.FindAllSubmatch(keys, -1)
 	require.Len(t, found, 2, "%s", keys)
 	c.begin(t, args, "PULSE_TOKEN_FILE="+file, fmt.Sprintf("PULSE_ENDPOINT=localhost:%d", g.grpc), "PULSE_CA_FILE="+g.cert,
-		fmt.Sprintf("S3_ENDPOINT=http://127.0.0.1:%d", g.s3), "S3_BUCKET=qpoint",
+		fmt.Sprintf("S3_ENDPOINT=http://127.0.0.1:%d", g.s3), "S3_BUCKET=qpoint", "PULSE_ENVIRONMENT="+environment,
 		"S3_ACCESS_KEY="+string(found[0][2]), "S3_SECRET_KEY="+string(found[1][2]))
 	c.ready(t)
 	return c
@@ -97,9 +97,9 @@ func TestGateway(t *testing.T) {
 
 	pulse := g.start(t)
 	agents := map[string]*collector{
-		"eu": g.agent(t, tokens["eu"]),
+		"eu": g.agent(t, "eu", tokens["eu"]),
 		// What an agent says of its environment counts for nothing.
-		"us": g.agent(t, tokens["us"], "processors::anonymize::environment: eu"),
+		"us": g.agent(t, "us", tokens["us"], "processors::anonymize::environment: eu"),
 	}
 	paths := map[string]string{"eu": "/empty", "us": "/missing"}
 	urls := map[string]string{}

@@ -123,7 +123,7 @@ func TestEncryptedPayloads(t *testing.T) {
 		"connectors::qpoint_s3::encryption::age_recipients: [" + id.Recipient().String() + "]",
 		"connectors::qpoint_s3::sending_queue::storage: file_storage/payload",
 		"extensions::file_storage/payload: {directory: " + queue + ", create_directory: true}",
-		"service::extensions: [privacy_guard, local_clickhouse, local_s3, file_storage/payload, pulse_api]",
+		"service::extensions: [privacy_guard, local_clickhouse, local_s3, qpoint_erase, file_storage/payload, pulse_api]",
 		"service::telemetry::logs::level: debug",
 		"receivers::qtap_payload::redact::headers: [x-private]",
 	})
@@ -154,7 +154,7 @@ func TestEncryptedPayloads(t *testing.T) {
 	}))
 
 	python := startPython(t, c.cgroup)
-	inHeader, inBody, inQuery, inPrivate := rand.Text(), rand.Text(), rand.Text(), rand.Text()
+	inHeader, inBody, inQuery, inPrivate := secretOf(t), secretOf(t), secretOf(t), secretOf(t)
 	since := time.Now()
 	t.Setenv("SSLKEYLOGFILE", keys)
 	c.cgroup.run(t, "curl", "-sS", "--cacert", python.cert, "-H", "X-Api-Key: "+inHeader, "-H", "X-Private: "+inPrivate,
@@ -266,3 +266,20 @@ func coreFiles(t *testing.T, dir string) []string {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+// TestNoProfiler: no way leads into the memory of the process by HTTP.
+func TestNoProfiler(t *testing.T) {
+	program, err := os.ReadFile(binary(t))
+	require.NoError(t, err)
+	require.True(t, bytes.Contains(program, []byte("net/http.(*Server).Serve")), "names of functions are in the binary")
+	require.False(t, bytes.Contains(program, []byte("net/http/pprof.Profile")))
+}
+
+// secretOf is a secret that exists once: 32 hex digits, as tokens and session ids look.
+func secretOf(t *testing.T) string {
+	t.Helper()
+	b := make([]byte, 16)
+	_, err := rand.Read(b)
+	require.NoError(t, err)
+	return hex.EncodeToString(b)
+}

@@ -18,6 +18,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/qpoint-io/otelcol-qpoint/tests/vm"
 )
 
 func main() {
@@ -34,10 +36,10 @@ func main() {
 }
 
 func run(ctx context.Context, only, other string) error {
-	wanted := machines
+	wanted := vm.Machines
 	if only != "" {
 		names := strings.Split(only, ",")
-		wanted = slices.DeleteFunc(slices.Clone(machines), func(m machine) bool { return !slices.Contains(names, m.line) })
+		wanted = slices.DeleteFunc(slices.Clone(vm.Machines), func(m vm.Machine) bool { return !slices.Contains(names, m.Line) })
 	}
 	if len(wanted) == 0 {
 		return fmt.Errorf("no line of kernels is called %q", only)
@@ -50,20 +52,20 @@ func run(ctx context.Context, only, other string) error {
 	start := time.Now()
 	initrds := map[string]initramfs{}
 	for _, m := range wanted {
-		if _, ok := initrds[m.arch]; ok {
+		if _, ok := initrds[m.Arch]; ok {
 			continue
 		}
-		i := initramfs{path: filepath.Join(dir, "initramfs-"+m.arch), arch: m.arch}
-		i.plan, i.expected = plan(m.arch)
+		i := initramfs{path: filepath.Join(dir, "initramfs-"+m.Arch), arch: m.Arch}
+		i.plan, i.expected = plan(m.Arch)
 		if other != "" {
 			i.plan, i.expected = other, nil
 		}
 		if err := i.build(ctx, dir); err != nil {
 			return fmt.Errorf("build the initramfs: %w", err)
 		}
-		initrds[m.arch] = i
+		initrds[m.Arch] = i
 	}
-	images, err := fetch(ctx, wanted)
+	images, err := vm.Fetch(ctx, wanted)
 	if err != nil {
 		return err
 	}
@@ -72,21 +74,21 @@ func run(ctx context.Context, only, other string) error {
 	var errs []error
 	var table strings.Builder
 	for _, m := range wanted {
-		r := m.test(ctx, images[m.line], initrds[m.arch].path)
-		r.check(initrds[m.arch].expected)
-		fmt.Fprintf(&table, "%-28s %6.1f s", images[m.line].release, r.took.Seconds())
-		if r.rerun {
+		r := m.Test(ctx, images[m.Line], initrds[m.Arch].path)
+		r.Check(initrds[m.Arch].expected)
+		fmt.Fprintf(&table, "%-28s %6.1f s", images[m.Line].Release, r.Took.Seconds())
+		if r.Rerun {
 			table.WriteString(", second run")
 		}
-		if r.failures > 0 {
-			fmt.Fprintf(&table, ", after %d failures to boot", r.failures)
+		if r.Failures > 0 {
+			fmt.Fprintf(&table, ", after %d failures to boot", r.Failures)
 		}
-		if r.err != nil {
-			fmt.Fprintf(&table, ", FAILED: %v", r.err)
-			errs = append(errs, fmt.Errorf("%s: %w", images[m.line].release, r.err))
+		if r.Err != nil {
+			fmt.Fprintf(&table, ", FAILED: %v", r.Err)
+			errs = append(errs, fmt.Errorf("%s: %w", images[m.Line].Release, r.Err))
 		}
 		table.WriteByte('\n')
-		for _, line := range r.stats {
+		for _, line := range r.Stats {
 			fmt.Fprintf(&table, "  %s\n", line)
 		}
 		if ctx.Err() != nil {
@@ -95,29 +97,6 @@ func run(ctx context.Context, only, other string) error {
 	}
 	fmt.Print("\n", table.String())
 	return errors.Join(errs...)
-}
-
-// image is a kernel to boot.
-type image struct{ path, release string }
-
-func fetch(ctx context.Context, wanted []machine) (map[string]image, error) {
-	var lines []string
-	for _, m := range wanted {
-		lines = append(lines, m.line)
-	}
-	cmd := exec.CommandContext(ctx, "scripts/fetch-kernels.sh", lines...)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("fetch kernels: %w", err)
-	}
-	images := map[string]image{}
-	for line := range strings.Lines(string(out)) {
-		if f := strings.Fields(line); len(f) == 3 {
-			images[f[0]] = image{path: f[1], release: f[2]}
-		}
-	}
-	return images, nil
 }
 
 // What a guest runs: what differs between kernels. What does not (protocols, other TLS libraries) is
@@ -179,31 +158,31 @@ func (i *initramfs) build(ctx context.Context, dir string) error {
 		return err
 	}
 	defer f.Close()
-	a := newArchive(f)
-	a.file(filepath.Join(dir, "init"), "/init")
-	a.file(filepath.Join(dir, "kernel.test"), "/test/kernel.test")
-	a.file(filepath.Join(dir, "restart.test"), "/test/restart.test")
-	a.file(filepath.Join(dir, "receiver.test"), "/test/receiver.test")
-	a.text("/plan", i.plan)
-	a.text("/etc/passwd", "root:x:0:0:root:/:/bin/sh\nwww-data:x:33:33::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")
-	a.text("/etc/group", "root:x:0:\nwww-data:x:33:\nnogroup:x:65534:\n")
-	a.text("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
-	a.text("/etc/machine-id", "00000000000000000000000000000001\n")
+	a := vm.NewArchive(f)
+	a.File(filepath.Join(dir, "init"), "/init")
+	a.File(filepath.Join(dir, "kernel.test"), "/test/kernel.test")
+	a.File(filepath.Join(dir, "restart.test"), "/test/restart.test")
+	a.File(filepath.Join(dir, "receiver.test"), "/test/receiver.test")
+	a.Text("/plan", i.plan)
+	a.Text("/etc/passwd", "root:x:0:0:root:/:/bin/sh\nwww-data:x:33:33::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")
+	a.Text("/etc/group", "root:x:0:\nwww-data:x:33:\nnogroup:x:65534:\n")
+	a.Text("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
+	a.Text("/etc/machine-id", "00000000000000000000000000000001\n")
 	for _, d := range []string{"/proc", "/sys", "/dev", "/tmp", "/run", "/var/log/nginx", "/var/lib/nginx"} {
-		a.dir(d)
+		a.Dir(d)
 	}
 	if i.arch != "" { // no programs for it are at hand
-		return errors.Join(a.close(), f.Close())
+		return errors.Join(a.Close(), f.Close())
 	}
 	for _, p := range []string{"sh", "true", "sleep", "ip", "unshare", "curl", "openssl", "nginx"} {
-		a.program(p)
+		a.Program(p)
 	}
-	a.file("/bin/sh", "/bin/sh")
-	a.file("/etc/ssl/openssl.cnf", "/usr/lib/ssl/openssl.cnf")
+	a.File("/bin/sh", "/bin/sh")
+	a.File("/etc/ssl/openssl.cnf", "/usr/lib/ssl/openssl.cnf")
 	if err := addPython(ctx, a); err != nil {
 		return err
 	}
-	if err := a.close(); err != nil {
+	if err := a.Close(); err != nil {
 		return err
 	}
 	return f.Close()
@@ -218,20 +197,20 @@ for m in list(sys.modules.values()):
 `
 
 // addPython adds the Python of the distribution.
-func addPython(ctx context.Context, a *archive) error {
+func addPython(ctx context.Context, a *vm.Archive) error {
 	const python = "/usr/bin/python3"
 	out, err := exec.CommandContext(ctx, python, "-I", "-c", pythonModules).Output()
 	if err != nil {
 		return fmt.Errorf("ask Python for its library: %w", err)
 	}
-	a.program(python)
+	a.Program(python)
 	for _, path := range strings.Fields(string(out)) {
 		if _, err := os.Stat(path); err != nil {
 			continue // a module that was never compiled
 		}
-		a.file(path, path)
+		a.File(path, path)
 		if strings.HasSuffix(path, ".so") {
-			a.libraries(path)
+			a.Libraries(path)
 		}
 	}
 	return nil

@@ -1,4 +1,5 @@
 // The seam between the bytes of an entry and the HAR in them: what was encrypted on its way to the bucket is opened here.
+import { isSealed, NoKey, openSealed } from '../lib/age.ts';
 
 /** The payload is encrypted, and this page has no key for it. */
 export class Encrypted extends Error {
@@ -9,10 +10,13 @@ export class Encrypted extends Error {
   }
 }
 
-const age = new TextEncoder().encode('age-encryption.org/v1\n');
-
-/** The plain bytes of an entry. cut: these are only its beginning. */
-export async function decrypt(bytes: Uint8Array, _cut: boolean): Promise<Uint8Array> {
-  if (age.every((b, i) => bytes[i] === b)) throw new Encrypted('age');
-  return bytes;
+/** The plain bytes of an entry, which has to be whole when it is encrypted. */
+export async function decrypt(bytes: Uint8Array): Promise<Uint8Array> {
+  if (!isSealed(bytes)) return bytes;
+  try {
+    return await openSealed(bytes);
+  } catch (err) {
+    if (err instanceof NoKey) throw new Encrypted('age');
+    throw err;
+  }
 }

@@ -2,10 +2,11 @@
 import { getRequest, postLink, Problem, type Link, type Request } from '../lib/api.ts';
 import { bucketRanges, BucketError, Insecure, NeedsKeys, readAll, urlOf } from './bucket.ts';
 import { toHex } from './bytes.ts';
+import { isSealed } from '../lib/age.ts';
 import { decrypt, Encrypted } from './decrypt.ts';
 import { parseHar, type Exchange } from './har.ts';
 import type { Keys } from './sigv4.ts';
-import { NoEntry, readEntry, readHead, readLocal, ZipError } from './zip.ts';
+import { NoEntry, readHead, readLocal, ZipError } from './zip.ts';
 
 export type Trouble =
   | 'lost' | 'no_receipt' | 'not_visible' | 'filtered' | 'sampled_out' | 'erased' | 'expired' | 'gone' | 'cors' | 'unreachable' | 'denied'
@@ -31,7 +32,7 @@ export type View =
 /** What is loaded at once. */
 const head = 64 << 10;
 /** Up to this size the rest follows without being asked for. */
-const soon = 1 << 20;
+const soon = 512 << 10;
 
 const pause = 500; // ms
 const patience = 5_000; // ms that a fresh object may stay invisible after it was said to be sent
@@ -89,18 +90,12 @@ async function part(link: Link, of: { url?: string; range?: string }, keys: Keys
 }
 
 async function read(request: Request, link: Link, keys: Keys | null, signal: AbortSignal, show: (v: View) => void): Promise<void> {
-  if (!span(link.range)) {
-    // No receipt says where the entry lies: it is looked for in the object.
-    const bytes = await readEntry(bucketRanges(await urlOf(link, link, keys), signal), link.entry);
-    const exchange = parseHar(await decrypt(bytes, false));
-    return show({ kind: 'ready', exchange, link, loaded: 0, total: 0, more: null });
-  }
   const first = await part(link, link, keys, signal);
   const whole = async (rest: Uint8Array) => {
     const all = new Uint8Array(first.length + rest.length);
     all.set(first);
     all.set(rest, first.length);
-    const exchange = parseHar(await decrypt(await readLocal(all, link.entry), false));
+    const exchange = parseHar(await decrypt(await readLocal(all, link.entry)));
     show({ kind: 'ready', exchange, link, loaded: all.length, total: all.length, more: null });
   };
   if (!link.rest) return whole(new Uint8Array());
@@ -118,7 +113,9 @@ async function read(request: Request, link: Link, keys: Keys | null, signal: Abo
     }
   };
   if (total <= soon) return whole(await part(link, rest, keys, signal));
-  const bytes = await decrypt((await readHead(first, link.entry)).bytes, true);
+  const bytes = (await readHead(first, link.entry)).bytes;
+  // The beginning of what is encrypted opens nothing.
+  if (isSealed(bytes)) return whole(await part(link, rest, keys, signal));
   show({ kind: 'ready', exchange: parseHar(bytes, true), link, loaded: first.length, total, more });
 }
 

@@ -1,5 +1,26 @@
 // Made from openapi.yaml by `go test -run TestTypes -update`. Do not edit.
 
+export type PrivacyPolicy = {
+  /** The stamp on everything that passed the policy (`qpoint.anonymized`). */
+  hash: string;
+  /** Of the rules. */
+  version: string;
+  /** Stamped on everything; empty where it is the sender's, and for callers who do not see every row. */
+  environment: string;
+  /** What becomes of values, by kind. */
+  modes: Record<string, 'mask' | 'drop' | 'hmac' | 'keep'>;
+  addresses: 'keep' | 'truncate' | 'hmac';
+  /** Zones of host names that do not simply stay; empty for callers who do not see every row. */
+  domains: Array<{
+    zone: string;
+    mode: 'keep' | 'registrable' | 'hmac';
+  }>;
+  /** Ids of the keys of `hmac`, the current one first. */
+  hmac_keys: string[];
+  /** Different words that one position of a path may have, before all are `{name}`. */
+  path_words: number;
+};
+
 export type Id16 = string;
 
 export type Id8 = string;
@@ -14,7 +35,7 @@ export type Problem = {
   type: string;
   title: string;
   status: number;
-  code: 'bad_body' | 'bad_parameter' | 'unknown_parameter' | 'bad_filter' | 'unauthenticated' | 'forbidden' | 'no_login' | 'rate_limited' | 'too_many_streams' | 'host_refused' | 'origin_refused' | 'not_found' | 'no_such_route' | 'no_bucket' | 'bad_key' | 'no_receipt' | 'payload_none' | 'payload_lost' | 'payload_filtered' | 'payload_sampled_out' | 'payload_not_visible' | 'payload_erased' | 'no_countries' | 'busy' | 'no_tables' | 'query_timeout' | 'query_too_large' | 'store_unavailable';
+  code: 'bad_body' | 'bad_parameter' | 'unknown_parameter' | 'bad_filter' | 'unauthenticated' | 'forbidden' | 'no_login' | 'rate_limited' | 'too_many_streams' | 'host_refused' | 'origin_refused' | 'not_found' | 'no_such_route' | 'no_bucket' | 'bad_key' | 'no_receipt' | 'payload_none' | 'payload_lost' | 'payload_filtered' | 'payload_sampled_out' | 'payload_not_visible' | 'payload_erased' | 'no_eraser' | 'eraser_failed' | 'payload_pending' | 'no_countries' | 'busy' | 'no_tables' | 'query_timeout' | 'query_too_large' | 'store_unavailable';
   detail?: string;
   /** Why a payload is not kept. */
   reason?: string;
@@ -374,6 +395,48 @@ export type Policy = {
   tables: Record<string, Count>;
 };
 
+export type StoredTable = {
+  table: string;
+  environment: string;
+  rows: Count;
+  /** On disk, by the average row of the table. */
+  bytes: Count;
+  oldest: Time;
+  newest: Time;
+};
+
+export type StoredObjects = {
+  environment: string;
+  retention_class?: string;
+  /** sent or lost, as the receiver says; stored or erased, as who has the bucket says. */
+  state: string;
+  objects: Count;
+  /** Exchanges in them. */
+  entries: Count;
+  /** Before compression. */
+  bytes: Count;
+  /** In the bucket. Absent unless the receipts of all of them came. */
+  size?: Count;
+  oldest: Time;
+  newest: Time;
+  /** When the first of them expires. Absent when that is not known. */
+  first_expiry?: Time;
+};
+
+export type ObjectExpiry = {
+  environment: string;
+  retention_class: string;
+  objects: Count;
+  bytes: Count;
+  /** Objects that are gone then. */
+  expiring: Count;
+  expiring_bytes: Count;
+  /** Objects that are kept for ever, or until nobody knows when. */
+  unknown: Count;
+  /** When the next one goes. */
+  next?: Time;
+};
+
 export type Expiry = {
   table: string;
   environment: string;
@@ -491,6 +554,39 @@ export type GetRetentionAnswer = {
   asked: Policy;
   at: Time;
   expiring: Expiry[];
+  /** What is in the bucket, as far as receipts say, and what of it is gone at `at`. How long an object is kept is said by its retention class (`qpoint_s3`), and no policy here changes it. */
+  objects: ObjectExpiry[];
+};
+
+export type EraseAnswer = {
+  dry_run: boolean;
+  /** Parts of exchanges among them. */
+  exchanges: Count;
+  /** By table. */
+  rows: Record<string, Count>;
+  payloads: {
+    entries: Count;
+    /** As they lay in the bucket. */
+    bytes: Count;
+    /** Of which nothing was left. */
+    objects_deleted: Count;
+    objects_rewritten: Count;
+    /** Payloads that were said to be kept, and are not in the bucket. */
+    missing: Count;
+    /** Those of the missing that may still come. An order that is not dry is refused then (409 `payload_pending`). */
+    on_their_way: Count;
+  };
+};
+
+export type CheckBucketAnswer = {
+  /** Absent where browsers sign with their own credentials. */
+  url?: string;
+  expires_at: Time;
+};
+
+export type GetStorageAnswer = {
+  tables: StoredTable[];
+  objects: StoredObjects[];
 };
 
 export type CreatePayloadLinkAnswer = {
@@ -521,7 +617,7 @@ export type GetMeAnswer = {
   who: string;
   environment: string;
   capabilities: Array<{
-    capability: 'metadata:read' | 'payload:read' | 'payload:export_raw' | 'audit:read' | 'retention:read';
+    capability: 'metadata:read' | 'payload:read' | 'payload:export_raw' | 'audit:read' | 'retention:read' | 'data:erase';
     /** Filter of the rows it is for. Absent for all. */
     where?: string;
   }>;
@@ -550,6 +646,8 @@ export type GetConfigAnswer = {
     /** Who has credentials for links. */
     signed_by: 'pulse' | 'browser';
   };
+  /** What `anonymize` does in this process; empty when it runs in others only. */
+  policies: PrivacyPolicy[];
 };
 
 export type GetHealthAnswer = {

@@ -35,6 +35,7 @@ export class Feed {
   #buffer: Request[] = [];
   #held: Request[] = [];
   #hold = false;
+  #ready = false; // the first page is here: until then, what comes live waits
   #cursor = '';
   #which: Which = { filter: '', from: '', to: '' };
   #stop: AbortController | null = null;
@@ -48,7 +49,7 @@ export class Feed {
     this.end();
     this.#which = which;
     this.#wanted = live;
-    this.#known.clear();
+    this.#ready = false;
     this.#buffer = [];
     this.#held = [];
     this.waiting = 0;
@@ -61,7 +62,10 @@ export class Feed {
     getRequests({ ...which, to: live ? '' : which.to, limit: firstPage }, stop.signal).then(
       (page) => {
         this.rows = [];
+        this.#known.clear();
         this.#merge(page.requests);
+        this.#ready = true;
+        this.#flush();
         this.#cursor = page.next_cursor ?? '';
         this.loaded = true;
         this.loading = false;
@@ -182,6 +186,7 @@ export class Feed {
 
   #flush() {
     this.#timer = 0;
+    if (!this.#ready || this.#buffer.length === 0) return;
     const rows = this.#buffer;
     this.#buffer = [];
     this.problem = null;

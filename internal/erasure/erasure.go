@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package erasure is what `pulse_api`, which knows what is stored where, and the extension that may change the
+// bucket agree on. It links no S3 client.
+package erasure
+
+import "context"
+
+// Task names what is to be erased of one segment.
+type Task struct {
+	Environment string
+	Key         string // without prefix and environment; parts of the segment are looked for too
+	Spans       [][8]byte
+}
+
+// Result is what became of one object of a segment, or would.
+type Result struct {
+	Environment, Key string // of the object
+	// Entries is how many exchanges, or parts of them, were erased, and Bytes how many bytes they had in the object.
+	Entries int
+	Bytes   int64
+	// Deleted says that nothing else was in the object. Else it was written anew with Left entries and as many bytes as before.
+	Deleted bool
+	Left    int
+	Size    int64
+	SHA256  [32]byte
+}
+
+// Eraser is implemented by an extension that may read, overwrite and delete the objects of a bucket.
+type Eraser interface {
+	// Erase carries out tasks in their order, or says only what it would do. A task without any object has no result. After an
+	// error, results are those until then; the same tasks can be given again.
+	Erase(ctx context.Context, tasks []Task, dryRun bool) ([]Result, error)
+}
