@@ -78,7 +78,7 @@ packages-test: ## install the Debian packages that the tests drive
 	@scripts/bun-musl.sh
 
 .PHONY: test
-test: test-unit test-kernel test-e2e ## run every test
+test: test-unit test-chart test-kernel test-e2e ## run every test
 
 # npm ci is what gives the browser tests their driver.
 .PHONY: npm
@@ -114,6 +114,11 @@ test-privacy: packages-test chdb $(BINARY) ## plant 50,000 canaries twice and se
 test-kernels: packages-test ## run the capture's tests on kernels 5.10, 6.1, 6.12 and 7.x, and on arm64, in QEMU
 	@scripts/packages.sh qemu-system-x86_64:qemu-system-x86 qemu-system-aarch64:qemu-system-arm /usr/bin/python3:python3
 	go run ./tests/kernels -only "$(ONLY)"
+
+# A module of its own: Helm is a large dependency that only this needs.
+.PHONY: test-chart
+test-chart: ## render the Helm chart and decode it strictly
+	cd tests/chart && go test ./...
 
 # With systemd as it is on the host's distribution, on a kernel of test-kernels.
 .PHONY: test-packages

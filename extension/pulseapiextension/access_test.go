@@ -153,6 +153,15 @@ func TestRoles(t *testing.T) {
 	}
 	_, body, _ = s.call(t, "GET", "/api/v1/retention", "", as("root"))
 	require.Empty(t, body["expiring"])
+	require.Equal(t, "forbidden", s.code(t, 403, "GET", "/api/v1/storage", "", as("sam")))
+	status, body, _ = s.call(t, "GET", "/api/v1/storage", "", as("root"))
+	require.Equal(t, 200, status, "%v", body)
+	rows = map[string]float64{}
+	for _, e := range list(t, body, "tables") {
+		rows[e["table"].(string)] += e["rows"].(float64)
+	}
+	require.Equal(t, 40.0, rows["requests"])
+	require.NotNil(t, body["objects"])
 	for _, query := range []string{"ttl=x", "ttl=1ms", "ttl=-1h", "table=requests", "ttl=1h&table=nothing", "ttl=1h&table=requests&of_environment=other", "ttl=1h&at=x"} {
 		require.Equal(t, "bad_parameter", s.code(t, 400, "GET", "/api/v1/retention?"+query, "", as("root")), query)
 	}

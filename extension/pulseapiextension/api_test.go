@@ -29,7 +29,9 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/qpoint-io/otelcol-qpoint/extension/pulseapiextension/internal/metadata"
+	"github.com/qpoint-io/otelcol-qpoint/internal/privacy"
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
+	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore/filter"
 )
 
 // server is a started extension and what a test needs to talk to it.
@@ -412,6 +414,39 @@ func (s *server) requireLogsWithout(t *testing.T, secrets ...string) {
 		for _, secret := range secrets {
 			require.NotContains(t, line, secret)
 		}
+	}
+}
+
+// TestConfigTellsPolicies: what `anonymize` runs with is shown, its zones and environments to those only who see all rows.
+func TestConfigTellsPolicies(t *testing.T) {
+	for _, p := range []privacy.Policy{
+		{Hash: "00000000000000aa", Version: "1", Environment: "policies", Modes: map[string]string{"card": "mask"}, Addresses: "truncate", Domains: []privacy.Domain{{Zone: "corp.example", Mode: "hmac"}}, HMACKeys: []string{"a"}, PathWords: 100},
+		{Hash: "00000000000000ab", Version: "1", Environment: "other", Modes: map[string]string{}, Addresses: "keep", Domains: []privacy.Domain{}, HMACKeys: []string{}, PathWords: 100},
+	} {
+		t.Cleanup(privacy.Register(p))
+	}
+	find := func(list []privacy.Policy, hash string) *privacy.Policy {
+		for i := range list {
+			if list[i].Hash == hash {
+				return &list[i]
+			}
+		}
+		return nil
+	}
+	s := start(t, testConfig(t), &rows{})
+	_, body, _ := s.call(t, "GET", "/api/v1/config", "")
+	require.Contains(t, fmt.Sprint(body["policies"]), "corp.example")
+
+	bound, err := filter.Parse("service=shop", pulsestore.FieldsOf(pulsestore.OfRequests))
+	require.NoError(t, err)
+	one := &api{environment: "policies"}
+	require.Nil(t, find(one.policies(everything()), "00000000000000ab"), "another environment's")
+	require.Equal(t, "corp.example", find(one.policies(everything()), "00000000000000aa").Domains[0].Zone)
+	for _, may := range []permissions{{}, {readMetadata: {bound}}} {
+		p := find(one.policies(may), "00000000000000aa")
+		require.Equal(t, "mask", p.Modes["card"])
+		require.Empty(t, p.Environment)
+		require.Empty(t, p.Domains)
 	}
 }
 

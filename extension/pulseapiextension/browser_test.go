@@ -14,7 +14,6 @@ import (
 	"image/color"
 	"image/png"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -48,9 +47,18 @@ func TestBrowser(t *testing.T) {
 	needBrowser(t)
 	w := newWorld(t)
 	w.fill(t)
-	w.drive(t, nil)
+	w.drive(t, "shell", "requests", "exchange")
 	require.NotZero(t, w.live.logs.FilterMessage("payload link").Len(), "every link is in the audit log")
 	w.live.requireLogsWithout(t, w.live.token, "canary-in-a-body", "Signature")
+}
+
+// TestViews opens every view but the requests on the day of a fleet.
+func TestViews(t *testing.T) {
+	needBrowser(t)
+	w := newWorld(t)
+	fillViews(t, w.store, time.Now(), 60_000)
+	w.drive(t, "views")
+	w.live.requireLogsWithout(t, w.live.token, "Signature")
 }
 
 // needBrowser skips the test where there is no browser, but not where tests have to run.
@@ -66,19 +74,17 @@ func needBrowser(t *testing.T) {
 	}
 }
 
-// drive runs the scenarios, with what else they have to know.
-func (w *world) drive(t *testing.T, more map[string]any) {
+// drive runs scenarios of web/test on the page.
+func (w *world) drive(t *testing.T, scenarios ...string) {
 	t.Helper()
 	control := httptest.NewServer(http.HandlerFunc(w.control))
 	defer control.Close()
 	artifacts, err := filepath.Abs("web/artifacts")
 	require.NoError(t, err)
-	know := map[string]any{
-		"control": control.URL, "artifacts": artifacts, "rows": w.ids, "bodies": w.bodies,
+	scenario, err := json.Marshal(map[string]any{
+		"scenarios": scenarios, "control": control.URL, "artifacts": artifacts, "rows": w.ids, "bodies": w.bodies, "hostile": hostileName, "stored": w.stored,
 		"live": w.live.url, "cors": w.cors.url, "down": w.down.url, "refused": w.refused.url, "denied": w.denied.url, "token": w.live.token,
-	}
-	maps.Copy(know, more)
-	scenario, err := json.Marshal(know)
+	})
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
@@ -92,6 +98,7 @@ func (w *world) drive(t *testing.T, more map[string]any) {
 // world is everything that the page needs to be real.
 type world struct {
 	engine                            pulsestore.Engine
+	stored                            int // rows that a fleet made
 	store                             *pulsestore.Store
 	bucket                            *objectstore.S3
 	storage                           component.Component // local_s3

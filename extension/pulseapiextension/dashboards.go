@@ -279,8 +279,17 @@ func (a *api) getProcesses(q *question) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	since, err := q.time("new_since", time.Time{})
+	if err != nil {
+		return nil, err
+	}
 	var answer processesAnswer
-	answer.Processes, err = view(a, q, func(ctx context.Context) ([]pulsestore.Program, error) { return a.reader.Processes(ctx, s, limit) },
+	answer.Processes, err = view(a, q, func(ctx context.Context) ([]pulsestore.Program, error) {
+		if !since.IsZero() {
+			return a.reader.NewProcesses(ctx, s, since, limit)
+		}
+		return a.reader.Processes(ctx, s, limit)
+	},
 		func(p *pulsestore.Program) processJSON {
 			return processJSON{
 				p.HostName, p.ServiceName, p.Executable, timeText(p.FirstSeen), timeText(p.LastSeen),

@@ -146,6 +146,8 @@ func TestQuestions(t *testing.T) {
 	require.Len(t, processes, 1)
 	require.Equal(t, []any{30.0, 3.0, 330.0}, []any{processes[0]["client_requests"], processes[0]["connections"], processes[0]["sent_bytes"].(float64) + processes[0]["received_bytes"].(float64)})
 	require.Len(t, get("processes?" + filter("received:>1mb"))["processes"], 0, "a filter over connections alone")
+	require.Len(t, get("processes?new_since=2000-01-01T00:00:00Z")["processes"], 1)
+	require.Len(t, get("processes?new_since=2100-01-01T00:00:00Z")["processes"], 0)
 	m := get("map")
 	require.Len(t, m["nodes"], 3)
 	require.Len(t, m["edges"], 2)

@@ -36,13 +36,14 @@ func TestBrowserFirstScreen(t *testing.T) {
 	require.NoError(t, fill.StoreMany(t.Context(), w.store, conn, pulsestore.DefaultDatabase, 250_000, fill.Options{Rows: rows, From: now.Add(-24 * time.Hour), To: now.Add(-time.Second), Seed: 7}))
 	t.Logf("%d rows were stored in %s", rows, time.Since(start).Round(time.Second))
 	w.fillOrder(t, now)
-	w.drive(t, map[string]any{"only": "first", "stored": rows})
+	w.stored = rows
+	w.drive(t, "first")
 }
 
 // fillOrder writes one exchange of a shop with its payload.
 func (w *world) fillOrder(t *testing.T, now time.Time) {
 	t.Helper()
-	key := objectkey.New("production", "node-03", now)
+	key := objectkey.New("default", "node-03", now)
 	row := w.row("shop", 1, now.Add(-2*time.Second), key, "sent")
 	row.Origin = viewOrigin("checkout", "/srv/checkout/checkout")
 	row.Method, row.ServerAddress, row.Path, row.Template, row.Query, row.Status = "POST", "api.payments.example", "/v1/payments/{number}/capture", "/v1/payments/{number}/capture", "", 201

@@ -2,11 +2,18 @@
 
 package pulseapiextension
 
+import (
+	"github.com/qpoint-io/otelcol-qpoint/internal/privacy"
+	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore/filter"
+)
+
 type configAnswer struct {
 	Environment string        `json:"environment"`
 	Auth        string        `json:"auth"` // local_token | authenticator
 	Limits      limitsAnswer  `json:"limits"`
 	Payload     *payloadPlace `json:"payload"`
+	// Policies are those that `anonymize` runs with in this process.
+	Policies []privacy.Policy `json:"policies"`
 }
 
 type limitsAnswer struct {
@@ -27,8 +34,8 @@ type payloadPlace struct {
 	SignedBy string `json:"signed_by"`
 }
 
-func (a *api) getConfig(*question) (any, error) {
-	c := configAnswer{Environment: a.environment, Auth: "authenticator", Limits: limitsAnswer{
+func (a *api) getConfig(q *question) (any, error) {
+	c := configAnswer{Policies: a.policies(q.may), Environment: a.environment, Auth: "authenticator", Limits: limitsAnswer{
 		DefaultLimit: defaultLimit, MaxLimit: maxLimit, DefaultRange: int64(defaultRange),
 		ReceiptTimeout: int64(receiptTimeout), LinkLifetime: int64(linkLifetime),
 		QueryTimeout: int64(a.timeout), MaxExport: maxExport,
@@ -43,6 +50,24 @@ func (a *api) getConfig(*question) (any, error) {
 		}
 	}
 	return c, nil
+}
+
+// policies returns what `anonymize` does, as far as a caller may know: the names of environments and zones are for
+// those only who see every row.
+func (a *api) policies(may permissions) []privacy.Policy {
+	bounds, ok := may[readMetadata]
+	all := ok && filter.Or(bounds...) == nil
+	list := []privacy.Policy{}
+	for _, p := range privacy.Policies() {
+		if a.environment != "" && p.Environment != "" && p.Environment != a.environment {
+			continue
+		}
+		if !all {
+			p.Environment, p.Domains = "", []privacy.Domain{}
+		}
+		list = append(list, p)
+	}
+	return list
 }
 
 type meAnswer struct {

@@ -37,7 +37,7 @@ const (
 	// Token is a value that looks random, is too long to be a name, or carries characters
 	// that a name does not have.
 	Token
-	// Date is a calendar date: 2024-01-31, 20240131 or 2024-01.
+	// Date is a date or time in the form of RFC 3339, or a month: 2024-01-31, 2024-01.
 	Date
 	// Phone is a telephone number with a country code (E.164), or in a national form that is used for nothing else.
 	Phone

@@ -28,9 +28,10 @@ var segments = map[Kind][]string{
 		"getProductRecommendations"[:23], "AcmeCorp-API", "OpenTelemetryCollector", "p12", "mp3", "h264", "web3js",
 	},
 	Number: {
-		"0", "7", "42", "2024", "12345678901234567890", "-12.5", "2024-01-31", "2024-01-31_12:30", "+1-555-123-4567", "555-12-3456",
+		"0", "7", "42", "2024", "12345678901234567890", "-12.5", "2024-13-31", "2024-02-30", "+1-555-123-4567", "555-12-3456",
 		"10.0.0.1", "52.52,13.40", "1.2.3", "order-12345", "user123456", "photo_20240131.jpg", "4111111111111111",
 	},
+	Date: {"2024-01-31", "2024-01-31_12:30", "2024-01", "2024-01-31T12:30:00Z", "2024-01-31T12:30:00.123+01:00"},
 	UUID: {"123e4567-e89b-12d3-a456-426614174000", "123E4567-E89B-12D3-A456-426614174000", "00000000-0000-0000-0000-000000000000"},
 	ULID: {"01ARZ3NDEKTSV4RRFFQ69G5FAV", "01arz3ndektsv4rrffq69g5fav"},
 	Hex: {
@@ -57,7 +58,7 @@ func TestSegment(t *testing.T) {
 				require.NotEqual(t, None, got, "%q", s) // which kind it is named does not matter
 				continue
 			}
-			if want == None || want == Number || want == UUID || want == ULID || want == Email {
+			if want == None || want == Number || want == Date || want == UUID || want == ULID || want == Email {
 				require.Equal(t, want, got, "%q", s)
 				continue
 			}

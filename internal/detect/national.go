@@ -154,6 +154,10 @@ func (c *scanner) mixed(start, end int) {
 		return
 	}
 	if len(s) > 18 {
+		// A digest, unless something says that it is a key.
+		if len(s) >= 32 && IsHex(s) && c.announced(start) == Secret {
+			c.report(Secret, start, end)
+		}
 		return
 	}
 	e := nothing

@@ -93,6 +93,9 @@ func (c *scanner) number(start, end int) {
 	if g.n == 0 {
 		return
 	}
+	if c.lettered(&g, start); c.seen {
+		return
+	}
 	// Numbers that are longer than what stands here: 1-2-3 within 0-1-2-3-4.
 	var before byte
 	if start > 1 && charClass[s[start-2]]&digit != 0 {
@@ -103,7 +106,7 @@ func (c *scanner) number(start, end int) {
 			continue
 		}
 		d := g.digit[:g.count[k]]
-		if len(d) >= 13 && card(d, g.pattern[k], g.sep[:k+1]) {
+		if len(d) >= 13 && !(len(d) == 13 && k == 0 && strength(d) == strong) && card(d, g.pattern[k], g.sep[:k+1]) {
 			c.report(Card, start, g.end[k])
 			return
 		}
@@ -123,13 +126,15 @@ func (c *scanner) number(start, end int) {
 			return
 		}
 	}
-	c.lettered(&g, start)
 }
 
 // groups judges the first k+1 groups as anything but a card.
 func (c *scanner) groups(g *groups, k, start int) Kind {
 	d := g.digit[:g.count[k]]
 	if k == 0 {
+		if len(d) >= 7 && len(d) <= 15 && start < c.fieldEnd && c.field == Phone {
+			return Phone
+		}
 		switch strength(d) {
 		case strong:
 			return NationalID

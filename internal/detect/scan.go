@@ -86,7 +86,7 @@ var role = func() (t [256]uint8) {
 	for _, c := range "!#$&'*+-/=?^_`{|}~.%" {
 		t[c] |= roleLocal
 	}
-	for _, c := range "@%-:=+(" {
+	for _, c := range "@%-:=>+(" {
 		t[c] |= roleStart
 	}
 	return t
@@ -139,6 +139,10 @@ func (c *scanner) next() bool {
 		if start < c.last {
 			continue
 		}
+		if i-start == 8 && i < len(s) && s[i] == '-' && len(s)-start >= 36 && IsUUID(s[start:start+36]) {
+			i = start + 36 // its groups are not those of a number
+			continue
+		}
 		switch {
 		case seen&(upper|lower) == 0:
 			c.number(start, i)
@@ -186,7 +190,7 @@ func (c *scanner) mark(i int) {
 		if i+1 < len(s) && charClass[s[i+1]]&digit != 0 {
 			c.phone(i, 1)
 		}
-	case ':', '=':
+	case ':', '=', '>':
 		c.assign(i)
 	}
 }

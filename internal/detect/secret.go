@@ -19,6 +19,10 @@ func (c *scanner) blob(start, end int) {
 		pad++
 	}
 	if random(s[start:end]) {
+		// base64url may begin with what separates words, too.
+		for start > c.last && (s[start-1] == '_' || s[start-1] == '-') && end-start < maxBlob {
+			start--
+		}
 		c.report(Secret, start, pad)
 		return
 	}
@@ -43,6 +47,7 @@ func random(s string) bool {
 		seen                                          uint8
 		last                                          byte
 		prev                                          uint8
+		piece, longest                                int
 		hexOnly                                       = true
 	)
 	for i := range len(s) {
@@ -68,7 +73,10 @@ func random(s string) bool {
 			marks++
 			last = 0
 			k = 0
+			piece = -1
 		}
+		piece++
+		longest = max(longest, piece)
 		if k != 0 && prev != 0 && (prev&digit != 0) != (k&digit != 0) {
 			switches++
 		}
@@ -78,6 +86,8 @@ func random(s string) bool {
 	switch {
 	case hexOnly || marks*6 > len(s):
 		return false
+	case (seen&upper == 0 || seen&lower == 0) && longest < minBlob:
+		return false // names with hyphens: a pod's, a host's
 	case digits == 0:
 		// Words in camelCase have pairs of words; text that is letters only needs more of the others.
 		return len(s) >= 24 && seen&upper != 0 && seen&lower != 0 && rare*5 >= pairs*2
@@ -88,7 +98,7 @@ func random(s string) bool {
 	return switches*4 >= len(s) && letters >= 4 && pairs*2 < len(s)
 }
 
-// assign notes what the name before the `:` or `=` at s[i] announces of the value behind it, and reports the value
+// assign notes what the name before the `:`, `=` or `>` at s[i] announces of the value behind it, and reports the value
 // where that is a secret.
 func (c *scanner) assign(i int) {
 	s := c.s
@@ -100,8 +110,8 @@ func (c *scanner) assign(i int) {
 	for start > 0 && end-start < maxField && nameByte(s[start-1]) {
 		start--
 	}
-	if end-start < 2 || end-start == maxField {
-		return
+	if end-start < 2 || end-start == maxField || s[i] == '>' && (start == 0 || s[start-1] != '<') {
+		return // no name, or no start of an element
 	}
 	k := Field(s[start:end])
 	if k == None {

@@ -83,6 +83,8 @@ func Segment(s string) Kind {
 		return Token
 	case IsUUID(s): // before Number: one may be all digits
 		return UUID
+	case isDate(s):
+		return Date
 	case digits > 0 && seen&^(digit|numeric|listing) == 0:
 		return Number
 	case seen&listing != 0:
@@ -108,6 +110,41 @@ func Segment(s string) Kind {
 		return Token
 	}
 	return None
+}
+
+// isDate reports whether s is a date, a month or a time in the form of RFC 3339, as far as a path has it.
+func isDate(s string) bool {
+	if len(s) < 7 || s[4] != '-' {
+		return false
+	}
+	for i := range min(len(s), 10) {
+		if i == 4 || i == 7 {
+			if s[i] != '-' {
+				return false
+			}
+		} else if charClass[s[i]]&digit == 0 {
+			return false
+		}
+	}
+	if s[:2] != "19" && s[:2] != "20" || len(s) > 7 && len(s) < 10 {
+		return false
+	}
+	d := 1
+	if len(s) > 7 {
+		d = int(s[8]-'0')*10 + int(s[9]-'0')
+	}
+	if !day(int(s[5]-'0')*10+int(s[6]-'0'), d) {
+		return false
+	}
+	if len(s) > 10 && s[10]|0x20 != 't' && s[10] != '_' {
+		return false
+	}
+	for i := 11; i < len(s); i++ {
+		if c := s[i]; charClass[c]&(digit|numeric|listing) == 0 && c|0x20 != 'z' {
+			return false
+		}
+	}
+	return true
 }
 
 // run classifies a run of letters and digits: Number when it holds a long number, Hex, or

@@ -42,3 +42,19 @@ func TestPoliciesConcurrently(t *testing.T) {
 	wg.Wait()
 	require.False(t, PolicyRegistered("concurrent"))
 }
+
+func TestDescribedPolicies(t *testing.T) {
+	t.Parallel()
+	p := Policy{Hash: "fedcba9876543210", Version: "1", Modes: map[string]string{"card": "mask"}}
+	first, second := Register(p), Register(p)
+	bare := RegisterPolicy("a hash alone")
+	require.Contains(t, Policies(), p)
+	first()
+	require.Contains(t, Policies(), p)
+	for _, other := range Policies() {
+		require.NotEqual(t, "a hash alone", other.Hash)
+	}
+	second()
+	bare()
+	require.NotContains(t, Policies(), p)
+}

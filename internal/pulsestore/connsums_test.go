@@ -51,7 +51,7 @@ func TestConnectionSums(t *testing.T) {
 		}
 		return rows
 	}
-	require.NoError(t, s.MigrateTo(ctx, keep(0), 10))
+	require.NoError(t, s.MigrateTo(ctx, keep(0), 11))
 	require.NoError(t, s.Insert(ctx, push(0, 300, "open")))
 	require.NoError(t, s.Insert(ctx, push(0, 150, "closed")))
 	require.NoError(t, s.Migrate(ctx, keep(0)))

@@ -7,7 +7,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,24 +72,28 @@ func (o EraseOrder) conditions(name string) *where {
 		case TableRequests, tablePayloadEntries, tableFindings, tableDNS:
 		case tableConnections:
 			column = "start"
-		case tableRequestsMinute, tableProcessMinute, tableRequestsHour, tableProcessHour:
-			// Sums of whole minutes and hours only.
-			grain := time.Minute
-			if name == tableRequestsHour || name == tableProcessHour {
-				grain = time.Hour
-			}
-			w.between(column, o.From.Add(grain-1).Truncate(grain), o.To.Truncate(grain))
-			return w
 		default:
-			return nil
+			grain := sums[name]
+			if grain == 0 {
+				return nil
+			}
+			// Sums that are wholly of the time, and no others.
+			w.between("time", o.From.Add(grain-1).Truncate(grain), o.To.Truncate(grain))
+			return w
 		}
 		w.between(column, o.From, o.To)
 	}
 	return w
 }
 
+// sums are the tables of sums over time, and over how much of it.
+var sums = map[string]time.Duration{
+	tableRequestsMinute: time.Minute, tableProcessMinute: time.Minute, tableServiceMinute: time.Minute, tableConnectionSums: 10 * time.Minute,
+	tableRequestsHour: time.Hour, tableProcessHour: time.Hour, tableServiceHour: time.Hour,
+}
+
 // erasable are the tables that orders reach, in the order in which their rows go: what says where the rest is goes last.
-var erasable = []string{tableConnections, tableDNS, tableRequestsMinute, tableRequestsHour, tableProcessMinute, tableProcessHour, tableFindings, tablePayloadEntries, TableRequests}
+var erasable = append(slices.Sorted(maps.Keys(sums)), tableConnections, tableDNS, tableFindings, tablePayloadEntries, TableRequests)
 
 func (o EraseOrder) validate() error {
 	if o.Trace == [16]byte{} && o.Connection == 0 && !(o.From.Before(o.To) && !o.From.IsZero()) {

@@ -183,14 +183,19 @@ func (s *Store) Processes(ctx context.Context, q Selection, limit int) ([]Progra
 	if err := checkLimit(limit); err != nil {
 		return nil, err
 	}
-	type identity [3]string
-	found := map[identity]*Program{}
+	all, err := s.programs(ctx, q)
+	return all[:min(len(all), limit)], err
+}
+
+// programs returns all of them, in the order of Processes.
+func (s *Store) programs(ctx context.Context, q Selection) ([]Program, error) {
+	found := map[[3]string]*Program{}
 	add := func(scan func(dest ...any) error, dest func(*Program) []any) error {
 		var p Program
 		if err := scan(append([]any{&p.HostName, &p.ServiceName, &p.Executable, &p.FirstSeen, &p.LastSeen}, dest(&p)...)...); err != nil {
 			return err
 		}
-		id := identity{p.HostName, p.ServiceName, p.Executable}
+		id := p.identity()
 		old := found[id]
 		if old == nil {
 			found[id] = &p
@@ -238,7 +243,7 @@ func (s *Store) Processes(ctx context.Context, q Selection, limit int) ([]Progra
 		return cmp.Or(cmp.Compare(b.SentBytes+b.ReceivedBytes, a.SentBytes+a.ReceivedBytes), cmp.Compare(b.ClientRequests+b.ServerRequests, a.ClientRequests+a.ServerRequests),
 			cmp.Compare(a.HostName, b.HostName), cmp.Compare(a.ServiceName, b.ServiceName), cmp.Compare(a.Executable, b.Executable))
 	})
-	return out[:min(len(out), limit)], nil
+	return out, nil
 }
 
 // Edge joins a service and what it talked to under a name, as one end saw it.

@@ -247,6 +247,28 @@ func TestQuestions(t *testing.T) {
 		require.NoError(t, err)
 		assert.Len(t, got, 1, "connections have no method")
 	})
+	t.Run("new processes", func(t *testing.T) {
+		all, err := s.Processes(ctx, sel, 10)
+		require.NoError(t, err)
+		got, err := s.NewProcesses(ctx, sel, sel.From, 10)
+		require.NoError(t, err)
+		assert.Equal(t, all, got, "nobody was there before the range")
+		got, err = s.NewProcesses(ctx, sel, all[1].FirstSeen, 10)
+		require.NoError(t, err)
+		for _, p := range got {
+			assert.False(t, p.FirstSeen.Before(all[1].FirstSeen), "%v", p)
+		}
+		got, err = s.NewProcesses(ctx, sel, sel.To, 10)
+		require.NoError(t, err)
+		assert.Empty(t, got, "all were there before the end")
+		long := sel
+		long.From, long.To = sel.To.Add(-24*time.Hour), sel.To.Add(time.Hour).Truncate(time.Hour)
+		got, err = s.NewProcesses(ctx, long, sel.From, 10)
+		require.NoError(t, err)
+		assert.Len(t, got, len(all), "by sums of hours, which begin before it")
+		_, err = s.NewProcesses(ctx, sel, sel.From, 0)
+		assert.Error(t, err)
+	})
 	t.Run("edges", func(t *testing.T) {
 		got, err := s.Edges(ctx, sel, 100)
 		require.NoError(t, err)

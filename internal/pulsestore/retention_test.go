@@ -94,6 +94,22 @@ func TestExpiring(t *testing.T) {
 			assert.EqualValues(t, 3, e.Rows, "in two weeks")
 		}
 	}
+	has := map[[2]string]uint64{}
+	stored, err := s.Stored(ctx, pulsestore.EveryEnvironment())
+	require.NoError(t, err)
+	for _, v := range stored {
+		has[[2]string{v.Table, v.Environment}] = v.Rows
+		assert.Positive(t, v.Bytes, v.Table)
+		assert.False(t, v.Oldest.After(v.Newest), v.Table)
+	}
+	for _, table := range []string{"requests", "dns", "audit"} {
+		assert.Equal(t, []uint64{4, 3, 1}, []uint64{has[[2]string{table, "production"}], has[[2]string{table, "staging"}], has[[2]string{table, "keep"}]}, table)
+	}
+	stored, err = s.Stored(ctx, pulsestore.OnlyEnvironment("staging"))
+	require.NoError(t, err)
+	for _, v := range stored {
+		assert.Equal(t, "staging", v.Environment)
+	}
 	count := func(table, environment string) (n uint64) {
 		require.NoError(t, conn.QueryRow(ctx, "SELECT count() FROM qpoint."+table+" WHERE environment = '"+environment+"'").Scan(&n))
 		return n
@@ -123,4 +139,40 @@ func TestExpiring(t *testing.T) {
 	require.NoError(t, s.Migrate(ctx, pulsestore.SchemaOptions{Retention: policy}))
 	require.NoError(t, conn.QueryRow(ctx, mutations).Scan(&after))
 	assert.Equal(t, before, after)
+}
+
+// TestStoredObjects sums what the newest record of each segment says.
+func TestStoredObjects(t *testing.T) {
+	ctx := context.Background()
+	s := newStore(t)
+	now := time.Now().Truncate(time.Second).UTC()
+	rows := pulsestore.NewRows()
+	add := func(key, environment, state string, edit func(*pulsestore.PayloadObject)) {
+		o := pulsestore.PayloadObject{Time: now, Key: key, Environment: environment, State: state, Entries: 2, Bytes: 1000, Opened: now.Add(-time.Minute), Closed: now}
+		if edit != nil {
+			edit(&o)
+		}
+		rows.AddPayloadObject(&o)
+	}
+	add("a", "one", "sent", nil)
+	add("a", "one", "stored", func(o *pulsestore.PayloadObject) {
+		o.Time, o.Size, o.Expires, o.RetentionClass = now.Add(time.Second), 300, now.Add(time.Hour), "short"
+	})
+	add("b", "one", "stored", func(o *pulsestore.PayloadObject) { o.Size, o.Expires, o.RetentionClass = 200, now.Add(time.Minute), "short" })
+	add("c", "one", "sent", nil)
+	add("d", "two", "lost", nil)
+	require.NoError(t, s.Insert(ctx, rows))
+	got, err := s.StoredObjects(ctx, pulsestore.EveryEnvironment())
+	require.NoError(t, err)
+	opened := now.Add(-time.Minute)
+	assert.Equal(t, []pulsestore.StoredObjects{
+		{Environment: "one", State: "sent", Objects: 1, Entries: 2, Bytes: 1000, Oldest: opened, Newest: now},
+		{Environment: "one", RetentionClass: "short", State: "stored", Objects: 2, Entries: 4, Bytes: 2000, Size: 500, Sized: 2, Oldest: opened, Newest: now, FirstExpiry: now.Add(time.Minute)},
+		{Environment: "two", State: "lost", Objects: 1, Entries: 2, Bytes: 1000, Oldest: opened, Newest: now},
+	}, got)
+	got, err = s.StoredObjects(ctx, pulsestore.OnlyEnvironment("two"))
+	require.NoError(t, err)
+	assert.Len(t, got, 1)
+	_, err = s.StoredObjects(ctx, pulsestore.Scope{})
+	assert.Error(t, err, "no question without a scope")
 }

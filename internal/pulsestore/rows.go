@@ -172,6 +172,8 @@ type Reader interface {
 	Endpoints(ctx context.Context, q EndpointQuery) ([]Endpoint, error)
 	// Processes is the inventory of programs.
 	Processes(ctx context.Context, q Selection, limit int) ([]Program, error)
+	// NewProcesses returns those that were first seen at since or later.
+	NewProcesses(ctx context.Context, q Selection, since time.Time, limit int) ([]Program, error)
 	// Edges are the service map.
 	Edges(ctx context.Context, q Selection, limit int) ([]Edge, error)
 	// Talkers are the values of a field of connections with the most bytes.
@@ -192,6 +194,9 @@ type Reader interface {
 	// Retention returns the policy that the tables have; Expiring what would go under another.
 	Retention(ctx context.Context) (Retention, error)
 	Expiring(ctx context.Context, r Retention, at time.Time, scope Scope) ([]Expiry, error)
+	// Stored and StoredObjects return what the tables, and the bucket by their records, hold.
+	Stored(ctx context.Context, scope Scope) ([]Stored, error)
+	StoredObjects(ctx context.Context, scope Scope) ([]StoredObjects, error)
 
 	// Doomed returns the exchanges that an order concerns, at most MaxErase; more is ErrManyErase.
 	Doomed(ctx context.Context, o EraseOrder) ([]Doomed, error)

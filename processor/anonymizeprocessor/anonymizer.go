@@ -19,6 +19,9 @@ import (
 type anonymizer struct {
 	environment string // "" is the client's
 	hash        string
+	describe    privacy.Policy
+	policy      *policy
+	paths       *learner
 	telemetry   *telemetry
 	unregister  func()
 }
@@ -28,11 +31,17 @@ func newAnonymizer(set component.TelemetrySettings, cfg *Config) (*anonymizer, e
 	if err != nil {
 		return nil, err
 	}
-	return &anonymizer{environment: cfg.environment(), hash: policyHash(cfg), telemetry: t}, nil
+	p, err := newPolicy(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &anonymizer{
+		environment: cfg.environment(), hash: policyHash(cfg), describe: describe(cfg), policy: p, paths: newLearner(cfg.PathWords), telemetry: t,
+	}, nil
 }
 
 func (a *anonymizer) start(context.Context, component.Host) error {
-	a.unregister = privacy.RegisterPolicy(a.hash)
+	a.unregister = privacy.Register(a.describe)
 	return nil
 }
 
@@ -40,6 +49,7 @@ func (a *anonymizer) shutdown(context.Context) error {
 	if a.unregister != nil {
 		a.unregister()
 	}
+	a.policy.keys.forget()
 	return nil
 }
 
@@ -48,8 +58,10 @@ func (a *anonymizer) processTraces(ctx context.Context, td ptrace.Traces) (ptrac
 	if err != nil {
 		return td, err
 	}
-	c := newCleaner()
+	c := newCleaner(a.policy)
+	var learned []path
 	td.ResourceSpans().RemoveIf(func(rs ptrace.ResourceSpans) bool {
+		service := serviceOf(rs.Resource())
 		rs.ScopeSpans().RemoveIf(func(ss ptrace.ScopeSpans) bool {
 			if ss.Spans().Len() == 0 {
 				return true
@@ -58,6 +70,9 @@ func (a *anonymizer) processTraces(ctx context.Context, td ptrace.Traces) (ptrac
 			ss.SetSchemaUrl(schemaURL(ss.SchemaUrl()))
 			for _, span := range ss.Spans().All() {
 				c.span(span)
+				if c.template != "" {
+					learned = append(learned, path{span: span, template: c.template, server: serverOf(span, service), missing: missing(span), procedure: c.procedure != ""})
+				}
 			}
 			return false
 		})
@@ -68,6 +83,7 @@ func (a *anonymizer) processTraces(ctx context.Context, td ptrace.Traces) (ptrac
 		rs.SetSchemaUrl(schemaURL(rs.SchemaUrl()))
 		return false
 	})
+	a.paths.apply(learned)
 	a.telemetry.add(ctx, &c.tally)
 	if td.ResourceSpans().Len() == 0 {
 		return td, processorhelper.ErrSkipProcessingData
@@ -80,7 +96,7 @@ func (a *anonymizer) processLogs(ctx context.Context, ld plog.Logs) (plog.Logs, 
 	if err != nil {
 		return ld, err
 	}
-	c := newCleaner()
+	c := newCleaner(a.policy)
 	ld.ResourceLogs().RemoveIf(func(rl plog.ResourceLogs) bool {
 		rl.ScopeLogs().RemoveIf(func(sl plog.ScopeLogs) bool {
 			sl.LogRecords().RemoveIf(c.record)

@@ -27,7 +27,7 @@ const (
 
 func newTestAnonymizer(tb testing.TB) *anonymizer {
 	tb.Helper()
-	a, err := newAnonymizer(componenttest.NewNopTelemetrySettings(), &Config{Environment: "test"})
+	a, err := newAnonymizer(componenttest.NewNopTelemetrySettings(), testConfig("test"))
 	require.NoError(tb, err)
 	return a
 }
@@ -174,7 +174,7 @@ func TestStampIsNeverTakenFromTheData(t *testing.T) {
 	require.False(t, ok)
 
 	// Another policy's data comes out with this policy's stamp alone.
-	b, err := newAnonymizer(componenttest.NewNopTelemetrySettings(), &Config{Environment: "gateway"})
+	b, err := newAnonymizer(componenttest.NewNopTelemetrySettings(), testConfig("gateway"))
 	require.NoError(t, err)
 	td, err = b.processTraces(t.Context(), td)
 	require.NoError(t, err)
@@ -289,7 +289,7 @@ func TestMetrics(t *testing.T) {
 	t.Parallel()
 	tel := componenttest.NewTelemetry()
 	t.Cleanup(func() { require.NoError(t, tel.Shutdown(context.Background())) })
-	a, err := newAnonymizer(tel.NewTelemetrySettings(), &Config{Environment: "test"})
+	a, err := newAnonymizer(tel.NewTelemetrySettings(), testConfig("test"))
 	require.NoError(t, err)
 
 	td := oneSpan(func(s ptrace.Span) {

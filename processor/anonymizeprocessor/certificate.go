@@ -42,10 +42,10 @@ const (
 	dnMarks = " ._:/,()-'&*"
 )
 
-// cleanDistinguishedName keeps of a certificate's name (RFC 4514) the attributes that name an
+// distinguishedName keeps of a certificate's name (RFC 4514) the attributes that name an
 // organisation, a place or a host. A value that holds an identifier, an address or a secret goes with
 // its attribute.
-func cleanDistinguishedName(s string) string {
+func (p *policy) distinguishedName(s string) string {
 	if len(s) > maxDistinguishedName {
 		return ""
 	}
@@ -56,7 +56,7 @@ func cleanDistinguishedName(s string) string {
 		typ, value, _ := strings.Cut(part, "=")
 		switch typ {
 		case "CN", "O", "OU", "C", "ST", "L":
-			if validDNValue(typ, strings.ReplaceAll(value, `\,`, ",")) {
+			if p.validDNValue(typ, strings.ReplaceAll(value, `\,`, ",")) {
 				kept = append(kept, part)
 			}
 		}
@@ -74,11 +74,13 @@ func cutDN(s string) (part, rest string) {
 	return s, ""
 }
 
-func validDNValue(typ, s string) bool {
-	if typ == "CN" && validHost(strings.TrimPrefix(s, "*.")) {
-		return true
+func (p *policy) validDNValue(typ, s string) bool {
+	if name := strings.TrimPrefix(s, "*."); typ == "CN" && hostForm(name) {
+		// A name that its zone does not keep has no room in a certificate's.
+		clean, ok := p.host(name)
+		return ok && clean == name
 	}
-	if !made(s, dnMarks, maxDNValue) || secret(s) {
+	if !made(s, dnMarks, maxDNValue) || p.secret(s) {
 		return false
 	}
 	for _, word := range strings.FieldsFunc(s, func(r rune) bool { return r != '.' && r != '-' && r != '_' && (r >= 0x80 || !isAlnum(byte(r))) }) {

@@ -18,15 +18,17 @@ const maxObjects = 64
 // span, record, scope or anonymizer.resource; TestEveryPlace holds that list against pdata.
 type cleaner struct {
 	tally
+	policy *policy
 	remove func(string, pcommon.Value) bool // c.attribute, bound once per batch
 
 	// What the attributes of the current span or record say, after cleaning. First one wins,
 	// as in pcommon.Map.Get: keys may repeat on the wire.
 	method, path, template, fullPath, procedure string
+	pathTemplate, fullTemplate                  string // of path and fullPath, with every value masked
 }
 
-func newCleaner() *cleaner {
-	c := &cleaner{}
+func newCleaner(p *policy) *cleaner {
+	c := &cleaner{policy: p}
 	c.remove = c.attribute
 	return c
 }
@@ -61,23 +63,20 @@ func (c *cleaner) span(s ptrace.Span) {
 // spanFlags are the bits that OTLP defines: the W3C trace flags, has-remote and is-remote.
 const spanFlags = 0x3ff
 
-// deriveURL sets `url.path` and `url.template` to the cleaned path. A CLIENT span has the
+// deriveURL sets `url.path` to the cleaned path and `url.template` to its template. A CLIENT span has the
 // path in `url.full` alone; the store and its filters want one place for both kinds.
 func (c *cleaner) deriveURL(attrs pcommon.Map) {
-	path := c.path
-	if path == "" {
-		path = c.fullPath
+	path, template := c.path, c.pathTemplate
+	if path == "" && template == "" {
+		path, template = c.fullPath, c.fullTemplate
 	}
-	if path == "" {
-		return
-	}
-	if c.path != path {
+	if path != "" && c.path != path {
 		attrs.PutStr(semantic.URLPath, path)
 		c.path = path
 	}
-	if c.template != path {
-		attrs.PutStr(semantic.URLTemplate, path)
-		c.template = path
+	if template != "" && c.template != template {
+		attrs.PutStr(semantic.URLTemplate, template)
+		c.template = template
 	}
 }
 
@@ -122,7 +121,7 @@ func (c *cleaner) scope(s pcommon.InstrumentationScope) {
 
 // attributes cleans m and notes what the span name is made of.
 func (c *cleaner) attributes(m pcommon.Map) {
-	c.method, c.path, c.template, c.fullPath, c.procedure = "", "", "", "", ""
+	c.method, c.path, c.template, c.fullPath, c.procedure, c.pathTemplate, c.fullTemplate = "", "", "", "", "", "", ""
 	m.RemoveIf(c.remove)
 }
 
@@ -150,15 +149,15 @@ func (c *cleaner) attribute(key string, v pcommon.Value) bool {
 	now, ok := was, false
 	switch class {
 	case semantic.ID:
-		ok = validID(key, was)
+		ok = c.policy.validID(key, was)
 	case semantic.Token:
 		ok = validToken(was)
 	case semantic.Name:
-		ok = validName(was)
+		now, ok = c.policy.label(was)
 	case semantic.Host:
-		ok = validHost(was)
+		now, ok = c.policy.host(was)
 	case semantic.DistinguishedName:
-		now = cleanDistinguishedName(was)
+		now = c.policy.distinguishedName(was)
 		ok = now != ""
 	case semantic.Time:
 		ok = validTime(was)
@@ -166,15 +165,23 @@ func (c *cleaner) attribute(key string, v pcommon.Value) bool {
 		now, ok = cleanMethod(was), true
 		first(&c.method, now)
 	case semantic.Path:
-		if now, ok = cleanPath(was); ok {
-			if key == semantic.URLTemplate {
-				first(&c.template, now)
-			} else {
-				first(&c.path, now)
-			}
+		templ, valid := c.policy.path(was, true)
+		if now, ok = templ, valid; !valid {
+			break
+		}
+		if key == semantic.URLTemplate {
+			first(&c.template, now)
+			break
+		}
+		first(&c.pathTemplate, templ)
+		if !c.policy.plain {
+			now, ok = c.policy.path(was, false)
+		}
+		if ok {
+			first(&c.path, now)
 		}
 	case semantic.Procedure:
-		if now, ok = cleanPath("/" + was); ok {
+		if now, ok = c.policy.path("/"+was, true); ok {
 			now = now[1:]
 			first(&c.procedure, now)
 		}
@@ -183,8 +190,11 @@ func (c *cleaner) attribute(key string, v pcommon.Value) bool {
 	case semantic.Query:
 		now, ok = cleanQuery(was), true
 	case semantic.URL:
-		var path string
-		if now, path, ok = cleanURL(was); ok {
+		var path, templ string
+		if now, path, templ, ok = c.policy.url(was); templ != "" {
+			first(&c.fullTemplate, templ)
+		}
+		if ok {
 			first(&c.fullPath, path)
 		}
 	}

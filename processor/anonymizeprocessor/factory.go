@@ -26,7 +26,7 @@ func NewFactory() processor.Factory {
 }
 
 func createDefaultConfig() component.Config {
-	return &Config{Environment: semantic.DefaultEnvironment}
+	return &Config{Environment: semantic.DefaultEnvironment, Addresses: "keep", PathWords: defaultPathWords}
 }
 
 func createTraces(ctx context.Context, set processor.Settings, cfg component.Config, next consumer.Traces) (processor.Traces, error) {

@@ -34,6 +34,20 @@ func TestConfig(t *testing.T) {
 		"anonymize/from_client":       {},
 		"anonymize/both":              {fails: "exclude each other"},
 		"anonymize/unknown_key":       {fails: "invalid keys: allow"},
+		"anonymize/policy":            {environment: "default"},
+		"anonymize/kind":              {fails: "`modes` has no kind \"credit_card\": use one of card, iban, email"},
+		"anonymize/mode":              {fails: "`modes::card` must be one of mask, drop, hmac, keep, got \"hash\""},
+		"anonymize/no_keys":           {fails: "`modes::email` is hmac, but there are no `hmac_keys`: add one"},
+		"anonymize/addresses":         {fails: "`addresses` must be one of keep, truncate, hmac, got \"cut\""},
+		"anonymize/zone":              {fails: "`domains[0]::zone` must be a domain such as `corp.example.com`, got \"*.corp\""},
+		"anonymize/zone_twice":        {fails: "`domains[1]::zone` repeats \"corp.example.com\""},
+		"anonymize/zone_mode":         {fails: "`domains[0]::mode` must be one of keep, registrable, hmac, got \"mask\""},
+		"anonymize/key_id":            {fails: "`hmac_keys[0]::id` must be 1 to 16 characters of a-z and 0-9, got \"2026-a\""},
+		"anonymize/key_twice":         {fails: "`hmac_keys[1]::id` repeats \"a\""},
+		"anonymize/key_short":         {fails: "`hmac_keys[0]::key` has 5 bytes: 32 is the least"},
+		"anonymize/key_none":          {fails: "`hmac_keys[0]` has neither `key` nor `key_file`"},
+		"anonymize/key_both":          {fails: "`hmac_keys[0]` has both `key` and `key_file`"},
+		"anonymize/words":             {fails: "`path_words` must be 1 to 10000, got 0"},
 	} {
 		sub, err := all.Sub(id)
 		require.NoError(t, err)
@@ -48,14 +62,14 @@ func TestConfig(t *testing.T) {
 		require.NoError(t, err, id)
 		require.Equal(t, want.environment, cfg.(*Config).environment())
 	}
-	require.Error(t, (&Config{Environment: strings.Repeat("a", 64)}).Validate())
-	require.NoError(t, (&Config{Environment: strings.Repeat("a", 63)}).Validate())
+	require.Error(t, testConfig(strings.Repeat("a", 64)).Validate())
+	require.NoError(t, testConfig(strings.Repeat("a", 63)).Validate())
 }
 
 func TestLifecycle(t *testing.T) {
 	f := NewFactory()
 	require.Equal(t, "anonymize", f.Type().String())
-	cfg := &Config{Environment: "lifecycle"}
+	cfg := testConfig("lifecycle")
 	hash := policyHash(cfg)
 	for name, create := range map[string]func() (component.Component, bool){
 		"traces": func() (component.Component, bool) {
@@ -90,8 +104,8 @@ func TestLifecycle(t *testing.T) {
 
 func TestPolicyHash(t *testing.T) {
 	t.Parallel()
-	a, b := policyHash(&Config{Environment: "a"}), policyHash(&Config{Environment: "b"})
+	a, b := policyHash(testConfig("a")), policyHash(testConfig("b"))
 	require.Regexp(t, "^[0-9a-f]{16}$", a)
 	require.NotEqual(t, a, b)
-	require.Equal(t, a, policyHash(&Config{Environment: "a"}), "maps must not shuffle it")
+	require.Equal(t, a, policyHash(testConfig("a")), "maps must not shuffle it")
 }

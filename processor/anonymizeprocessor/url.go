@@ -17,47 +17,101 @@ const (
 	templateKey   = "{key}"
 )
 
-// template returns what stands for a segment of the given kind.
-func template(k detect.Kind) string {
-	switch k {
-	case detect.Number, detect.ULID:
-		return "{id}"
-	case detect.UUID:
-		return "{uuid}"
-	case detect.Hex:
-		return "{hex}"
-	case detect.Email:
-		return "{email}"
+// segment returns the segment without matrix parameters, or what stands for it; ok is false when it drops the path.
+// field is what the segment before announces. With templates every value is masked.
+func (p *policy) segment(s string, field detect.Kind, templates bool) (clean string, ok bool) {
+	s, _, _ = strings.Cut(s, ";")
+	if len(s) > 0 && s[0] == '{' {
+		if plain, ok := p.placeholder(s, segments); ok {
+			if templates {
+				return plain, true
+			}
+			return s, true
+		}
 	}
-	return templateToken
+	k := detect.Segment(s)
+	if k == detect.None && valueLike(s) {
+		if k = detect.Find(s); k == detect.IP {
+			k = detect.Number
+		}
+	}
+	if k == detect.None && field != detect.None && !action(s) {
+		k = field
+	}
+	if k == detect.None {
+		return s, true
+	}
+	if templates || p.plain {
+		return template(k), true
+	}
+	// The mode is that of what the value is, of which the template knows less: a card is a number, too.
+	exact := k
+	if found := wholeKind(s); found != detect.None && found != detect.IP {
+		exact = found
+	}
+	switch p.modes[exact] {
+	case keep:
+		return s, true
+	case keyed:
+		name := template(k)
+		return p.keyed(name[1:len(name)-1], exact, s), true
+	case drop:
+		return "", false
+	}
+	return template(k), true
 }
 
-// isTemplate reports whether a segment is one that template made, so that cleaning what is
-// clean changes nothing. Any other text in braces is only text.
-func isTemplate(s string) bool {
-	switch s {
-	case "{id}", "{uuid}", "{hex}", "{email}", templateToken:
+// wholeKind returns the kind of the value that s is from its first byte to its last.
+func wholeKind(s string) (kind detect.Kind) {
+	detect.ScanString(detect.None, s, func(k detect.Kind, start, end int) bool {
+		if start == 0 && end == len(s) {
+			kind = k
+		}
+		return false
+	})
+	return kind
+}
+
+// valueLike reports whether s has a digit, without which Scan finds nothing in a word.
+func valueLike(s string) bool {
+	for i := range len(s) {
+		if s[i] >= '0' && s[i] <= '9' {
+			return true
+		}
+	}
+	return false
+}
+
+// announces returns the kind of what follows a segment that is the name of a field: /password/hunter2. Names of parts
+// of an API, which are followed by words, are none.
+func announces(s string) detect.Kind {
+	switch k := detect.Field(s); k {
+	case detect.Secret:
+		switch strings.ToLower(s) {
+		case "auth", "session", "sid", "cookie", "bearer", "credentials", "signature", "token", "secret", "authorization":
+			return detect.None
+		}
+		return k
+	case detect.NationalID, detect.Phone, detect.Email:
+		return k
+	}
+	return detect.None
+}
+
+// action reports words that stand behind the name of a field in an API.
+func action(s string) bool {
+	switch strings.ToLower(s) {
+	case "", "reset", "forgot", "change", "new", "refresh", "verify", "validate", "confirm", "introspect", "revoke", "update", "create", "delete", "list", "edit", "settings", "check", "me", "current",
+		"status", "rotate", "strength", "policy", "policies", "search", "count", "resend", "send", "verification", "verifications", "templates", "recover", "recovery", "v1", "v2", "v3":
 		return true
 	}
 	return false
 }
 
-// cleanSegment returns the segment without matrix parameters, or the template in its place.
-func cleanSegment(s string) string {
-	s, _, _ = strings.Cut(s, ";")
-	if isTemplate(s) {
-		return s
-	}
-	if k := detect.Segment(s); k != detect.None {
-		return template(k)
-	}
-	return s
-}
-
-// cleanPath returns the path with identifying segments as templates and without matrix
-// parameters, query and fragment; ok is false for what is no path. It allocates only if
-// something changes.
-func cleanPath(path string) (clean string, ok bool) {
+// path returns the path with what stands for identifying segments and without matrix
+// parameters, query and fragment; ok is false for what is no path, or is to be dropped. It allocates only if
+// something changes. With templates every value is masked, whatever its mode.
+func (p *policy) path(path string, templates bool) (clean string, ok bool) {
 	if i := strings.IndexAny(path, "?#"); i >= 0 {
 		path = path[:i]
 	}
@@ -71,6 +125,7 @@ func cleanPath(path string) (clean string, ok bool) {
 		b     strings.Builder
 		built bool
 		n     int
+		field detect.Kind
 	)
 	for start := 1; start <= len(path); n++ {
 		end := len(path)
@@ -82,7 +137,13 @@ func cleanPath(path string) (clean string, ok bool) {
 		was := path[start:end]
 		now := templateToken
 		if n < maxSegments {
-			now = cleanSegment(was)
+			if now, ok = p.segment(was, field, templates); !ok {
+				return "", false
+			}
+			field = detect.None
+			if now == was && !isPlaceholder(was) {
+				field = announces(was)
+			}
 		} else if was == "" {
 			now = ""
 		}
@@ -182,44 +243,52 @@ func validQueryKey(key string, assigned bool) bool {
 	return detect.Segment(key[start:]) == detect.None
 }
 
-// cleanURL returns an absolute http or ws URL without userinfo and fragment, its path and
-// query cleaned, and the cleaned path ("/" when empty). ok is false when there is no such
-// URL or its host is none.
-func cleanURL(raw string) (clean, path string, ok bool) {
+// url returns an absolute http or ws URL without userinfo and fragment, its host, path and
+// query cleaned, the cleaned path ("/" when empty) and its template. ok is false when there is no such
+// URL, its host is none, or a part of it is to be dropped; the template may be there all the same.
+func (p *policy) url(raw string) (clean, path, templ string, ok bool) {
 	scheme, rest, found := strings.Cut(raw, "://")
 	if !found {
-		return "", "", false
+		return "", "", "", false
 	}
 	switch scheme {
 	case "http", "https", "ws", "wss":
 	default:
-		return "", "", false
+		return "", "", "", false
 	}
 	authority, tail := rest, ""
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
 		authority, tail = rest[:i], rest[i:]
 	}
-	host := authority[strings.LastIndexByte(authority, '@')+1:]
-	if !validAuthority(host) {
-		return "", "", false
+	host, hostOK := p.authority(authority[strings.LastIndexByte(authority, '@')+1:])
+	if !hostOK {
+		return "", "", "", false
 	}
 	tail, _, _ = strings.Cut(tail, "#")
 	rawPath, rawQuery, queried := strings.Cut(tail, "?")
-	cleanedPath, ok := cleanPath(rawPath)
-	if !ok {
-		return "", "", false
+	if templ, ok = p.path(rawPath, true); !ok {
+		return "", "", "", false
+	}
+	cleanedPath := templ
+	if !p.plain {
+		if cleanedPath, ok = p.path(rawPath, false); !ok {
+			return "", "", templ, false
+		}
 	}
 	cleanedQuery := cleanQuery(rawQuery)
 	path = cleanedPath
 	if path == "" {
 		path = "/"
 	}
+	if templ == "" {
+		templ = "/"
+	}
 	n := len(scheme) + len("://") + len(host) + len(cleanedPath)
 	if queried {
 		n += len("?") + len(cleanedQuery)
 	}
-	if n == len(raw) && cleanedPath == rawPath && cleanedQuery == rawQuery {
-		return raw, path, true
+	if n == len(raw) && cleanedPath == rawPath && cleanedQuery == rawQuery && strings.HasPrefix(rest, host) {
+		return raw, path, templ, true
 	}
 	var b strings.Builder
 	b.Grow(n)
@@ -231,25 +300,37 @@ func cleanURL(raw string) (clean, path string, ok bool) {
 		b.WriteByte('?')
 		b.WriteString(cleanedQuery)
 	}
-	return b.String(), path, true
+	return b.String(), path, templ, true
 }
 
-// validAuthority accepts a host with an optional port.
-func validAuthority(s string) bool {
+// authority cleans a host with an optional port.
+func (p *policy) authority(s string) (clean string, ok bool) {
 	host, port := s, ""
 	if strings.HasPrefix(s, "[") {
 		end := strings.IndexByte(s, ']')
 		if end < 0 {
-			return false
+			return "", false
 		}
 		host, port = s[1:end], s[end+1:]
 		if strings.IndexByte(host, ':') < 0 {
-			return false
+			return "", false
 		}
 	} else if i := strings.IndexByte(s, ':'); i >= 0 {
 		host, port = s[:i], s[i:]
 	}
-	return validPort(port) && validHost(host)
+	if !validPort(port) {
+		return "", false
+	}
+	now, ok := p.host(host)
+	switch {
+	case !ok:
+		return "", false
+	case now == host:
+		return s, true
+	case strings.IndexByte(now, ':') >= 0:
+		now = "[" + now + "]"
+	}
+	return now + port, true
 }
 
 // validPort accepts "" and `:` with digits.

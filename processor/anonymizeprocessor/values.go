@@ -47,7 +47,7 @@ func made(s, marks string, limit int) bool {
 
 // validID accepts opaque identifiers, by the form of the ones whose form is fixed: a general
 // rule for identifiers would let any secret of the same alphabet through.
-func validID(key, s string) bool {
+func (p *policy) validID(key, s string) bool {
 	switch key {
 	case semantic.ConnectionID:
 		return len(s) == 16 && isLowerHex(s)
@@ -63,7 +63,7 @@ func validID(key, s string) bool {
 	case semantic.TLSClientJA4:
 		return validJA4(s)
 	}
-	return made(s, idMarks, maxID) && !secret(s)
+	return made(s, idMarks, maxID) && !p.secret(s)
 }
 
 func isLowerHex(s string) bool {
@@ -102,19 +102,10 @@ func shortVersion(s string) bool {
 	return len(s) <= 8
 }
 
-// validName accepts names that an operator gives: services, executables, users, pods.
-func validName(s string) bool { return made(s, nameMarks, maxName) && !secret(s) }
-
-// secret reports whether s is a value that no name or identifier is. It is the room for
-// further detectors; each must be certain, for a false alarm removes a resource's name.
-func secret(s string) bool {
-	return detect.IsJWT(s) || detect.IsCard(s) || detect.IsIBAN(s)
-}
-
-// validHost accepts DNS names of letters, digits, hyphens and underscores (which compose and
+// hostForm accepts DNS names of letters, digits, hyphens and underscores (which compose and
 // Kubernetes use) and IP addresses without a zone: a zone is free text.
-func validHost(s string) bool {
-	if s == "" || len(s) > maxHost+1 || secret(s) {
+func hostForm(s string) bool {
+	if s == "" || len(s) > maxHost+1 {
 		return false
 	}
 	if strings.IndexByte(s, ':') >= 0 {

@@ -180,7 +180,7 @@ func (c *collector) entry(t *testing.T, row request) []byte {
 			Range string `json:"range"`
 			Code  string `json:"code"`
 		}
-		status, answer := c.ask(t, http.MethodPost, "/api/v1/payload-links", string(body))
+		answer, status := c.try(t, http.MethodPost, "/api/v1/payload-links", bytes.NewReader(body))
 		require.NoError(t, json.Unmarshal(answer, &link))
 		if link.Code == "no_receipt" {
 			return false // it is on the way

@@ -271,6 +271,14 @@ func (c *collector) get(t *testing.T, path string) []byte {
 
 func (c *collector) request(t *testing.T, method, path string, body io.Reader) []byte {
 	t.Helper()
+	answer, status := c.try(t, method, path, body)
+	require.Less(t, status, 300, "%s %s: %s", method, path, answer)
+	return answer
+}
+
+// try returns the answer and its status, whatever it is.
+func (c *collector) try(t *testing.T, method, path string, body io.Reader) ([]byte, int) {
+	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, c.api+path, body)
 	require.NoError(t, err)
 	req.Header.Set("Authorization", "Bearer "+c.token)
@@ -282,8 +290,7 @@ func (c *collector) request(t *testing.T, method, path string, body io.Reader) [
 	defer res.Body.Close()
 	answer, err := io.ReadAll(res.Body)
 	require.NoError(t, err)
-	require.Less(t, res.StatusCode, 300, "%s %s: %s", method, path, answer)
-	return answer
+	return answer, res.StatusCode
 }
 
 // sample is one line of the collector's own metrics.

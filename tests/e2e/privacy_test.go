@@ -123,7 +123,7 @@ func TestEncryptedPayloads(t *testing.T) {
 		"connectors::qpoint_s3::encryption::age_recipients: [" + id.Recipient().String() + "]",
 		"connectors::qpoint_s3::sending_queue::storage: file_storage/payload",
 		"extensions::file_storage/payload: {directory: " + queue + ", create_directory: true}",
-		"service::extensions: [privacy_guard, local_clickhouse, local_s3, file_storage/payload, pulse_api]",
+		"service::extensions: [privacy_guard, local_clickhouse, local_s3, qpoint_erase, file_storage/payload, pulse_api]",
 		"service::telemetry::logs::level: debug",
 		"receivers::qtap_payload::redact::headers: [x-private]",
 	})
@@ -266,6 +266,14 @@ func coreFiles(t *testing.T, dir string) []string {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+// TestNoProfiler: no way leads into the memory of the process by HTTP.
+func TestNoProfiler(t *testing.T) {
+	program, err := os.ReadFile(binary(t))
+	require.NoError(t, err)
+	require.True(t, bytes.Contains(program, []byte("net/http.(*Server).Serve")), "names of functions are in the binary")
+	require.False(t, bytes.Contains(program, []byte("net/http/pprof.Profile")))
+}
 
 // secretOf is a secret that exists once: 32 hex digits, as tokens and session ids look.
 func secretOf(t *testing.T) string {

@@ -61,10 +61,11 @@ func scaled(column, id string) string {
 	return as(column, fmt.Sprintf("toUInt64(%s * (0.75 + (sipHash64(%s, {k:UInt64}) %% 4096) / 8192))", column, id))
 }
 
-// objectKey keeps the form of keys: YYYY/MM/DD/HH/host/ULID.zip.
+// objectKey keeps the form of keys: class/YYYY/MM/DD/HH/host/ULID.zip.
 func objectKey(column string) string {
-	return as(column, fmt.Sprintf("if(%[1]s = '', '', concat(formatDateTime(parseDateTime(left(%[1]s::String, 13), '%%Y/%%m/%%d/%%H', 'UTC') + toIntervalSecond(intDiv({shift:Int64}, 1000000000)), '%%Y/%%m/%%d/%%H', 'UTC'), "+
-		"substring(%[1]s::String, 14, length(%[1]s) - 43), left(hex(sipHash128(%[1]s, {k:UInt64})), 26), '.zip'))", column))
+	return as(column, fmt.Sprintf("if(%[1]s = '', '', concat(substring(%[1]s::String, 1, position(%[1]s::String, '/')), "+
+		"formatDateTime(parseDateTime(substring(%[1]s::String, position(%[1]s::String, '/') + 1, 13), '%%Y/%%m/%%d/%%H', 'UTC') + toIntervalSecond(intDiv({shift:Int64}, 1000000000)), '%%Y/%%m/%%d/%%H', 'UTC'), "+
+		"substring(%[1]s::String, position(%[1]s::String, '/') + 14, length(%[1]s) - position(%[1]s::String, '/') - 43), left(hex(sipHash128(%[1]s, {k:UInt64})), 26), '.zip'))", column))
 }
 
 // StoreMany is Store for more rows than go through a client in minutes: base of them are stored by Store, at the rate that

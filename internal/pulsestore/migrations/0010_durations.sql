@@ -6,7 +6,7 @@
 -- the bucket's other end, and within 4.5 % of its middle.
 --
 -- Sums that are there already have their counts of half an octave placed in the middle of it; the statement touches no sum twice.
--- The columns of old are dropped by 0010, when no collector can be at this step any more.
+-- The columns of old are dropped by 0011, when no collector can be at this step any more.
 
 {{range .EverySum}}ALTER TABLE {{table .}} {{$.OnCluster}}
     ADD COLUMN IF NOT EXISTS durations SimpleAggregateFunction(sumMap, Tuple(Array(UInt8), Array(UInt64))) CODEC(ZSTD(1));

@@ -828,7 +828,7 @@ SELECT toDateTime(toStartOfMonth(m.time), 'UTC') AS time, environment, kind, ser
     min(m.first_seen) AS first_seen, max(m.last_seen) AS last_seen
 FROM `qpoint`.`requests_1h_local` AS m
 GROUP BY time, environment, kind, server_address, server_port, template, method, tls_version, service_name, executable, k8s_namespace, status_class;
--- 11 connection_sums
+-- 12 connection_sums
 ALTER TABLE `qpoint`.`connections_local` ON CLUSTER `it's` ADD INDEX IF NOT EXISTS state state TYPE set(8) GRANULARITY 1;
 ALTER TABLE `qpoint`.`connections_local` ON CLUSTER `it's` MATERIALIZE INDEX state SETTINGS mutations_sync = 2;
 CREATE TABLE IF NOT EXISTS `qpoint`.`connections_10m_local` ON CLUSTER `it's`

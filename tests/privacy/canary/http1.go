@@ -83,8 +83,8 @@ func (m *Mint) http1(round int) (c Conversation) {
 		} {
 			r.WriteString(name + m.Any("header") + "\r\n")
 		}
-		fmt.Fprintf(&r, "X-%s: %s\r\n", m.Token("header name"), m.Any("header"))
-		fmt.Fprintf(&r, "Cookie: session=%s; %s=%s\r\n", m.Any("cookie"), m.Token("cookie name"), m.Any("cookie"))
+		fmt.Fprintf(&r, "X-%s: %s\r\n", m.ID("header name"), m.Any("header"))
+		fmt.Fprintf(&r, "Cookie: session=%s; %s=%s\r\n", m.Any("cookie"), m.ID("cookie name"), m.Any("cookie"))
 		r.WriteString(head)
 		m.content(&r, body, i == 1)
 		c.client(r.Bytes())
@@ -100,8 +100,8 @@ func (m *Mint) http1(round int) (c Conversation) {
 		} {
 			a.WriteString(name + m.Any("header") + "\r\n")
 		}
-		fmt.Fprintf(&a, "Set-Cookie: %s=%s; Path=/%s; HttpOnly\r\n", m.Token("cookie name"), m.Any("cookie"), m.Any("cookie"))
-		fmt.Fprintf(&a, "X-%s: %s\r\n", m.Token("header name"), m.Any("header"))
+		fmt.Fprintf(&a, "Set-Cookie: %s=%s; Path=/%s; HttpOnly\r\n", m.ID("cookie name"), m.Any("cookie"), m.Any("cookie"))
+		fmt.Fprintf(&a, "X-%s: %s\r\n", m.ID("header name"), m.Any("header"))
 		a.WriteString(head)
 		m.content(&a, body, i == 0)
 		c.server(a.Bytes())
@@ -134,14 +134,14 @@ func (m *Mint) content(w *bytes.Buffer, body []byte, chunked bool) {
 		}
 		fmt.Fprintf(w, "\r\n%s\r\n", part)
 	}
-	fmt.Fprintf(w, "0\r\nX-Sum: %s\r\nX-%s: %s\r\n\r\n", m.Any("trailer"), m.Token("trailer name"), m.Any("trailer"))
+	fmt.Fprintf(w, "0\r\nX-Sum: %s\r\nX-%s: %s\r\n\r\n", m.Any("trailer"), m.ID("trailer name"), m.Any("trailer"))
 }
 
 // body makes the content and the header lines that tell its type; kinds take turns.
 func (m *Mint) body(kind int, place string) (body []byte, head string) {
 	plain := func(kind string) []byte {
 		return fmt.Appendf(nil, `{"user": {"%s": "%s", "emails": ["%s"]}, "card": %s, "note": "%s"}`,
-			m.Token(place+" "+kind), m.Any(place+" "+kind), m.Any(place+" "+kind), m.planted(place+" "+kind, m.card()), m.Any(place+" "+kind))
+			m.ID(place+" "+kind+" name"), m.Any(place+" "+kind), m.Any(place+" "+kind), m.planted(place+" "+kind, m.card()), m.Any(place+" "+kind))
 	}
 	switch kind % 11 {
 	case 0:
@@ -149,15 +149,15 @@ func (m *Mint) body(kind int, place string) (body []byte, head string) {
 	case 1:
 		p := place + " xml"
 		return fmt.Appendf(nil, `<?xml version="1.0"?><order id="%s"><x-%s>%s</x-%[2]s><!-- %[4]s --><![CDATA[%[5]s]]></order>`,
-			m.Any(p), m.Token(p), m.Any(p), m.Any(p), m.Any(p)), "Content-Type: application/xml\r\n"
+			m.Any(p), m.ID(p+" name"), m.Any(p), m.Any(p), m.Any(p)), "Content-Type: application/xml\r\n"
 	case 2:
 		p := place + " form"
-		return fmt.Appendf(nil, "%s=%s&password=%s&card=%s", m.Token(p), url.QueryEscape(m.Any(p)), m.Any(p), percentEncoded(m.Any(p))), "Content-Type: application/x-www-form-urlencoded\r\n"
+		return fmt.Appendf(nil, "%s=%s&password=%s&card=%s", m.ID(p+" name"), url.QueryEscape(m.Any(p)), m.Any(p), percentEncoded(m.Any(p))), "Content-Type: application/x-www-form-urlencoded\r\n"
 	case 3:
 		p := place + " multipart"
 		boundary := m.Token("header")
 		return fmt.Appendf(nil, "--%[1]s\r\nContent-Disposition: form-data; name=\"%[2]s\"; filename=\"%[3]s\"\r\nX-Part: %[4]s\r\n\r\n%[5]s\r\n--%[1]s--\r\n",
-			boundary, m.Token(p), m.Any(p), m.Any(p), m.Any(p)), "Content-Type: multipart/form-data; boundary=" + boundary + "\r\n"
+			boundary, m.ID(p+" name"), m.Any(p), m.Any(p), m.Any(p)), "Content-Type: multipart/form-data; boundary=" + boundary + "\r\n"
 	case 4:
 		p := place + " text"
 		return fmt.Appendf(nil, "My name is %s, my number %s.\nPassword: %s\n", m.Any(p), m.planted(p, m.card()), m.Any(p)), "Content-Type: text/plain\r\n"

@@ -66,8 +66,8 @@ func (m *Mint) http2(round int) (c Conversation) {
 		client.headers(stream, 0,
 			":method", method, ":scheme", "http", ":authority", m.Token(":authority userinfo")+"@localhost",
 			":path", fmt.Sprintf("/%s/%s?%s=%s#%s", Marker, m.ID(":path"), m.ID(":path query key"), m.Any(":path query"), m.Any(":path fragment")),
-			"authorization", "Bearer "+m.Any("HTTP/2 header"), "x-"+lower(m.Token("HTTP/2 header name")), m.Any("HTTP/2 header"),
-			"cookie", "a="+m.Any("HTTP/2 cookie"), "cookie", lower(m.Token("HTTP/2 cookie"))+"=1", "content-type", "application/json")
+			"authorization", "Bearer "+m.Any("HTTP/2 header"), "x-"+lower(m.ID("HTTP/2 header name")), m.Any("HTTP/2 header"),
+			"cookie", "a="+m.Any("HTTP/2 cookie"), "cookie", lower(m.ID("HTTP/2 cookie name"))+"=1", "content-type", "application/json")
 		client.frame(http2.FrameType(0xbe), 0, stream, []byte(m.Any("HTTP/2 extension frame")))
 		padding := m.Any("HTTP/2 padding")
 		data := fmt.Sprintf(`{"secret": "%s"}`, m.Any("HTTP/2 request body"))
@@ -75,7 +75,7 @@ func (m *Mint) http2(round int) (c Conversation) {
 		client.headers(stream, http2.FlagHeadersEndStream, "x-trailer", m.Any("HTTP/2 trailer"))
 		c.client(client.take())
 
-		server.headers(stream, 0, ":status", "200", "set-cookie", m.Token("HTTP/2 cookie")+"="+m.Any("HTTP/2 cookie"), "location", "/"+m.Any("HTTP/2 header"), "content-type", "text/plain")
+		server.headers(stream, 0, ":status", "200", "set-cookie", m.ID("HTTP/2 cookie name")+"="+m.Any("HTTP/2 cookie"), "location", "/"+m.Any("HTTP/2 header"), "content-type", "text/plain")
 		server.frame(http2.FrameType(0xa), 0, stream, append([]byte{0, 0}, m.Any("HTTP/2 extension frame")...)) // ALTSVC (RFC 7838 §4)
 		server.frame(http2.FrameData, 0, stream, []byte(m.Any("HTTP/2 response body")))
 		server.headers(stream, http2.FlagHeadersEndStream, "x-trailer", m.Any("HTTP/2 trailer"))
@@ -107,7 +107,7 @@ func (m *Mint) grpc(round int) (c Conversation) {
 		}
 		client.headers(stream, 0, ":method", "POST", ":scheme", "http", ":authority", "localhost", ":path", "/"+Marker+".v1.Store/"+method,
 			"content-type", "application/grpc+proto", "te", "trailers", "grpc-encoding", "gzip", "user-agent", "grpc-go/"+m.Token("gRPC metadata"),
-			"authorization", "Bearer "+m.Any("gRPC metadata"), "x-"+lower(m.Token("gRPC metadata name")), m.Any("gRPC metadata"),
+			"authorization", "Bearer "+m.Any("gRPC metadata"), "x-"+lower(m.ID("gRPC metadata name")), m.Any("gRPC metadata"),
 			"x-user-bin", base64.RawStdEncoding.EncodeToString([]byte(m.Any("gRPC binary metadata"))))
 		client.frame(http2.FrameData, http2.FlagDataEndStream, stream, append(message(m.Any("gRPC message"), false), message(m.Any("gRPC compressed message"), true)...))
 		c.client(client.take())

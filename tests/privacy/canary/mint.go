@@ -91,8 +91,8 @@ func (m *Mint) word() string {
 	return b.String()
 }
 
-// ID plants what looks like an identifier or a secret, for places that keep words: segments of paths, names of
-// query parameters, procedures.
+// ID plants what looks like an identifier or a secret, for places that keep words: segments of paths, procedures, and
+// names of query parameters, headers, cookies and fields of bodies, which findings tell.
 func (m *Mint) ID(place string) string {
 	switch m.rng.IntN(8) {
 	case 0:

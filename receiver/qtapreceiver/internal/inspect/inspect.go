@@ -74,6 +74,7 @@ type Inspector struct {
 	inJSON            func() string // jsonPlace, bound once
 	mark              marker
 	edited            bool
+	counted           bool // its findings are those of another record
 
 	marks   []marking
 	spans   []span
@@ -170,6 +171,9 @@ var (
 
 // side looks at one message. reason says why not at all of it.
 func (in *Inspector) side(at pcommon.Map, m *sides) (reason string) {
+	// A part of an exchange has the head of the exchange, which has a record of its own.
+	part, ok := at.Get(semantic.ExchangePart)
+	in.counted = ok && part.Int() > 0
 	if m == &request {
 		if v, ok := at.Get(semantic.PayloadRequestTarget); ok {
 			in.mark.at("request.url", -1)
@@ -182,6 +186,7 @@ func (in *Inspector) side(at pcommon.Map, m *sides) (reason string) {
 	}
 	contentType, contentEncoding := in.fields(at, m.headers, m.harHeaders, locationHeader)
 	in.fields(at, m.trailers, m.harTrailers, locationTrailer)
+	in.counted = false
 	in.mark.at(m.harBody, -1)
 	reason = in.body(at, m, contentType, contentEncoding)
 	if m == &request {
@@ -261,11 +266,12 @@ func (in *Inspector) messages(at pcommon.Map) (reason string) {
 		}
 		cut, ok := m.Get(semantic.MessageTruncated)
 		truncated := ok && cut.Type() == pcommon.ValueTypeBool && cut.Bool()
-		in.edit(data, func(b []byte) {
-			if why := in.content(b, "", truncated); why != "" {
-				reason = why
-			}
-		})
+		why := ""
+		in.edit(data, func(b []byte) { why = in.content(b, "", truncated) })
+		if why != "" {
+			in.remove(data, why)
+			reason = why
+		}
 	}
 	in.message = "response"
 	return reason
@@ -293,7 +299,7 @@ func (in *Inspector) skip(reason string) { in.add(group{message: in.message, rea
 
 // count notes a finding at the place at hand.
 func (in *Inspector) count(kind string) {
-	if in.set.Findings {
+	if !in.counted {
 		in.add(group{kind: kind, message: in.message, location: in.location, place: in.place()}, 1)
 	}
 }

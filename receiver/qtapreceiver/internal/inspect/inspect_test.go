@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/detect"
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/emit"
 )
@@ -205,6 +206,27 @@ func TestWhatWasNotLookedAtIsCounted(t *testing.T) {
 	require.Contains(t, r.found, fmt.Sprintf("places    %d", maxGroups))
 }
 
+// TestParts: the head of an exchange is in the records of its parts, too.
+func TestParts(t *testing.T) {
+	sl := plog.NewScopeLogs()
+	for i := range 3 {
+		m := exchange{target: "/" + email, headers: [][2]string{{"X-Mail", email}}, answers: [][2]string{{"Content-Type", "text/plain"}}, answer: email}.put(sl.LogRecords().AppendEmpty())
+		if i > 0 {
+			m.PutInt(semantic.ExchangePart, int64(i))
+		}
+	}
+	n, fill := New(look(), emit.NewLedger("", "")).Inspect(sl.LogRecords())
+	got := map[string]int64{}
+	for i := range n {
+		lr := plog.NewLogRecord()
+		fill(i, lr)
+		location, _ := lr.Attributes().Get(semantic.FindingLocation)
+		count, _ := lr.Attributes().Get(semantic.FindingCount)
+		got[location.Str()] = count.Int()
+	}
+	require.Equal(t, map[string]int64{"path": 1, "header": 1, "text": 3}, got)
+}
+
 func TestBudget(t *testing.T) {
 	now := time.Unix(0, 0)
 	b := budget{share: 0.1, now: func() time.Time { return now }}
@@ -299,6 +321,14 @@ func TestRedactionFailsClosed(t *testing.T) {
 		list, _ := r.m.Get(semantic.PayloadRedactions)
 		require.Equal(t, tc.reason, list.Slice().At(0).Slice().At(1).Str(), name)
 	}
+	m := run(t, redact(t, paths), exchange{messages: []string{`{"a" "secret"}`, `{"a":"secret"}`}}).m
+	list, _ := m.Get(semantic.PayloadWebSocketMessages)
+	data := func(i int) string {
+		v, _ := list.Slice().At(i).Map().Get(semantic.MessageData)
+		return text(v)
+	}
+	require.Empty(t, data(0), "a message that cannot be redacted")
+	require.Equal(t, `{"a":"******"}`, data(1))
 	// What was cut is no fault of its own: as much of it as there is was looked at.
 	r := run(t, redact(t, paths), exchange{cut: true, answers: [][2]string{{"Content-Type", "application/json"}}, answer: `{"a":"secr`})
 	require.Equal(t, `{"a":"****`, attr(t, r.m, semantic.PayloadResponseBody))
@@ -386,4 +416,46 @@ func BenchmarkInspect(b *testing.B) {
 	for b.Loop() {
 		in.Inspect(sl.LogRecords())
 	}
+}
+
+// TestWordsPassAnonymize: what findings are told by would not look like an identifier to anonymize.
+func TestWordsPassAnonymize(t *testing.T) {
+	words := []string{
+		reasonBudget, reasonSize, reasonCoding, reasonPlaces, reasonSyntax, locationPath, locationQuery, locationHeader, locationCookie, locationTrailer, locationJSON,
+		locationForm, locationMultipart, locationText, locationBinary, "request", "response",
+	}
+	for _, k := range detect.Sensitive {
+		words = append(words, k.String())
+	}
+	for _, w := range words {
+		require.Equal(t, detect.None, detect.Segment(w), w)
+	}
+}
+
+// FuzzRecord has records of any content: nothing of it may end the collector, and what is said of it has no value.
+func FuzzRecord(f *testing.F) {
+	f.Add("/a?b="+email, "Content-Type", "application/json", `{"a":1}`, `{"a":`, true)
+	f.Add("http://u:p@h/%zz;=?&&=", "Cookie", "a=b; c", "", "\x1e\x1e[[", false)
+	f.Add("*", "Content-Encoding", "gzip, br", packed("x"), `"`, false)
+	f.Add("/", "Content-Type", "multipart/form-data; boundary=\"\"", "--\r\n\r\n", "{", true)
+	p, err := (&RedactConfig{Fields: []string{"a"}, JSONPaths: []string{"$..b"}, Headers: []string{"cookie"}, Detectors: []string{"all"}}).Compile()
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, target, name, value, body, message string, cut bool) {
+		for _, set := range []Settings{look(), {Findings: true, MaxSize: 1 << 10, Redact: p}} {
+			book := emit.NewLedger("inspected", "{message}")
+			sl := plog.NewScopeLogs()
+			exchange{target: target, headers: [][2]string{{name, value}}, answers: [][2]string{{name, value}}, body: body, answer: body, messages: []string{message, message}, cut: cut}.
+				put(sl.LogRecords().AppendEmpty())
+			n, fill := New(set, book).Inspect(sl.LogRecords())
+			for i := range n {
+				lr := plog.NewLogRecord()
+				fill(i, lr)
+				if place, ok := lr.Attributes().Get(semantic.FindingPlace); ok {
+					require.Equal(t, place.Str(), detect.Place(place.Str()), "anonymize leaves it as it is")
+				}
+			}
+			require.True(t, book.Totals().Balanced())
+			require.Zero(t, book.Totals().InFlight)
+		}
+	})
 }

@@ -74,13 +74,17 @@ export function layout(nodes: Node[], edges: Edge[]): Picture {
     c.forEach((p, i) => (p.row = i));
   };
   for (const c of columns) order(c, (p) => -(p.requests + p.connections));
+  const neighbours = new Map<Placed, { left: [Placed, number][]; right: [Placed, number][] }>();
+  for (const p of placed.values()) neighbours.set(p, { left: [], right: [] });
+  for (const l of lines) {
+    const w = Math.log2(2 + weight(l));
+    neighbours.get(l.b)!.left.push([l.a, w]);
+    neighbours.get(l.a)!.right.push([l.b, w]);
+  }
   const middle = (p: Placed, left: boolean) => {
     let sum = 0;
     let n = 0;
-    for (const l of lines) {
-      const other = left ? (l.b === p ? l.a : undefined) : l.a === p ? l.b : undefined;
-      if (!other) continue;
-      const w = Math.log2(2 + weight(l));
+    for (const [other, w] of neighbours.get(p)![left ? 'left' : 'right']) {
       sum += (w * (other.row + 0.5)) / columns[other.column]!.length;
       n += w;
     }

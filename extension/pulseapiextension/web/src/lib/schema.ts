@@ -1,5 +1,26 @@
 // Made from openapi.yaml by `go test -run TestTypes -update`. Do not edit.
 
+export type PrivacyPolicy = {
+  /** The stamp on everything that passed the policy (`qpoint.anonymized`). */
+  hash: string;
+  /** Of the rules. */
+  version: string;
+  /** Stamped on everything; empty where it is the sender's, and for callers who do not see every row. */
+  environment: string;
+  /** What becomes of values, by kind. */
+  modes: Record<string, 'mask' | 'drop' | 'hmac' | 'keep'>;
+  addresses: 'keep' | 'truncate' | 'hmac';
+  /** Zones of host names that do not simply stay; empty for callers who do not see every row. */
+  domains: Array<{
+    zone: string;
+    mode: 'keep' | 'registrable' | 'hmac';
+  }>;
+  /** Ids of the keys of `hmac`, the current one first. */
+  hmac_keys: string[];
+  /** Different words that one position of a path may have, before all are `{name}`. */
+  path_words: number;
+};
+
 export type Id16 = string;
 
 export type Id8 = string;
@@ -374,6 +395,34 @@ export type Policy = {
   tables: Record<string, Count>;
 };
 
+export type StoredTable = {
+  table: string;
+  environment: string;
+  rows: Count;
+  /** On disk, by the average row of the table. */
+  bytes: Count;
+  oldest: Time;
+  newest: Time;
+};
+
+export type StoredObjects = {
+  environment: string;
+  retention_class?: string;
+  /** sent or lost, as the receiver says; stored or erased, as who has the bucket says. */
+  state: string;
+  objects: Count;
+  /** Exchanges in them. */
+  entries: Count;
+  /** Before compression. */
+  bytes: Count;
+  /** In the bucket. Absent unless the receipts of all of them came. */
+  size?: Count;
+  oldest: Time;
+  newest: Time;
+  /** When the first of them expires. Absent when that is not known. */
+  first_expiry?: Time;
+};
+
 export type Expiry = {
   table: string;
   environment: string;
@@ -513,6 +562,17 @@ export type EraseAnswer = {
   };
 };
 
+export type CheckBucketAnswer = {
+  /** Absent where browsers sign with their own credentials. */
+  url?: string;
+  expires_at: Time;
+};
+
+export type GetStorageAnswer = {
+  tables: StoredTable[];
+  objects: StoredObjects[];
+};
+
 export type CreatePayloadLinkAnswer = {
   /** Absent where the browser signs, see `endpoint`. */
   url?: string;
@@ -570,6 +630,8 @@ export type GetConfigAnswer = {
     /** Who has credentials for links. */
     signed_by: 'pulse' | 'browser';
   };
+  /** What `anonymize` does in this process; empty when it runs in others only. */
+  policies: PrivacyPolicy[];
 };
 
 export type GetHealthAnswer = {
