@@ -82,7 +82,7 @@ func (w *world) drive(t *testing.T, scenarios ...string) {
 	artifacts, err := filepath.Abs("web/artifacts")
 	require.NoError(t, err)
 	scenario, err := json.Marshal(map[string]any{
-		"scenarios": scenarios, "control": control.URL, "artifacts": artifacts, "rows": w.ids, "bodies": w.bodies, "hostile": hostileName, "stored": w.stored,
+		"scenarios": scenarios, "control": control.URL, "artifacts": artifacts, "rows": w.ids, "bodies": w.bodies, "hostile": hostileName, "stored": w.stored, "measured": w.measured,
 		"live": w.live.url, "cors": w.cors.url, "down": w.down.url, "refused": w.refused.url, "denied": w.denied.url, "token": w.live.token,
 	})
 	require.NoError(t, err)
@@ -98,7 +98,8 @@ func (w *world) drive(t *testing.T, scenarios ...string) {
 // world is everything that the page needs to be real.
 type world struct {
 	engine                            pulsestore.Engine
-	stored                            int // rows that a fleet made
+	stored                            int  // rows that a fleet made
+	measured                          bool // the times are held to what the page promises
 	store                             *pulsestore.Store
 	bucket                            *objectstore.S3
 	storage                           component.Component // local_s3
