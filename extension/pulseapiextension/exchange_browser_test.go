@@ -25,6 +25,18 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
 )
 
+// TestExchange opens payloads of every kind, the hostile ones too, in every way that the page has.
+func TestExchange(t *testing.T) {
+	needBrowser(t)
+	w := newWorld(t)
+	w.fill(t)
+	w.fillExchanges(t)
+	w.drive(t, "exchange", "hostile")
+	require.NotZero(t, w.live.logs.FilterMessage("payload link").Len(), "every link is in the audit log")
+	w.live.requireLogsWithout(t, w.live.token, "canary-in-a-body", "Signature", "-secret-1")
+	w.keys.requireLogsWithout(t, string(w.bucketKeys.AccessKey), string(w.bucketKeys.SecretKey))
+}
+
 // exchanges makes rows and payloads for what the exchange panel can show. They are from yesterday, so that the lists of today
 // do not have them.
 type exchanges struct {
@@ -184,7 +196,7 @@ func (e *exchanges) states() {
 		b.AddRequest(&row)
 		length := 100
 		if body != nil {
-			require.NoError(t, w.bucket.Put(t.Context(), objectstore.Put{Key: key, Body: body, Digest: name}))
+			require.NoError(t, w.bucket.Put(t.Context(), objectstore.Put{Key: inBucket(key), Body: body, Digest: name}))
 			length = len(body)
 		}
 		b.AddPayloadEntry(entryOf(&row, key, archive.Entry{Offset: 0, Length: int64(length)}))
