@@ -215,7 +215,7 @@ await step('the map: the same each time, a table beside it and beyond 150 nodes'
   assert.equal(await param('as'), 'table');
   const table = page.getByRole('table', { name: 'Who asks whom' });
   await table.waitFor();
-  while (await page.locator('.more').count()) await page.locator('.more').click();
+  while (await page.locator('.grid .more').count()) await page.locator('.grid .more').click();
   assert.equal(await table.locator('tbody tr').count(), edges, 'the table says the same');
   await page.keyboard.press('j');
   await page.keyboard.press('j');
