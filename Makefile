@@ -122,6 +122,12 @@ test-privacy: packages-test chdb $(BINARY) ## plant 50,000 canaries twice and se
 	go test -count=1 ./tests/privacy/...
 	go test -count=2 -timeout 40m -v -run '^TestCanaries' ./tests/e2e -canaries=50000
 
+# Figures of tests/privacy/README.md; make test runs a short form of the first.
+.PHONY: bench-privacy
+bench-privacy: ## recall and precision of the detectors, and their speed beside contrib's redaction processor
+	go run ./tests/privacy/recall -out tests/privacy/recall.json
+	cd tests/privacy/contrib && go run . -out ../throughput.json
+
 # One line of Debian kernels after the other, each in a virtual machine; ONLY=6.1 runs one.
 .PHONY: test-kernels
 test-kernels: packages-test ## run the capture's tests on kernels 5.10, 6.1, 6.12 and 7.x, and on arm64, in QEMU
