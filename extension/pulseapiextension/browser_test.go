@@ -14,6 +14,7 @@ import (
 	"image/color"
 	"image/png"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -61,9 +62,10 @@ func TestViews(t *testing.T) {
 	w.live.requireLogsWithout(t, w.live.token, "Signature")
 }
 
+// needBrowser skips the test where there is no browser, but not where tests have to run.
 func needBrowser(t *testing.T) {
 	t.Helper()
-	for _, need := range []string{"/usr/bin/chromium", "web/node_modules/playwright-core/package.json"} {
+	for _, need := range []string{"/usr/bin/chromium", "web/node_modules/playwright-core/package.json", "web/node_modules/axe-core/package.json"} {
 		if _, err := os.Stat(need); err != nil {
 			if os.Getenv("CI") == "true" {
 				t.Fatalf("%s is missing: apt install chromium, and npm ci in web", need)
@@ -80,12 +82,14 @@ func (w *world) drive(t *testing.T, scenarios ...string) {
 	defer control.Close()
 	artifacts, err := filepath.Abs("web/artifacts")
 	require.NoError(t, err)
-	scenario, err := json.Marshal(map[string]any{
+	know := map[string]any{
 		"scenarios": scenarios, "control": control.URL, "artifacts": artifacts, "rows": w.ids, "bodies": w.bodies, "hostile": hostileName,
 		"live": w.live.url, "cors": w.cors.url, "down": w.down.url, "refused": w.refused.url, "denied": w.denied.url, "token": w.live.token,
-	})
+	}
+	maps.Copy(know, w.more)
+	scenario, err := json.Marshal(know)
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", "test/page.mjs")
 	cmd.Dir = "web"
@@ -96,6 +100,7 @@ func (w *world) drive(t *testing.T, scenarios ...string) {
 
 // world is everything that the page needs to be real.
 type world struct {
+	engine                            pulsestore.Engine
 	store                             *pulsestore.Store
 	bucket                            *objectstore.S3
 	storage                           component.Component // local_s3
@@ -105,12 +110,13 @@ type world struct {
 	bodies                            map[string]string                       // what the page must show
 	late                              func() error                            // puts the object that is pending
 	burst                             func(n int, id byte, path string) error // inserts many
+	more                              map[string]any                          // what the scenario has to know besides
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	engine := startClickHouse(t)
-	w := &world{ids: map[string]string{}, bodies: map[string]string{}}
+	w := &world{engine: engine.(pulsestore.Engine), ids: map[string]string{}, bodies: map[string]string{}}
 	page, refusedAt, s3Port := freeEndpoint(t), freeEndpoint(t), freeEndpoint(t)
 	data := t.TempDir()
 	w.folder = filepath.Join(data, "qpoint")

@@ -39,7 +39,7 @@ func TestBadInput(t *testing.T) {
 		{"API open to the world without auth", []string{"extensions::pulse_api::endpoint: 0.0.0.0:" + strconv.Itoa(freePort(t))}, nil, []string{"`auth`"}},
 		{"payloads to another exporter", []string{"exporters::debug: {}", "service::pipelines::logs/payload::exporters: [debug]", "service::pipelines::logs::receivers: [qtap]"}, nil, []string{"qtap_payload", "debug", "qpoint_s3"}},
 		{"metadata without anonymize", []string{"service::pipelines::traces::processors: [memory_limiter]"}, nil, []string{"qtap", "anonymize", "pulse"}},
-		{"no guard", []string{"service::extensions: [local_clickhouse, local_s3, pulse_api]"}, nil, []string{"privacy_guard", "`unguarded"}},
+		{"no guard", []string{"service::extensions: [local_clickhouse, local_s3, qpoint_erase, pulse_api]"}, nil, []string{"privacy_guard", "`unguarded"}},
 		{"batching payloads", []string{"connectors::qpoint_s3::sending_queue::batch: {}"}, nil, []string{"`sending_queue", "batch"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
