@@ -86,7 +86,7 @@ ui: ## build the page into extension/pulseapiextension/dist
 packages-build: ## install the Debian packages that generate needs
 	@scripts/packages.sh clang-19:clang-19 llvm-strip-19:llvm-19
 packages-test: ## install the Debian packages that the tests drive
-	@scripts/packages.sh curl:curl openssl:openssl nginx:nginx-light wrk:wrk chromium:chromium python3:python3 ip:iproute2 wget:wget gnutls-cli:gnutls-bin git:git /usr/lib/git-core/git-http-backend:git node:nodejs javac:openjdk-17-jdk-headless tstclnt:libnss3-tools npm:npm gcc:gcc musl-gcc:musl-tools nft:nftables
+	@scripts/packages.sh curl:curl openssl:openssl nginx:nginx-light wrk:wrk chromium:chromium python3:python3 ip:iproute2 wget:wget gnutls-cli:gnutls-bin git:git /usr/lib/git-core/git-http-backend:git node:nodejs javac:openjdk-17-jdk-headless tstclnt:libnss3-tools npm:npm gcc:gcc musl-gcc:musl-tools nft:nftables unzip:unzip pgrep:procps
 	@scripts/openssl-1.1.sh
 	@scripts/bun-musl.sh
 
