@@ -88,11 +88,7 @@ func (w *world) drive(t *testing.T, scenarios ...string) {
 		"live": w.live.url, "cors": w.cors.url, "down": w.down.url, "refused": w.refused.url, "denied": w.denied.url, "token": w.live.token,
 	})
 	require.NoError(t, err)
-<<<<<<< HEAD
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
-=======
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
->>>>>>> page-exchange
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", "test/page.mjs")
 	cmd.Dir = "web"
