@@ -14,7 +14,6 @@ import (
 	"image/color"
 	"image/png"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -50,7 +49,8 @@ func TestBrowser(t *testing.T) {
 	w.fill(t)
 	w.drive(t, "shell", "requests")
 	require.NotZero(t, w.live.logs.FilterMessage("payload link").Len(), "every link is in the audit log")
-	w.live.requireLogsWithout(t, w.live.token, "canary-in-a-body", "Signature")
+	w.live.requireLogsWithout(t, w.live.token, "canary-in-a-body", "Signature", "-secret-1")
+	w.keys.requireLogsWithout(t, string(w.bucketKeys.SecretKey))
 }
 
 // TestViews opens every view but the requests on the day of a fleet.
@@ -82,13 +82,11 @@ func (w *world) drive(t *testing.T, scenarios ...string) {
 	defer control.Close()
 	artifacts, err := filepath.Abs("web/artifacts")
 	require.NoError(t, err)
-	know := map[string]any{
-		"scenarios": scenarios, "control": control.URL, "artifacts": artifacts, "rows": w.ids, "bodies": w.bodies, "hostile": hostileName,
+	scenario, err := json.Marshal(map[string]any{
+		"scenarios": scenarios, "control": control.URL, "artifacts": artifacts, "rows": w.ids, "bodies": w.bodies, "hostile": hostileName, "stored": w.stored, "measured": w.measured,
 		"keys": map[string]string{"url": w.keys.url, "access": string(w.bucketKeys.AccessKey), "secret": string(w.bucketKeys.SecretKey)},
 		"live": w.live.url, "cors": w.cors.url, "down": w.down.url, "refused": w.refused.url, "denied": w.denied.url, "token": w.live.token,
-	}
-	maps.Copy(know, w.more)
-	scenario, err := json.Marshal(know)
+	})
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
@@ -102,6 +100,8 @@ func (w *world) drive(t *testing.T, scenarios ...string) {
 // world is everything that the page needs to be real.
 type world struct {
 	engine                            pulsestore.Engine
+	stored                            int  // rows that a fleet made
+	measured                          bool // the times are held to what the page promises
 	store                             *pulsestore.Store
 	bucket                            *objectstore.S3
 	storage                           component.Component // local_s3
@@ -113,7 +113,6 @@ type world struct {
 	bodies                            map[string]string                       // what the page must show
 	late                              func() error                            // puts the object that is pending
 	burst                             func(n int, id byte, path string) error // inserts many
-	more                              map[string]any                          // what the scenario has to know besides
 }
 
 func newWorld(t *testing.T) *world {
