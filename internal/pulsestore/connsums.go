@@ -29,32 +29,32 @@ const connectionSumTime = "toStartOfTenMinutes(toDateTime(r.start, 'UTC')) AS ti
 
 // ConnectionSumKeys, ConnectionSumColumns and SumOfConnections are parts of the statements that fill `connections_10m`.
 func (schema) ConnectionSumKeys() string {
-	keys := "time"
+	keys := []string{"time"}
 	for _, k := range connectionSumKeys {
-		keys += ", " + k.column
+		keys = append(keys, k.column)
 	}
-	return keys
+	return strings.Join(keys, ", ")
 }
 
 // ConnectionSumColumns see ConnectionSumKeys.
 func (s schema) ConnectionSumColumns() string {
-	columns := s.ConnectionSumKeys()
+	columns := []string{s.ConnectionSumKeys()}
 	for _, c := range connectionSums {
-		columns += ", " + c.column
+		columns = append(columns, c.column)
 	}
-	return columns
+	return strings.Join(columns, ", ")
 }
 
 // SumOfConnections see ConnectionSumKeys; the rows are called r.
 func (schema) SumOfConnections() string {
-	sql := connectionSumTime
+	sql := []string{connectionSumTime}
 	for _, k := range connectionSumKeys {
-		sql += ",\n    " + aliased(k.sql, k.column)
+		sql = append(sql, aliased(k.sql, k.column))
 	}
 	for _, c := range connectionSums {
-		sql += ",\n    " + aliased(c.add, c.column)
+		sql = append(sql, aliased(c.add, c.column))
 	}
-	return sql
+	return strings.Join(sql, ",\n    ")
 }
 
 func aliased(sql, column string) string {
@@ -103,12 +103,12 @@ func (s *Store) summedConnections(q Selection, more *where) (source, error) {
 	if err != nil {
 		return source{}, err
 	}
-	columns, one := "time AS began", "toStartOfTenMinutes(toDateTime(start, 'UTC')) AS began"
+	columns, one := []string{"time AS began"}, []string{"toStartOfTenMinutes(toDateTime(start, 'UTC')) AS began"}
 	for _, k := range connectionSumKeys {
-		columns, one = columns+", "+k.column, one+", "+aliased(strings.ReplaceAll(k.sql, "r.", ""), k.column)
+		columns, one = append(columns, k.column), append(one, aliased(strings.ReplaceAll(k.sql, "r.", ""), k.column))
 	}
 	for _, c := range connectionSums {
-		columns, one = columns+", "+c.column, one+", "+aliased(c.one, c.column)
+		columns, one = append(columns, c.column), append(one, aliased(c.one, c.column))
 	}
-	return source{sql: "(SELECT " + columns + " FROM " + sums.sql + " UNION ALL SELECT " + one + " FROM " + rest.sql + ")", args: sums.args}, nil
+	return source{sql: "(SELECT " + strings.Join(columns, ", ") + " FROM " + sums.sql + " UNION ALL SELECT " + strings.Join(one, ", ") + " FROM " + rest.sql + ")", args: sums.args}, nil
 }
