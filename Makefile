@@ -86,7 +86,7 @@ ui: ## build the page into extension/pulseapiextension/dist
 packages-build: ## install the Debian packages that generate needs
 	@scripts/packages.sh clang-19:clang-19 llvm-strip-19:llvm-19
 packages-test: ## install the Debian packages that the tests drive
-	@scripts/packages.sh curl:curl openssl:openssl nginx:nginx-light wrk:wrk chromium:chromium python3:python3 ip:iproute2 wget:wget gnutls-cli:gnutls-bin git:git /usr/lib/git-core/git-http-backend:git node:nodejs javac:openjdk-17-jdk-headless tstclnt:libnss3-tools npm:npm gcc:gcc musl-gcc:musl-tools nft:nftables
+	@scripts/packages.sh curl:curl openssl:openssl nginx:nginx-light wrk:wrk chromium:chromium python3:python3 ip:iproute2 wget:wget gnutls-cli:gnutls-bin git:git /usr/lib/git-core/git-http-backend:git node:nodejs javac:openjdk-17-jdk-headless tstclnt:libnss3-tools npm:npm gcc:gcc musl-gcc:musl-tools nft:nftables unzip:unzip pgrep:procps
 	@scripts/openssl-1.1.sh
 	@scripts/bun-musl.sh
 
@@ -121,6 +121,12 @@ test-attribution: packages-test ## 20,000 exchanges of each program, faults on t
 test-privacy: packages-test chdb $(BINARY) ## plant 50,000 canaries twice and search all that is written or sent (root)
 	go test -count=1 ./tests/privacy/...
 	go test -count=2 -timeout 40m -v -run '^TestCanaries' ./tests/e2e -canaries=50000
+
+# Figures of tests/privacy/README.md; make test runs a short form of the first.
+.PHONY: bench-privacy
+bench-privacy: ## recall and precision of the detectors, and their speed beside contrib's redaction processor
+	go run ./tests/privacy/recall -out tests/privacy/recall.json
+	cd tests/privacy/contrib && go run . -out ../throughput.json
 
 # One line of Debian kernels after the other, each in a virtual machine; ONLY=6.1 runs one.
 .PHONY: test-kernels

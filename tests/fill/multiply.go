@@ -63,10 +63,12 @@ func scaled(column, id string) string {
 	return as(column, fmt.Sprintf("toUInt64(%s * (0.75 + (sipHash64(%s, {k:UInt64}) %% 4096) / 8192))", column, id))
 }
 
-// objectKey keeps the form of keys: YYYY/MM/DD/HH/host/ULID.zip.
+// objectKey keeps the form of keys: what is before the hour, YYYY/MM/DD/HH/, the host, and ULID.zip.
 func objectKey(column string) string {
-	return as(column, fmt.Sprintf("if(%[1]s = '', '', concat(formatDateTime(parseDateTime(left(%[1]s::String, 13), '%%Y/%%m/%%d/%%H', 'UTC') + toIntervalSecond(intDiv({shift:Int64}, 1000000000)), '%%Y/%%m/%%d/%%H', 'UTC'), "+
-		"substring(%[1]s::String, 14, length(%[1]s) - 43), left(hex(sipHash128(%[1]s, {k:UInt64})), 26), '.zip'))", column))
+	const hour = "extract(%[1]s::String, '[0-9]{4}/[0-9]{2}/[0-9]{2}/[0-9]{2}')"
+	return as(column, fmt.Sprintf("if(%[1]s = '', '', concat(replaceOne(left(%[1]s::String, length(%[1]s) - 30), "+hour+", "+
+		"formatDateTime(parseDateTimeOrZero("+hour+", '%%Y/%%m/%%d/%%H', 'UTC') + toIntervalSecond(intDiv({shift:Int64}, 1000000000)), '%%Y/%%m/%%d/%%H', 'UTC')), "+
+		"left(hex(sipHash128(%[1]s, {k:UInt64})), 26), '.zip'))", column))
 }
 
 // StoreMany is Store for more rows than go through a client in minutes: base of them are stored by Store, at the rate that
