@@ -68,8 +68,8 @@ func (w *walker) value(depth int) bool {
 	}
 	named := w.in.set.Redact.path(w.in.path)
 	start := w.i
-	switch c := w.b[w.i]; {
-	case c == '{' || c == '[':
+	switch c := w.b[w.i]; c {
+	case '{', '[':
 		ok := depth < maxDepth && w.inside(depth, c == '{')
 		if !ok && depth >= maxDepth {
 			ok = w.over()
@@ -81,7 +81,7 @@ func (w *walker) value(depth int) bool {
 			mask(w.b[start:w.i], number)
 		}
 		return ok
-	case c == '"':
+	case '"':
 		ok := w.quoted()
 		end := w.i
 		if ok {
