@@ -160,7 +160,7 @@ func start(t *testing.T, yaml string) (p probe, err error) {
 	}
 	all := map[string]any{}
 	for section, ids := range sections {
-		all[section] = map[string]any(ids)
+		all[section] = ids
 	}
 	merged := confmap.NewFromStringMap(all)
 	require.NoError(t, merged.Merge(whole))

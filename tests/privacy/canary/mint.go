@@ -4,8 +4,8 @@ package canary
 
 import (
 	"encoding/base64"
-	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 )
 
@@ -78,7 +78,7 @@ func (m *Mint) card() string {
 		}
 		sum += d
 	}
-	return digits + fmt.Sprint((10-sum%10)%10)
+	return digits + strconv.Itoa((10-sum%10)%10)
 }
 
 // word is made of syllables: nothing that looks at its shape can tell that it is a secret.
