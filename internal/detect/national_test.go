@@ -57,10 +57,10 @@ func TestNationalIDsThatAreNone(t *testing.T) {
 		if s == "6433435FT" {
 			i--
 		}
-		switch {
-		case b[i] == '9':
+		switch b[i] {
+		case '9':
 			b[i] = '8'
-		case b[i] == 'Z', b[i] == 'X':
+		case 'Z', 'X':
 			b[i] = 'A'
 		default:
 			b[i]++

@@ -106,7 +106,7 @@ func (c *scanner) number(start, end int) {
 			continue
 		}
 		d := g.digit[:g.count[k]]
-		if len(d) >= 13 && !(len(d) == 13 && k == 0 && strength(d) == strong) && card(d, g.pattern[k], g.sep[:k+1]) {
+		if len(d) >= 13 && (len(d) > 13 || k > 0 || strength(d) != strong) && card(d, g.pattern[k], g.sep[:k+1]) {
 			c.report(Card, start, g.end[k])
 			return
 		}

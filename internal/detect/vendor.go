@@ -207,7 +207,7 @@ func (c *scanner) vendor(start, end int) {
 func crcBase62(rest string) bool {
 	const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	body, sum := rest[:len(rest)-6], rest[len(rest)-6:]
-	var crc uint32 = ^uint32(0)
+	crc := ^uint32(0)
 	for i := range len(body) {
 		crc = crc32.IEEETable[byte(crc)^body[i]] ^ crc>>8
 	}

@@ -2,10 +2,6 @@
 
 package anonymizeprocessor
 
-import (
-	"github.com/qpoint-io/otelcol-qpoint/internal/detect"
-)
-
 // defaults is the policy without any configuration.
 var defaults = func() *policy {
 	p, err := newPolicy(createDefaultConfig().(*Config))
@@ -24,11 +20,6 @@ func testConfig(environment string, change ...func(*Config)) *Config {
 }
 
 func cleanPath(s string) (string, bool) { return defaults.path(s, false) }
-
-func cleanSegment(s string) string {
-	s, _ = defaults.segment(s, detect.None, false)
-	return s
-}
 
 func cleanURL(s string) (clean, path string, ok bool) {
 	clean, path, _, ok = defaults.url(s)

@@ -22,7 +22,7 @@ var nationalIDs = func() []generator {
 		return grouped(s+luhn(s), []string{"-"}, 3, 3, 3)
 	})
 	add("GB NHS", "nhs_number", func(r *rand.Rand) string {
-		return grouped(checked(r, 9, func(s string) int { return flip(weigh(s, 10, 9, 8, 7, 6, 5, 4, 3, 2), 11) }), []string{" "}, 3, 3, 4)
+		return grouped(checked(r, 9, func(s string) int { return flip(weigh(s, 10, 9, 8, 7, 6, 5, 4, 3, 2)) }), []string{" "}, 3, 3, 4)
 	})
 	add("GB NINO", "nino", func(r *rand.Rand) string {
 		s := str(r, "ABCEHJKLMPRSWXY", 1) + str(r, "ACEHJLMPRSWXY", 1) + str(r, digits, 6) + str(r, "ABCD", 1)
@@ -45,7 +45,7 @@ var nationalIDs = func() []generator {
 		return fmt.Sprintf("%c%07d%c", "XYZ"[k], n, "TRWAGMYFPDXBNJZSQVHLCKE"[(k*1e7+n)%23])
 	})
 	add("PT NIF", "nif", func(r *rand.Rand) string {
-		return checked(r, 8, func(s string) int { return flip(weigh(s, 9, 8, 7, 6, 5, 4, 3, 2), 11) % 10 })
+		return checked(r, 8, func(s string) int { return flip(weigh(s, 9, 8, 7, 6, 5, 4, 3, 2)) % 10 })
 	})
 	add("NL BSN", "bsn", func(r *rand.Rand) string {
 		return checked(r, 8, func(s string) int { return weigh(s, 9, 8, 7, 6, 5, 4, 3, 2) % 11 })
@@ -65,8 +65,8 @@ var nationalIDs = func() []generator {
 	add("NO", "fodselsnummer", func(r *rand.Rand) string {
 		for {
 			s := date(r, "ddmmyy") + str(r, digits, 3)
-			a := flip(weigh(s, 3, 7, 6, 1, 8, 9, 4, 5, 2), 11)
-			b := flip(weigh(s+strconv.Itoa(a), 5, 4, 3, 2, 7, 6, 5, 4, 3, 2), 11)
+			a := flip(weigh(s, 3, 7, 6, 1, 8, 9, 4, 5, 2))
+			b := flip(weigh(s+strconv.Itoa(a), 5, 4, 3, 2, 7, 6, 5, 4, 3, 2))
 			if a < 10 && b < 10 {
 				return fmt.Sprintf("%s%d%d", s, a, b)
 			}
@@ -86,7 +86,7 @@ var nationalIDs = func() []generator {
 		for {
 			s := date(r, "yymmdd") + str(r, digits, 3)
 			n, _ := strconv.Atoi(s)
-			if c := flip(n*10, 11); c < 10 {
+			if c := flip(n * 10); c < 10 {
 				return s[:6] + "/" + s[6:] + strconv.Itoa(c)
 			}
 		}
@@ -146,8 +146,8 @@ func weigh(s string, weights ...int) int {
 	return sum
 }
 
-// flip returns what is missing to a multiple of m.
-func flip(n, m int) int { return (m - n%m) % m }
+// flip returns what is missing to a multiple of 11.
+func flip(n int) int { return (11 - n%11) % 11 }
 
 // checked returns n digits and the check digit of them; those that have none are not issued.
 func checked(r *rand.Rand, n int, check func(string) int) string {
@@ -176,16 +176,17 @@ func germany(r *rand.Rand) string {
 		if p[0] == 0 {
 			continue
 		}
-		s, product := "", 10
+		var s []byte
+		product := 10
 		for _, d := range p {
-			s += strconv.Itoa(d)
+			s = strconv.AppendInt(s, int64(d), 10)
 			sum := (d + product) % 10
 			if sum == 0 {
 				sum = 10
 			}
 			product = 2 * sum % 11
 		}
-		return s + strconv.Itoa((11-product)%10)
+		return string(strconv.AppendInt(s, int64((11-product)%10), 10))
 	}
 }
 

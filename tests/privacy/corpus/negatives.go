@@ -5,6 +5,7 @@ package corpus
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -13,8 +14,8 @@ import (
 var negatives = []generator{
 	{form: "uuid", make: func(r *rand.Rand) string { return grouped(str(r, hexa, 32), []string{"-"}, 8, 4, 4, 4, 12) }},
 	{form: "digest", make: func(r *rand.Rand) string { return str(r, hexa, []int{32, 40, 64}[r.IntN(3)]) }},
-	{form: "milliseconds", make: func(r *rand.Rand) string { return fmt.Sprint(1_600_000_000_000 + r.Int64N(300_000_000_000)) }},
-	{form: "seconds", make: func(r *rand.Rand) string { return fmt.Sprint(1_600_000_000 + r.Int64N(300_000_000)) }},
+	{form: "milliseconds", make: func(r *rand.Rand) string { return strconv.FormatInt(1_600_000_000_000+r.Int64N(300_000_000_000), 10) }},
+	{form: "seconds", make: func(r *rand.Rand) string { return strconv.FormatInt(1_600_000_000+r.Int64N(300_000_000), 10) }},
 	{form: "RFC 3339", make: func(r *rand.Rand) string {
 		return time.Unix(1_600_000_000+r.Int64N(300_000_000), 0).UTC().Format(time.RFC3339)
 	}},

@@ -110,7 +110,7 @@ func cardOf(length int, prefixes ...string) func(*rand.Rand) string {
 func iban(r *rand.Rand) string {
 	// d: digits, l: letters; a few countries of every shape.
 	country := pick(r, "DE18d", "GB4l14d", "FR10d11d2d", "NL4l10d", "ES20d", "IT1l22d", "PL24d", "NO11d", "BE12d", "CH17d", "SE20d", "AT16d", "MT4l5d18d", "PT21d", "DK14d")
-	body := ""
+	var b strings.Builder
 	for s := country[2:]; s != ""; {
 		var n int
 		var what rune
@@ -120,20 +120,21 @@ func iban(r *rand.Rand) string {
 		}
 		s = s[strings.IndexRune(s, what)+1:]
 		if what == 'd' {
-			body += str(r, digits, n)
+			b.WriteString(str(r, digits, n))
 		} else {
-			body += str(r, upper, n)
+			b.WriteString(str(r, upper, n))
 		}
 	}
-	number := ""
+	body := b.String()
+	var number strings.Builder
 	for _, c := range body + country[:2] + "00" {
 		if c >= 'A' {
-			number += fmt.Sprint(c - 'A' + 10)
+			fmt.Fprint(&number, c-'A'+10)
 		} else {
-			number += string(c)
+			number.WriteRune(c)
 		}
 	}
-	n, _ := new(big.Int).SetString(number, 10)
+	n, _ := new(big.Int).SetString(number.String(), 10)
 	s := country[:2] + fmt.Sprintf("%02d", 98-n.Mod(n, big.NewInt(97)).Int64()) + body
 	if r.IntN(3) > 0 {
 		return s

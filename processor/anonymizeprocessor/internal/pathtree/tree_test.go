@@ -76,7 +76,7 @@ func randomCalls(rnd *rand.Rand, n int) []call {
 // those that they never saw too. It also holds them to their budget.
 func TestOrderDoesNotMatter(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(150) {
+	for seed := range uint64(60) {
 		rnd := rand.New(rand.NewPCG(seed, 7))
 		cfg := Config{Words: 1 + rnd.IntN(12), Endpoints: 1 + rnd.IntN(8), Budget: []int{40, 300, 2000, 30000}[rnd.IntN(4)]}
 		calls := randomCalls(rnd, 1500)
@@ -115,12 +115,12 @@ func TestCeiling(t *testing.T) {
 	tree := New(cfg)
 	rnd := rand.New(rand.NewPCG(1, 1))
 	templates := map[string]bool{}
-	for range 200_000 {
+	for range 50_000 {
 		c := call{fmt.Sprint("host", rnd.IntN(300)), fmt.Sprintf("/%d/%d/%d/%d/%d", rnd.IntN(90), rnd.IntN(90), rnd.IntN(90), rnd.IntN(1000), rnd.IntN(1000))}
 		tree.Learn(tree.Endpoint(c.endpoint, false), c.path)
 		require.LessOrEqual(t, tree.Nodes(), 2*cfg.Budget)
 	}
-	for range 200_000 {
+	for range 50_000 {
 		c := call{fmt.Sprint("host", rnd.IntN(300)), fmt.Sprintf("/%d/%d/%d/%d/%d", rnd.IntN(90), rnd.IntN(90), rnd.IntN(90), rnd.IntN(1000), rnd.IntN(1000))}
 		templates[c.endpoint+tree.template(c)] = true
 	}
