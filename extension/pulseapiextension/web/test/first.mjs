@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { row, s, shot, signedIn, step } from './harness.mjs';
 
 const page = await signedIn();
-await row(page, 'shop').waitFor();
+await step('the newest row', async () => {
+  await row(page, 'shop').waitFor();
+});
 
 // From the start of the navigation until rows, and until the histogram, are drawn.
 const watch = () => {
