@@ -34,7 +34,7 @@ func TestBrowserFirstScreen(t *testing.T) {
 	defer conn.Close()
 	now := time.Now()
 	start := time.Now()
-	require.NoError(t, fill.StoreMany(t.Context(), w.store, conn, pulsestore.DefaultDatabase, min(rows, 250_000), fill.Options{Rows: rows, From: now.Add(-24 * time.Hour), To: now.Add(-time.Second), Seed: 7}))
+	require.NoError(t, fill.StoreMany(t.Context(), w.store, conn, pulsestore.DefaultDatabase, min(rows, 250_000), fill.Options{Rows: rows, From: now.Add(-24 * time.Hour), To: now.Add(-3 * time.Minute), Seed: 7}))
 	t.Logf("%d rows were stored in %s", rows, time.Since(start).Round(time.Second))
 	w.fillOrder(t, time.Now())
 	w.stored, w.measured = rows, os.Getenv("PULSE_ROWS") != ""
@@ -47,6 +47,7 @@ func (w *world) fillOrder(t *testing.T, now time.Time) {
 	key := objectkey.New("default", "node-03", now)
 	row := w.row("shop", 1, now, key, "sent")
 	row.Origin = viewOrigin("checkout", "/srv/checkout/checkout")
+	row.Environment = "demo" // where putPacked puts
 	row.Method, row.ServerAddress, row.Path, row.Template, row.Query, row.Status = "POST", "api.payments.example", "/v1/payments/{number}/capture", "/v1/payments/{number}/capture", "", 201
 	jsonType := archive.Header{Name: "content-type", Value: "application/json"}
 	request := archive.Message{Body: []byte(`{"amount":4480,"currency":"EUR","capture":true,"metadata":{"cart":"c-20931"}}`), Headers: []archive.Header{
@@ -61,5 +62,5 @@ func (w *world) fillOrder(t *testing.T, now time.Time) {
 	b := pulsestore.NewRows()
 	b.AddPayloadEntry(entryOf(&row, key, packed.Entries[0]))
 	require.NoError(t, w.store.Insert(t.Context(), b))
-	require.NoError(t, w.insert([]pulsestore.Request{row}, pulsestore.PayloadObject{Time: now, Key: key, Environment: "production", State: "sent", Opened: now, Closed: now}))
+	require.NoError(t, w.insert([]pulsestore.Request{row}, pulsestore.PayloadObject{Time: now, Key: key, Environment: "demo", State: "sent", Opened: now, Closed: now}))
 }
