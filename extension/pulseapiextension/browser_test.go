@@ -47,9 +47,10 @@ func TestBrowser(t *testing.T) {
 	needBrowser(t)
 	w := newWorld(t)
 	w.fill(t)
-	w.drive(t, "shell", "requests", "exchange")
+	w.drive(t, "shell", "requests")
 	require.NotZero(t, w.live.logs.FilterMessage("payload link").Len(), "every link is in the audit log")
-	w.live.requireLogsWithout(t, w.live.token, "canary-in-a-body", "Signature")
+	w.live.requireLogsWithout(t, w.live.token, "canary-in-a-body", "Signature", "-secret-1")
+	w.keys.requireLogsWithout(t, string(w.bucketKeys.SecretKey))
 }
 
 // TestViews opens every view but the requests on the day of a fleet.
@@ -83,6 +84,7 @@ func (w *world) drive(t *testing.T, scenarios ...string) {
 	require.NoError(t, err)
 	scenario, err := json.Marshal(map[string]any{
 		"scenarios": scenarios, "control": control.URL, "artifacts": artifacts, "rows": w.ids, "bodies": w.bodies, "hostile": hostileName, "stored": w.stored, "measured": w.measured,
+		"keys": map[string]string{"url": w.keys.url, "access": string(w.bucketKeys.AccessKey), "secret": string(w.bucketKeys.SecretKey)},
 		"live": w.live.url, "cors": w.cors.url, "down": w.down.url, "refused": w.refused.url, "denied": w.denied.url, "token": w.live.token,
 	})
 	require.NoError(t, err)
@@ -105,6 +107,8 @@ type world struct {
 	storage                           component.Component // local_s3
 	folder                            string              // of the bucket
 	live, cors, down, refused, denied *server
+	keys                              *server // has no credentials for the bucket
+	bucketKeys                        s3settings.Settings
 	ids                               map[string]string                       // name -> trace/span
 	bodies                            map[string]string                       // what the page must show
 	late                              func() error                            // puts the object that is pending
@@ -115,10 +119,10 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	engine := startClickHouse(t)
 	w := &world{engine: engine.(pulsestore.Engine), ids: map[string]string{}, bodies: map[string]string{}}
-	page, refusedAt, s3Port := freeEndpoint(t), freeEndpoint(t), freeEndpoint(t)
+	page, refusedAt, keysAt, s3Port := freeEndpoint(t), freeEndpoint(t), freeEndpoint(t), freeEndpoint(t)
 	data := t.TempDir()
 	w.folder = filepath.Join(data, "qpoint")
-	storage := startS3(t, data, s3Port, "http://"+page, "http://"+refusedAt)
+	storage := startS3(t, data, s3Port, "http://"+page, "http://"+refusedAt, "http://"+keysAt)
 	set := storage.(s3settings.Storage).S3Settings()
 	w.storage = storage
 	var err error
@@ -148,6 +152,7 @@ func newWorld(t *testing.T) *world {
 	w.down = one("127.0.0.1:0", own(S3Config{Endpoint: "http://" + freeEndpoint(t), Bucket: "qpoint", Region: "us-east-1", PathStyle: true, AccessKey: "a", SecretKey: "b"}))
 	// local_s3 refuses a wrong signature without CORS headers, so that a page cannot tell.
 	w.refused = one(refusedAt, own(S3Config{Endpoint: set.Endpoint, Bucket: "qpoint", Region: "us-east-1", PathStyle: true, AccessKey: set.AccessKey, SecretKey: "wrong"}))
+	w.keys, w.bucketKeys = one(keysAt, own(S3Config{Endpoint: set.Endpoint, Bucket: "qpoint", Region: set.Region, PathStyle: true})), set
 	// AWS and others send them with every answer.
 	polite := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
@@ -241,7 +246,7 @@ func (w *world) control(rw http.ResponseWriter, r *http.Request) {
 	case "/flood":
 		err = w.burst(3000, 6, "/flood")
 	case "/token":
-		for _, s := range []*server{w.cors, w.down, w.refused, w.denied} {
+		for _, s := range []*server{w.cors, w.down, w.refused, w.denied, w.keys} {
 			if s.url == r.URL.Query().Get("of") {
 				_, _ = rw.Write([]byte(s.token))
 			}

@@ -124,7 +124,9 @@ func (s *Store) Requests(ctx context.Context, q RequestQuery) ([]Request, *Curso
 func (s *Store) Request(ctx context.Context, scope Scope, trace [16]byte, span [8]byte) (*Request, error) {
 	w := &where{}
 	w.span(trace, span)
-	from, err := s.rows(requestTable, Selection{Scope: scope}, w)
+	named := *requestTable
+	named.only = "" // who names a part means it
+	from, err := s.rows(&named, Selection{Scope: scope}, w)
 	if err != nil {
 		return nil, err
 	}

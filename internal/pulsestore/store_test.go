@@ -206,6 +206,9 @@ func TestRoundTrip(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, withParts, 27)
 	assert.Contains(t, withParts, part)
+	named, err := s.Request(ctx, pulsestore.EveryEnvironment(), part.TraceID, part.SpanID)
+	require.NoError(t, err)
+	assert.Equal(t, &part, named, "a part is found by its name")
 
 	one, err := s.Request(ctx, pulsestore.OnlyEnvironment("production"), want[3].TraceID, want[3].SpanID)
 	require.NoError(t, err)

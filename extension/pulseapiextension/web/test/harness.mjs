@@ -23,7 +23,7 @@ let current; // what a failed step is shown by
 export async function open(url, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: 'light', ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(20_000) /* the machine of a CI is busy */;
+  page.setDefaultTimeout(+(process.env.WAIT ?? 20_000)) /* the machine of a CI is busy */;
   page.on('pageerror', (e) => complaints.push(String(e.stack)));
   page.on('console', (m) => /Content Security Policy|Uncaught/.test(m.text()) && complaints.push(m.text()));
   page.on('request', (r) => /^(data|blob|about):/.test(r.url()) || ['127.0.0.1', 'localhost'].includes(new URL(r.url()).hostname) || strangers.add(r.url()));

@@ -6,7 +6,7 @@ import { isSealed } from '../lib/age.ts';
 import { decrypt, Encrypted } from './decrypt.ts';
 import { parseHar, type Exchange } from './har.ts';
 import type { Keys } from './sigv4.ts';
-import { NoEntry, readEntry, readHead, readLocal, ZipError } from './zip.ts';
+import { NoEntry, readHead, readLocal, ZipError } from './zip.ts';
 
 export type Trouble =
   | 'lost' | 'no_receipt' | 'not_visible' | 'filtered' | 'sampled_out' | 'erased' | 'expired' | 'gone' | 'cors' | 'unreachable' | 'denied'
@@ -32,7 +32,7 @@ export type View =
 /** What is loaded at once. */
 const head = 64 << 10;
 /** Up to this size the rest follows without being asked for. */
-const soon = 1 << 20;
+const soon = 512 << 10;
 
 const pause = 500; // ms
 const patience = 5_000; // ms that a fresh object may stay invisible after it was said to be sent
@@ -90,12 +90,6 @@ async function part(link: Link, of: { url?: string; range?: string }, keys: Keys
 }
 
 async function read(request: Request, link: Link, keys: Keys | null, signal: AbortSignal, show: (v: View) => void): Promise<void> {
-  if (!span(link.range)) {
-    // No receipt says where the entry lies: it is looked for in the object.
-    const bytes = await readEntry(bucketRanges(await urlOf(link, link, keys), signal), link.entry);
-    const exchange = parseHar(await decrypt(bytes));
-    return show({ kind: 'ready', exchange, link, loaded: 0, total: 0, more: null });
-  }
   const first = await part(link, link, keys, signal);
   const whole = async (rest: Uint8Array) => {
     const all = new Uint8Array(first.length + rest.length);

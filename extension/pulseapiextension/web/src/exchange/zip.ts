@@ -1,4 +1,4 @@
-// Reads one entry of a ZIP through a function that reads a range of its bytes.
+// Reads one entry of a ZIP by its own bytes: a link is for these and no others.
 // Format: PKWARE APPNOTE 6.3.10. ZIP64 is not needed: segments are far below 4 GiB.
 
 import { sealedSuffix } from '../lib/age.ts';
@@ -12,38 +12,7 @@ export class ZipError extends Error {}
 /** The archive is sound but has no such entry. */
 export class NoEntry extends ZipError {}
 
-const firstRead = 1 << 16;
-const tailRead = 22 + 0xffff; // end record and the longest comment
 const maxEntry = 256 << 20;
-
-export async function readEntry(ranges: Ranges, name: string): Promise<Uint8Array> {
-  const head = await ranges(0, firstRead - 1);
-  const size = head.size;
-  // `have` begins at byte `from` of the object and reaches its end.
-  let from = 0;
-  let have = head.bytes;
-  if (size > have.length) {
-    from = Math.max(0, size - tailRead);
-    have = (await ranges(from, size - 1)).bytes;
-  }
-  const end = findEnd(have);
-  const view = viewOf(have);
-  const count = view.getUint16(end + 10, true);
-  const dirSize = view.getUint32(end + 12, true);
-  const dirAt = view.getUint32(end + 16, true);
-  if (dirAt === 0xffffffff || dirAt + dirSize > size) throw new ZipError('the central directory is out of bounds');
-  let dir: Uint8Array;
-  if (dirAt >= from) dir = have.subarray(dirAt - from, dirAt - from + dirSize);
-  else dir = (await ranges(dirAt, dirAt + dirSize - 1)).bytes;
-
-  const found = findInDirectory(dir, count, name, dirAt);
-  if (!found) throw new NoEntry(`no entry ${name}`);
-  let raw: Uint8Array;
-  if (found.at >= from && found.end <= from + have.length) raw = have.subarray(found.at - from, found.end - from);
-  else if (found.end <= head.bytes.length) raw = head.bytes.subarray(found.at, found.end);
-  else raw = (await ranges(found.at, found.end - 1)).bytes;
-  return unpack(raw, found);
-}
 
 /** Reads the bytes of one entry, from its local header to its end. Its sizes stand there: our segments have no data descriptors. */
 export async function readLocal(raw: Uint8Array, name: string): Promise<Uint8Array> {
@@ -82,48 +51,8 @@ interface Packed {
   size: number;
 }
 
-interface Entry extends Packed {
-  at: number;
-  end: number; // the next local header, or the directory
-}
-
 function viewOf(b: Uint8Array): DataView {
   return new DataView(b.buffer, b.byteOffset, b.byteLength);
-}
-
-function findEnd(b: Uint8Array): number {
-  const view = viewOf(b);
-  for (let i = b.length - 22; i >= 0; i--) {
-    if (view.getUint32(i, true) === 0x06054b50 && i + 22 + view.getUint16(i + 20, true) === b.length) return i;
-  }
-  throw new ZipError('this is not a ZIP file');
-}
-
-function findInDirectory(dir: Uint8Array, count: number, name: string, dirAt: number): Entry | null {
-  const view = viewOf(dir);
-  let found: Entry | null = null;
-  const starts: number[] = [];
-  let p = 0;
-  for (let i = 0; i < count; i++) {
-    if (p + 46 > dir.length || view.getUint32(p, true) !== 0x02014b50) throw new ZipError('the central directory is damaged');
-    const nameLen = view.getUint16(p + 28, true);
-    const at = view.getUint32(p + 42, true);
-    starts.push(at);
-    if (!found && named(dir.subarray(p + 46, p + 46 + nameLen), name)) {
-      found = {
-        at,
-        end: dirAt,
-        method: view.getUint16(p + 10, true),
-        crc: view.getUint32(p + 16, true),
-        packed: view.getUint32(p + 20, true),
-        size: view.getUint32(p + 24, true),
-      };
-    }
-    p += 46 + nameLen + view.getUint16(p + 30, true) + view.getUint16(p + 32, true);
-  }
-  // Local headers differ in length from the directory's copy, so an entry is read up to the next one.
-  if (found) for (const s of starts) if (s > found.at && s < found.end) found.end = s;
-  return found;
 }
 
 async function unpack(raw: Uint8Array, e: Packed): Promise<Uint8Array> {
