@@ -3,7 +3,13 @@
 package pulseapiextension
 
 import (
+	"bytes"
+	"image"
+	"image/color"
+	"image/png"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -39,6 +45,7 @@ func TestBrowserFirstScreen(t *testing.T) {
 	w.fillOrder(t, time.Now())
 	w.stored, w.measured = rows, os.Getenv("PULSE_ROWS") != ""
 	w.drive(t, "first")
+	require.NoError(t, shrink("web/artifacts/readme.png"))
 }
 
 // fillOrder writes one exchange of a shop with its payload.
@@ -63,4 +70,46 @@ func (w *world) fillOrder(t *testing.T, now time.Time) {
 	b.AddPayloadEntry(entryOf(&row, key, packed.Entries[0]))
 	require.NoError(t, w.store.Insert(t.Context(), b))
 	require.NoError(t, w.insert([]pulsestore.Request{row}, pulsestore.PayloadObject{Time: now, Key: key, Environment: "demo", State: "sent", Opened: now, Closed: now}))
+}
+
+// shrink writes a picture again with its 256 most frequent colours, as a repository wants it.
+func shrink(name string) error {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	picture, err := png.Decode(bytes.NewReader(data))
+	if err != nil {
+		return err
+	}
+	count := map[color.RGBA]int{}
+	b := picture.Bounds()
+	for y := b.Min.Y; y < b.Max.Y; y++ {
+		for x := b.Min.X; x < b.Max.X; x++ {
+			count[color.RGBAModel.Convert(picture.At(x, y)).(color.RGBA)]++
+		}
+	}
+	all := slices.SortedFunc(maps.Keys(count), func(a, b color.RGBA) int { return count[b] - count[a] })
+	var palette color.Palette
+	for _, c := range all[:min(256, len(all))] {
+		palette = append(palette, c)
+	}
+	few := image.NewPaletted(b, palette)
+	nearest := map[color.RGBA]uint8{}
+	for y := b.Min.Y; y < b.Max.Y; y++ {
+		for x := b.Min.X; x < b.Max.X; x++ {
+			c := color.RGBAModel.Convert(picture.At(x, y)).(color.RGBA)
+			i, known := nearest[c]
+			if !known {
+				i = uint8(palette.Index(c))
+				nearest[c] = i
+			}
+			few.SetColorIndex(x, y, i)
+		}
+	}
+	var out bytes.Buffer
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, few); err != nil {
+		return err
+	}
+	return os.WriteFile(name, out.Bytes(), 0o644)
 }
