@@ -23,7 +23,7 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/tests/fill"
 )
 
-// TestBrowserFirstScreen measures how soon the page shows a day's requests of a fleet, and that 100,000 of them scroll. It makes the
+// TestBrowserFirstScreen measures how soon the page shows a day's requests of a fleet, and how 100,000 of them scroll. It makes the
 // picture that the README opens with. PULSE_ROWS says how many requests there are, 10000000 is what the page is made for, and holds the
 // page to its 500 ms: without it, the machine may be busy and the times are only told.
 func TestBrowserFirstScreen(t *testing.T) {
