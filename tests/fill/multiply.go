@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -99,7 +100,7 @@ func StoreMany(ctx context.Context, s *pulsestore.Store, conn driver.Conn, datab
 				database, t.name, t.time, strings.Join(t.own, ", "))
 			var args []any
 			for name, value := range map[string]int64{"k": int64(k), "last": int64(copies - 1), "shift": int64(window) * int64(k), "from": first.From.UnixNano(), "to": first.To.Add(window).UnixNano()} {
-				args = append(args, clickhouse.Named(name, fmt.Sprint(value)))
+				args = append(args, clickhouse.Named(name, strconv.FormatInt(value, 10)))
 			}
 			if err := conn.Exec(ctx, sql, args...); err != nil {
 				return fmt.Errorf("fill: copy %d of %s: %w", k, t.name, err)
