@@ -13,6 +13,8 @@ import (
 	"hash/crc32"
 	"math/rand/v2"
 	"net/netip"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -25,16 +27,38 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
 )
 
-// TestExchange opens payloads of every kind, the hostile ones too, in every way that the page has.
+// TestExchange opens payloads of every kind, in every way that the page has.
 func TestExchange(t *testing.T) {
 	needBrowser(t)
 	w := newWorld(t)
 	w.fill(t)
 	w.fillExchanges(t)
-	w.drive(t, "exchange", "hostile")
+	w.drive(t, "exchange")
 	require.NotZero(t, w.live.logs.FilterMessage("payload link").Len(), "every link is in the audit log")
 	w.live.requireLogsWithout(t, w.live.token, "canary-in-a-body", "Signature", "-secret-1")
 	w.keys.requireLogsWithout(t, string(w.bucketKeys.AccessKey), string(w.bucketKeys.SecretKey))
+}
+
+// TestHostileContent opens payloads that attack the page.
+func TestHostileContent(t *testing.T) {
+	needBrowser(t)
+	w := newWorld(t)
+	w.fillExchanges(t)
+	w.drive(t, "hostile")
+}
+
+// TestPageUnits runs the tests of the page's own parsers and writers, under node.
+func TestPageUnits(t *testing.T) {
+	if _, err := os.Stat("web/node_modules/typescript/package.json"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("npm ci in web has not run")
+		}
+		t.Skip("npm ci in web has not run")
+	}
+	cmd := exec.CommandContext(t.Context(), "npm", "test", "--silent")
+	cmd.Dir = "web"
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
 }
 
 // exchanges makes rows and payloads for what the exchange panel can show. They are from yesterday, so that the lists of today

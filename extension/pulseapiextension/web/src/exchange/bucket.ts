@@ -102,7 +102,7 @@ export async function selfTest(url: string, range: string, signal: AbortSignal):
   const answer = await fetch(url, { ...plain, headers: range ? { Range: range } : {}, signal }).catch(() => null);
   say('It lets this page read', answer ? true : reached ? false : null, answer ? `from ${location.origin}` : `No Access-Control-Allow-Origin for ${location.origin} in its answer.`);
   const sizes = answer?.headers.get('Content-Range') ?? answer?.headers.get('Content-Length');
-  say('It shows sizes', answer ? answer.status !== 206 || !!sizes : null, sizes ? 'Content-Range can be read.' : 'ExposeHeaders lacks Content-Range.');
+  say('It shows sizes', answer ? answer.status !== 206 || !!sizes : null, sizes ? 'Content-Range can be read.' : answer ? 'ExposeHeaders lacks Content-Range.' : 'Not known yet.');
   const allowed = answer ? answer.ok : null;
   say('It accepts the signature', allowed, answer ? (answer.ok ? `HTTP ${answer.status}` : (await refusal(answer)).message) : 'Not known: the answer cannot be read.');
   return out;
