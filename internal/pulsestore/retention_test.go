@@ -158,7 +158,9 @@ func TestStoredObjects(t *testing.T) {
 	add("a", "one", "stored", func(o *pulsestore.PayloadObject) {
 		o.Time, o.Size, o.Expires, o.RetentionClass = now.Add(time.Second), 300, now.Add(time.Hour), "short"
 	})
-	add("b", "one", "stored", func(o *pulsestore.PayloadObject) { o.Size, o.Expires, o.RetentionClass = 200, now.Add(time.Minute), "short" })
+	add("b", "one", "stored", func(o *pulsestore.PayloadObject) {
+		o.Size, o.Expires, o.RetentionClass = 200, now.Add(time.Minute), "short"
+	})
 	add("c", "one", "sent", nil)
 	add("d", "two", "lost", nil)
 	require.NoError(t, s.Insert(ctx, rows))

@@ -264,6 +264,9 @@ await step('storage: what is there, until when, and what would go', async () => 
   await page.waitForFunction((was) => ![...document.querySelectorAll('.verdict')].some((v) => v.innerText === was), all);
   await settled();
   assert.deepEqual(await card('What would go?').locator('tbody td:first-child').allInnerTexts(), ['connections']);
+  await card('What would go?').getByText(/In the bucket, 0 of \d+ objects/).waitFor();
+  await card('What would go?').getByLabel('looked at').selectOption('30');
+  await card('What would go?').getByText(/In the bucket, \d\d+ of \d+ objects/).waitFor();
   await accessible(page, 'storage');
   await card('Tables').getByRole('row', { name: /^requests one row/ }).waitFor(); // nothing was removed
 });
