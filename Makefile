@@ -50,12 +50,25 @@ $(AGENT): builder-config.agent.yaml go.mod go.sum tools/go.mod $(SOURCES)
 	CGO_ENABLED=0 $(TOOL) builder --config builder-config.agent.yaml
 	@touch $(AGENT)
 
-# nfpm takes SOURCE_DATE_EPOCH.
-.PHONY: deb rpm
-deb rpm: $(BINARY) $(AGENT) ## make the packages of the distribution and of the agent in _build/packages
+# nfpm takes SOURCE_DATE_EPOCH. The agent needs nothing of the whole distribution.
+PACKAGE = @mkdir -p _build/packages; VERSION=$(VERSION) ARCH=$(ARCH) $(RELEASE) nfpm package --target _build/packages --packager
+.PHONY: deb rpm deb-agent rpm-agent
+deb rpm: %: %-agent $(BINARY) ## make the packages of the distribution and of the agent in _build/packages
+	$(PACKAGE) $@ --config distributions/otelcol-qpoint/package/nfpm.full.yaml
+deb-agent rpm-agent: %-agent: $(AGENT)
+	$(PACKAGE) $* --config distributions/otelcol-qpoint/package/nfpm.agent.yaml
+
+.PHONY: sbom sbom-agent
+sbom: sbom-agent $(BINARY) ## write what the binaries are made of (CycloneDX) to _build/packages
 	@mkdir -p _build/packages
-	@for package in full agent; do VERSION=$(VERSION) ARCH=$(ARCH) \
-		$(RELEASE) nfpm package --config distributions/otelcol-qpoint/package/nfpm.$$package.yaml --packager $@ --target _build/packages; done
+	$(RELEASE) cyclonedx-gomod bin -json -noserial -output _build/packages/otelcol-qpoint.cdx.json $(BINARY)
+sbom-agent: $(AGENT)
+	@mkdir -p _build/packages
+	$(RELEASE) cyclonedx-gomod bin -json -noserial -output _build/packages/otelcol-qpoint-agent.cdx.json $(AGENT)
+
+.PHONY: check-reproducible
+check-reproducible: ## build the agent and its packages twice, in two folders: every byte must be the same
+	scripts/reproduce.sh
 
 .PHONY: chdb
 chdb: ## fetch the embedded ClickHouse (libchdb) once
@@ -73,12 +86,12 @@ ui: ## build the page into extension/pulseapiextension/dist
 packages-build: ## install the Debian packages that generate needs
 	@scripts/packages.sh clang-19:clang-19 llvm-strip-19:llvm-19
 packages-test: ## install the Debian packages that the tests drive
-	@scripts/packages.sh curl:curl openssl:openssl nginx:nginx-light wrk:wrk chromium:chromium python3:python3 ip:iproute2 wget:wget gnutls-cli:gnutls-bin git:git /usr/lib/git-core/git-http-backend:git node:nodejs javac:openjdk-17-jdk-headless tstclnt:libnss3-tools npm:npm gcc:gcc musl-gcc:musl-tools nft:nftables
+	@scripts/packages.sh curl:curl openssl:openssl nginx:nginx-light wrk:wrk chromium:chromium python3:python3 ip:iproute2 wget:wget gnutls-cli:gnutls-bin git:git /usr/lib/git-core/git-http-backend:git node:nodejs javac:openjdk-17-jdk-headless tstclnt:libnss3-tools npm:npm gcc:gcc musl-gcc:musl-tools nft:nftables unzip:unzip pgrep:procps
 	@scripts/openssl-1.1.sh
 	@scripts/bun-musl.sh
 
 .PHONY: test
-test: test-unit test-kernel test-e2e ## run every test
+test: test-unit test-chart test-kernel test-e2e ## run every test
 
 # npm ci is what gives the browser tests their driver.
 .PHONY: npm
@@ -109,11 +122,22 @@ test-privacy: packages-test chdb $(BINARY) ## plant 50,000 canaries twice and se
 	go test -count=1 ./tests/privacy/...
 	go test -count=2 -timeout 40m -v -run '^TestCanaries' ./tests/e2e -canaries=50000
 
+# Figures of tests/privacy/README.md; make test runs a short form of the first.
+.PHONY: bench-privacy
+bench-privacy: ## recall and precision of the detectors, and their speed beside contrib's redaction processor
+	go run ./tests/privacy/recall -out tests/privacy/recall.json
+	cd tests/privacy/contrib && go run . -out ../throughput.json
+
 # One line of Debian kernels after the other, each in a virtual machine; ONLY=6.1 runs one.
 .PHONY: test-kernels
 test-kernels: packages-test ## run the capture's tests on kernels 5.10, 6.1, 6.12 and 7.x, and on arm64, in QEMU
 	@scripts/packages.sh qemu-system-x86_64:qemu-system-x86 qemu-system-aarch64:qemu-system-arm /usr/bin/python3:python3
 	go run ./tests/kernels -only "$(ONLY)"
+
+# A module of its own: Helm is a large dependency that only this needs.
+.PHONY: test-chart
+test-chart: ## render the Helm chart and decode it strictly
+	cd tests/chart && go test ./...
 
 # With systemd as it is on the host's distribution, on a kernel of test-kernels.
 .PHONY: test-packages

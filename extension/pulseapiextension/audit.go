@@ -78,6 +78,19 @@ type retentionAnswer struct {
 	Asked    policyJSON   `json:"asked"`
 	At       string       `json:"at"`
 	Expiring []expiryJSON `json:"expiring"`
+	// Objects are in the bucket. Their lifetime is that of their retention class, which is the bucket's business.
+	Objects []objectExpiryJSON `json:"objects"`
+}
+
+type objectExpiryJSON struct {
+	Environment    string `json:"environment"`
+	RetentionClass string `json:"retention_class"`
+	Objects        uint64 `json:"objects"`
+	Bytes          uint64 `json:"bytes"`
+	Expiring       uint64 `json:"expiring"`
+	ExpiringBytes  uint64 `json:"expiring_bytes"`
+	Unknown        uint64 `json:"unknown"`
+	Next           string `json:"next,omitempty"`
 }
 
 // getRetention says what would go under another policy, and removes nothing.
@@ -103,6 +116,19 @@ func (a *api) getRetention(q *question) (any, error) {
 	}, func(e *pulsestore.Expiry) expiryJSON {
 		return expiryJSON{e.Table, e.Environment, int64(e.TTL), e.Rows, e.Bytes, timeText(e.Oldest), timeText(e.Newest)}
 	})
+	if err != nil {
+		return nil, err
+	}
+	answer.Objects, err = view(a, q, func(ctx context.Context) ([]pulsestore.ObjectExpiry, error) {
+		return a.reader.ExpiringObjects(ctx, at, q.scope)
+	},
+		func(e *pulsestore.ObjectExpiry) objectExpiryJSON {
+			v := objectExpiryJSON{e.Environment, e.Class, e.Objects, e.Bytes, e.Expiring, e.ExpiringBytes, e.Unknown, ""}
+			if !e.Next.IsZero() {
+				v.Next = timeText(e.Next)
+			}
+			return v
+		})
 	return answer, err
 }
 

@@ -59,7 +59,7 @@ func TestPage(t *testing.T) {
 }
 
 // firstView are the chunks that the view of requests needs beside what index.html names.
-var firstView = regexp.MustCompile(`^(Requests|Trouble|uPlot[.a-z]*)-`)
+var firstView = regexp.MustCompile(`^(Requests|Trouble|Table|Chart|FilterBox|Split)-`)
 
 // TestPageSize keeps the page light: the scripts of the first screen, compressed, and everything as it is committed. That nothing
 // else is loaded for the first screen is for TestBrowser to see.

@@ -35,6 +35,7 @@ func TestScan(t *testing.T) {
 		"api key " + strings.Repeat("0a", 20):                         "secret:" + strings.Repeat("0a", 20),
 		`"access_token": "-_LqLuTKIqQ3SCje_D2_0IcoluKdKJDFcwb"`:       "secret:-_LqLuTKIqQ3SCje_D2_0IcoluKdKJDFcwb",
 		`"dni":"30700115-Z","phone":"04491179510"`:                    "national_id:30700115-Z phone:04491179510",
+		"put the <token> here":                                        "",
 		"password=hunter2&next=/":                                     "secret:hunter2",
 		"{\"client_secret\": \"s3cr3t!\", \"token_type\":\"bearer\"}": "secret:s3cr3t!",
 	} {

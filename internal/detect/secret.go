@@ -118,7 +118,7 @@ func (c *scanner) assign(i int) {
 		return
 	}
 	value := i + 1
-	for value < len(s) && value-i < 5 && (s[value] == ' ' || s[value] == '"' || s[value] == '\'' || s[value] == '\\' || s[value] == '\t') {
+	for s[i] != '>' && value < len(s) && value-i < 5 && (s[value] == ' ' || s[value] == '"' || s[value] == '\'' || s[value] == '\\' || s[value] == '\t') {
 		value++
 	}
 	// A scheme of authentication (RFC 9110 §11.1) is not secret.

@@ -103,3 +103,25 @@ func TestEraseRows(t *testing.T) {
 	_, err = s.Doomed(ctx, pulsestore.EraseOrder{Scope: production.Where(e), Trace: all[1].TraceID})
 	require.ErrorIs(t, err, pulsestore.ErrScope)
 }
+
+// TestExpiringObjects: what is in the bucket, by class, and what of it will be gone.
+func TestExpiringObjects(t *testing.T) {
+	s := newStore(t)
+	ctx := context.Background()
+	now := time.Now().UTC().Truncate(time.Second)
+	put := func(key, class, state string, size uint64, expires time.Time) pulsestore.PayloadObject {
+		return pulsestore.PayloadObject{Time: now, Key: key, Environment: "production", State: state, Opened: now, Size: size, Expires: expires, RetentionClass: class}
+	}
+	require.NoError(t, s.PutObjects(ctx,
+		put("a", "short", "sent", 0, time.Time{}), put("b", "short", "stored", 10, now.Add(time.Hour)), put("c", "short", "stored", 20, now.Add(3*time.Hour)),
+		put("d", "short", "stored", 1, now.Add(-time.Hour)), put("e", "default", "stored", 5, time.Time{}), put("f", "default", "erased", 0, time.Time{})))
+	got, err := s.ExpiringObjects(ctx, now.Add(2*time.Hour), pulsestore.OnlyEnvironment("production"))
+	require.NoError(t, err)
+	require.Equal(t, []pulsestore.ObjectExpiry{
+		{Environment: "production", Class: "default", Objects: 1, Bytes: 5, Unknown: 1},
+		{Environment: "production", Class: "short", Objects: 2, Bytes: 30, Expiring: 1, ExpiringBytes: 10, Next: now.Add(time.Hour)},
+	}, got)
+	got, err = s.ExpiringObjects(ctx, now, pulsestore.OnlyEnvironment("staging"))
+	require.NoError(t, err)
+	require.Empty(t, got)
+}

@@ -5,6 +5,7 @@ package pulsestore
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -49,9 +50,12 @@ func (s *Store) Endpoints(ctx context.Context, q EndpointQuery) ([]Endpoint, err
 		keys = "server_address, method, template"
 		group = keys
 	}
-	seen, err := s.endpointsSeen(ctx, q, keys, group)
-	if err != nil {
-		return nil, err
+	var seen map[[3]string]time.Time
+	var err error
+	if !q.NewSince.IsZero() {
+		if seen, err = s.endpointsSeen(ctx, q, keys, group, &where{}); err != nil {
+			return nil, err
+		}
 	}
 	fields := []string{"server"}
 	if q.ByTemplate {
@@ -75,7 +79,7 @@ func (s *Store) Endpoints(ctx context.Context, q EndpointQuery) ([]Endpoint, err
 			}
 			if first, ok := seen[e.key()]; ok {
 				e.FirstSeen = first
-			} else if !q.NewSince.IsZero() {
+			} else if seen != nil {
 				return nil
 			}
 			if len(out) < q.Limit {
@@ -102,12 +106,23 @@ func (s *Store) endpointDetails(ctx context.Context, t *table, q EndpointQuery, 
 		at[out[i].key()] = &out[i]
 		servers[i], methods[i], templates[i] = out[i].ServerAddress, out[i].Method, out[i].Template
 	}
+	// More than these pass, and are left out below: a set of triples costs several times what sets of one column cost.
 	w := &where{}
+	w.and("server_address IN (arrayMap(x -> unhex(x), {servers:Array(String)}))", "servers", arrayOf(servers))
 	if q.ByTemplate {
-		w.and("(server_address, method, template) IN (SELECT arrayJoin(arrayZip({servers:Array(String)}, {methods:Array(String)}, {templates:Array(String)})))", "servers", arrayOf(servers))
-		w.args = append(w.args, named("methods", arrayOf(methods)), named("templates", arrayOf(templates)))
-	} else {
-		w.and("server_address IN ({servers:Array(String)})", "servers", arrayOf(servers))
+		w.and("method IN (arrayMap(x -> unhex(x), {methods:Array(String)}))", "methods", arrayOf(methods))
+		w.and("template IN (arrayMap(x -> unhex(x), {templates:Array(String)}))", "templates", arrayOf(templates))
+	}
+	if q.NewSince.IsZero() {
+		seen, err := s.endpointsSeen(ctx, q, keys, group, w)
+		if err != nil {
+			return err
+		}
+		for key, first := range seen {
+			if at[key] != nil {
+				at[key].FirstSeen = first
+			}
+		}
 	}
 	from, err := s.rows(t, q.Selection, w)
 	if err != nil {
@@ -126,26 +141,29 @@ func (s *Store) endpointDetails(ctx context.Context, t *table, q EndpointQuery, 
 	})
 }
 
-// arrayOf returns texts as the value of a parameter of type Array(String).
+// arrayOf returns the different ones of texts in hexadecimal as the value of a parameter of type Array(String): what it is quoted by is escaped once
+// more on the way.
 func arrayOf(texts []string) string {
+	slices.Sort(texts)
+	texts = slices.Compact(texts)
 	quoted := make([]string, len(texts))
 	for i, t := range texts {
-		quoted[i] = "'" + escape(t) + "'"
+		quoted[i] = "'" + hex.EncodeToString([]byte(t)) + "'"
 	}
 	return "[" + strings.Join(quoted, ",") + "]"
 }
 
 func (e *Endpoint) key() [3]string { return [3]string{e.ServerAddress, e.Method, e.Template} }
 
-// endpointsSeen returns when each endpoint was seen first in all that the store keeps; with NewSince those only that were
-// not seen before it.
-func (s *Store) endpointsSeen(ctx context.Context, q EndpointQuery, keys, group string) (map[[3]string]time.Time, error) {
+// endpointsSeen returns when each endpoint that w lets through was seen first in all that the store keeps; with NewSince those
+// only that were not seen before it.
+func (s *Store) endpointsSeen(ctx context.Context, q EndpointQuery, keys, group string, w *where) (map[[3]string]time.Time, error) {
 	q.From = time.Time{}
 	t := seenEndpoints
 	if !t.fields.Has(q.Filter) || !t.fields.Has(q.Scope.bound) {
 		t = requestTable
 	}
-	w, having := &where{}, ""
+	having := ""
 	if !q.NewSince.IsZero() {
 		having = " HAVING " + t.first.sql() + " >= fromUnixTimestamp64Nano({new_since:Int64}, 'UTC')"
 		w.args = append(w.args, named("new_since", q.NewSince.UnixNano()))

@@ -418,3 +418,27 @@ func scopes(t *testing.T, s *pulsestore.Store, start time.Time) {
 		assert.ErrorIs(t, bound[name], pulsestore.ErrScope, "%s: what cannot be bound is not seen", name)
 	}
 }
+
+// TestOddEndpoints: names that need quoting get their quantiles, by rows and by sums.
+func TestOddEndpoints(t *testing.T) {
+	s := newStore(t)
+	ctx := context.Background()
+	rows := pulsestore.NewRows()
+	odd := []string{`/it's`, `/back\slash`, "/tab\there", `/"quoted"`, `/\'`, "/new\nline", "/ü,{id}]"}
+	for i, template := range odd {
+		r := request(i)
+		r.Time, r.Template, r.ServerAddress, r.Duration = base, template, `o'dd\`, time.Millisecond
+		rows.AddRequest(&r)
+	}
+	require.NoError(t, s.Insert(ctx, rows))
+	for _, around := range []time.Duration{time.Minute, time.Hour, 10 * time.Hour} {
+		got, err := s.Endpoints(ctx, pulsestore.EndpointQuery{Selection: all("production", base.Add(-around), base.Add(around)), ByTemplate: true, Limit: 100})
+		require.NoError(t, err)
+		require.Len(t, got, len(odd))
+		for _, e := range got {
+			assert.InEpsilon(t, time.Millisecond, e.P50, 0.1, e.Template)
+			assert.EqualValues(t, 1, e.Services)
+			assert.Equal(t, base, e.FirstSeen)
+		}
+	}
+}

@@ -272,3 +272,40 @@ func (s *Store) bytesPerRow(ctx context.Context) (map[string]float64, error) {
 		})
 	return sizes, err
 }
+
+// ObjectExpiry is what one environment has in the bucket of one retention class, by the receipts that are kept.
+type ObjectExpiry struct {
+	Environment, Class string
+	Objects, Bytes     uint64
+	// Expiring is how many of them are gone at the time that was asked about, and ExpiringBytes how much.
+	Expiring, ExpiringBytes uint64
+	// Unknown is how many are kept for ever, or until nobody knows when.
+	Unknown uint64
+	// Next is when the next one goes; zero when none does.
+	Next time.Time
+}
+
+// storedObjects are the objects that are in the bucket, as far as receipts say.
+var storedObjects = &table{name: tablePayloadObjects, time: "time", final: true, fields: environmentOnly}
+
+// ExpiringObjects implements Reader.
+func (s *Store) ExpiringObjects(ctx context.Context, at time.Time, scope Scope) (out []ObjectExpiry, err error) {
+	w := &where{}
+	w.and("state = 'stored' AND (expires = toDateTime(0) OR expires > now())", "at", at.Unix())
+	from, err := s.rows(storedObjects, Selection{Scope: scope}, w)
+	if err != nil {
+		return nil, err
+	}
+	const goes = "expires != toDateTime(0) AND toUnixTimestamp(expires) <= {at:Int64}"
+	if err := s.ask(ctx, "environment, retention_class, count(), sum(size), countIf("+goes+"), sumIf(size, "+goes+"), countIf(expires = toDateTime(0)), "+
+		"minIf(expires, expires != toDateTime(0))", from, " GROUP BY environment, retention_class ORDER BY environment, retention_class", func(rows driver.Rows) error {
+		var e ObjectExpiry
+		err := rows.Scan(&e.Environment, &e.Class, &e.Objects, &e.Bytes, &e.Expiring, &e.ExpiringBytes, &e.Unknown, &e.Next)
+		e.Next = fromEpoch(e.Next)
+		out = append(out, e)
+		return err
+	}); err != nil {
+		return nil, fmt.Errorf("ask which objects would go: %w", err)
+	}
+	return out, nil
+}

@@ -198,6 +198,8 @@ type Reader interface {
 	Stored(ctx context.Context, scope Scope) ([]Stored, error)
 	StoredObjects(ctx context.Context, scope Scope) ([]StoredObjects, error)
 
+	// ExpiringObjects returns what is in the bucket, by class, and how much of it is gone at a time.
+	ExpiringObjects(ctx context.Context, at time.Time, scope Scope) ([]ObjectExpiry, error)
 	// Doomed returns the exchanges that an order concerns, at most MaxErase; more is ErrManyErase.
 	Doomed(ctx context.Context, o EraseOrder) ([]Doomed, error)
 	// EraseRows removes the rows of an order, or only counts them, by table. What was doomed says where payloads are, so it goes last:

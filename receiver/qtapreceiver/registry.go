@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/pdata/plog"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/retention"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/emit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/engine"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/process"
@@ -72,6 +73,11 @@ func (s *slot) attachEngine(e *engine.Engine, em *emit.Emitter[*process.Info]) e
 	if s.running != nil {
 		return errors.New("a receiver with this id runs already in this process")
 	}
+	if s.payload != nil {
+		if err := e.CheckRules(retention.Check); err != nil {
+			return err
+		}
+	}
 	s.running, s.emitter = e, em
 	e.SetPayloads(s.payload)
 	return nil
@@ -89,6 +95,12 @@ func (s *slot) attachPayload(p *engine.Payloads) error {
 	defer s.mu.Unlock()
 	if s.payload != nil {
 		return errors.New("another qtap_payload receiver takes its payloads already")
+	}
+	// Who stores payloads has started before them, and before or after the engine: whoever comes second asks.
+	if s.running != nil {
+		if err := s.running.CheckRules(retention.Check); err != nil {
+			return err
+		}
 	}
 	s.payload = p
 	if s.running != nil {

@@ -17,9 +17,6 @@ func (t *tap) startRules() (watch func(context.Context, component.Host), err err
 	levels := t.cfg.levels()
 	if t.cfg.RulesFile == "" {
 		set, err := rules.Compile(t.cfg.Rules, levels)
-		if err == nil {
-			err = set.Check(retention.Check)
-		}
 		if err != nil {
 			return nil, err
 		}

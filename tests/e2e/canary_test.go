@@ -187,6 +187,7 @@ func (p *proof) start(t *testing.T, overlays ...string) {
 	p.sniff = startSniffer(t, s3Port, p.plain, p.secure, p.udp, p.dns, p.nginx.http, p.nginx.https, p.nginx.h2, p.nginx.h2c)
 	c.begin(t, demoArgs(c, apiPort, s3Port, metricsPort, append([]string{
 		"service::telemetry::logs::level: debug",
+		"service::telemetry::logs::sampling: {enabled: false}", // every line is searched, not a sample
 		"extensions::file_storage: {directory: " + c.data + "/queue, create_directory: true}",
 		"exporters::debug: {verbosity: detailed, use_internal_logger: true}",
 		"exporters::pulse::sending_queue::storage: file_storage",

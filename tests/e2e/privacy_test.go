@@ -123,7 +123,7 @@ func TestEncryptedPayloads(t *testing.T) {
 		"connectors::qpoint_s3::encryption::age_recipients: [" + id.Recipient().String() + "]",
 		"connectors::qpoint_s3::sending_queue::storage: file_storage/payload",
 		"extensions::file_storage/payload: {directory: " + queue + ", create_directory: true}",
-		"service::extensions: [privacy_guard, local_clickhouse, local_s3, qpoint_erase, file_storage/payload, pulse_api]",
+		"service::extensions: [file_storage/payload, privacy_guard, local_clickhouse, local_s3, qpoint_erase, pulse_api]",
 		"service::telemetry::logs::level: debug",
 		"receivers::qtap_payload::redact::headers: [x-private]",
 	})

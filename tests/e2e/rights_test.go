@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +89,46 @@ func TestLeastRights(t *testing.T) {
 	require.Equal(t, "root", client.User)
 	c.requireConserved(t)
 	require.Zero(t, c.stop().ExitCode())
+}
+
+// TestEachRightIsNeeded takes one of the documented capabilities away at a time: the collector does not start, and names it. And the page that
+// documents them has these and no others.
+func TestEachRightIsNeeded(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root, "docs/security.md"))
+	require.NoError(t, err)
+	require.Equal(t, 3, strings.Count(string(page), "caps=-all,"+leastRights+" ")+strings.Count(string(page), "-set=-all,"+leastRights+" "))
+	dir, err := os.MkdirTemp("/tmp", "qpoint-rights-") // a folder of the test may not be reachable for others
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	require.NoError(t, os.Chmod(dir, 0o755))
+	program, err := os.ReadFile(binary(t))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "otelcol-qpoint"), program, 0o755))
+	group := newCgroup(t)
+	config := "yaml:{extensions: {privacy_guard: }, receivers: {qtap: {cgroup: " + group.path + "}}, processors: {anonymize: }, exporters: {debug: }, " +
+		"service: {extensions: [privacy_guard], pipelines: {traces: {receivers: [qtap], processors: [anonymize], exporters: [debug]}}, telemetry: {metrics: {level: none}}}}"
+	all := strings.Split(leastRights, ",")
+	for i, right := range all {
+		name := "CAP_" + strings.ToUpper(right[1:])
+		t.Run(name, func(t *testing.T) {
+			require.Regexp(t, "(?m)^\\| `"+name+"` \\|", string(page))
+			rights := strings.Join(slices.Delete(slices.Clone(all), i, i+1), ",")
+			ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+			defer cancel()
+			cmd := group.command(ctx, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all,"+rights,
+				"--inh-caps=-all,"+rights, "--ambient-caps=-all,"+rights, "--no-new-privs", filepath.Join(dir, "otelcol-qpoint"), "--config", config)
+			cmd.Dir = dir
+			out, err := cmd.CombinedOutput()
+			require.NoError(t, ctx.Err(), "it started:\n%s", out)
+			require.Error(t, err)
+			require.Contains(t, string(out), name)
+			for _, other := range all {
+				if other != right {
+					require.NotContains(t, string(out), "CAP_"+strings.ToUpper(other[1:])+" ", "only what is missing is named")
+				}
+			}
+		})
+	}
 }
 
 // chdbIn makes the embedded engine's library reachable for other users, below dir.

@@ -77,7 +77,7 @@ func Store(ctx context.Context, s *pulsestore.Store, o Options) error {
 					g.Next(&r)
 					rows.AddRequest(&r)
 				}
-				g.close()
+				g.close(i == chunks-1)
 				if err := s.Insert(ctx, rows); err != nil {
 					cancel(fmt.Errorf("fill: %w", err))
 					return
@@ -352,8 +352,8 @@ func (g *generator) sent(s *segment) {
 	})
 }
 
-// close reports what is still open.
-func (g *generator) close() {
+// close reports what is still open: it is closed, but in the last chunk of all.
+func (g *generator) close(last bool) {
 	now := time.Unix(0, int64(g.at)).UTC()
 	keys := make([][3]int, 0, len(g.connections))
 	for key := range g.connections {
@@ -361,9 +361,9 @@ func (g *generator) close() {
 	}
 	slices.SortFunc(keys, func(a, b [3]int) int { return slices.Compare(a[:], b[:]) })
 	for _, key := range keys {
-		for i, c := range g.connections[key] {
+		for _, c := range g.connections[key] {
 			state := "closed"
-			if i%20 == 19 {
+			if last {
 				state = "established"
 			}
 			g.report(c, now, state)

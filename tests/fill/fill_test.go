@@ -72,6 +72,9 @@ func TestStoreMany(t *testing.T) {
 	assert.Equal(t, one("countIf(parent_span_id != toFixedString('', 8))) FROM qpoint.requests"), one(children), "every parent is there")
 	assert.Equal(t, one("uniqExact(connection_id)) FROM qpoint.requests"), one("count()) FROM qpoint.connections FINAL WHERE connection_id IN (SELECT connection_id FROM qpoint.requests)"))
 	assert.Equal(t, one("uniqExact(payload_object)) FROM qpoint.requests"), one("count()) FROM qpoint.payload_objects FINAL WHERE key IN (SELECT payload_object FROM qpoint.requests)"))
+	wrong := "countIf(NOT match(key, '^default/[0-9]{4}/[0-9]{2}/[0-9]{2}/[0-9]{2}/[^/]+/[0-9A-Z]{26}[.]zip$') OR " +
+		"abs(toUnixTimestamp(parseDateTimeOrZero(substring(key, 9, 13), '%Y/%m/%d/%H', 'UTC')) - toUnixTimestamp(opened)) > 7200)) FROM qpoint.payload_objects"
+	assert.Zero(t, one(wrong), "keys have the form of keys, and the hour")
 	assert.EqualValues(t, 60_000, one("sum(requests)) FROM qpoint.requests_1m"))
 	assert.EqualValues(t, 60_000, one("sum(requests)) FROM qpoint.processes_1h"))
 	assert.Less(t, 3*one("uniqExact(duration)) FROM qpoint.requests WHERE time < '"+from.Add(20*time.Minute).Format(time.DateTime)+"'"), 4*one("uniqExact(duration)) FROM qpoint.requests"),

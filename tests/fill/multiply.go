@@ -32,7 +32,9 @@ var copiedTables = []copiedTable{
 		scaled("timing_send", "span_id"), scaled("timing_wait", "span_id"), scaled("timing_receive", "span_id"), scaled("duration", "span_id"),
 		scaled("request_body_size", "span_id"), scaled("response_body_size", "span_id"),
 	}},
+	// What is open at the end of the base is open in one of ten copies, as if all agents were killed then, and in the last one.
 	{"connections", "start", []string{
+		as("state", "if(state = 'established' AND {k:UInt64} % 10 != {last:UInt64} % 10, 'closed', state)"),
 		shifted("time"), shifted("start"), connectionID, port("local_port"), port("peer_port"),
 		scaled("sent_bytes", "connection_id"), scaled("received_bytes", "connection_id"), scaled("rtt", "connection_id"),
 	}},
@@ -61,10 +63,12 @@ func scaled(column, id string) string {
 	return as(column, fmt.Sprintf("toUInt64(%s * (0.75 + (sipHash64(%s, {k:UInt64}) %% 4096) / 8192))", column, id))
 }
 
-// objectKey keeps the form of keys: YYYY/MM/DD/HH/host/ULID.zip.
+// objectKey keeps the form of keys: what is before the hour, YYYY/MM/DD/HH/, the host, and ULID.zip.
 func objectKey(column string) string {
-	return as(column, fmt.Sprintf("if(%[1]s = '', '', concat(formatDateTime(parseDateTime(left(%[1]s::String, 13), '%%Y/%%m/%%d/%%H', 'UTC') + toIntervalSecond(intDiv({shift:Int64}, 1000000000)), '%%Y/%%m/%%d/%%H', 'UTC'), "+
-		"substring(%[1]s::String, 14, length(%[1]s) - 43), left(hex(sipHash128(%[1]s, {k:UInt64})), 26), '.zip'))", column))
+	const hour = "extract(%[1]s::String, '[0-9]{4}/[0-9]{2}/[0-9]{2}/[0-9]{2}')"
+	return as(column, fmt.Sprintf("if(%[1]s = '', '', concat(replaceOne(left(%[1]s::String, length(%[1]s) - 30), "+hour+", "+
+		"formatDateTime(parseDateTimeOrZero("+hour+", '%%Y/%%m/%%d/%%H', 'UTC') + toIntervalSecond(intDiv({shift:Int64}, 1000000000)), '%%Y/%%m/%%d/%%H', 'UTC')), "+
+		"left(hex(sipHash128(%[1]s, {k:UInt64})), 26), '.zip'))", column))
 }
 
 // StoreMany is Store for more rows than go through a client in minutes: base of them are stored by Store, at the rate that
@@ -94,7 +98,7 @@ func StoreMany(ctx context.Context, s *pulsestore.Store, conn driver.Conn, datab
 				"WHERE %[3]s >= fromUnixTimestamp64Nano({from:Int64}, 'UTC') AND %[3]s < fromUnixTimestamp64Nano({to:Int64}, 'UTC'))",
 				database, t.name, t.time, strings.Join(t.own, ", "))
 			var args []any
-			for name, value := range map[string]int64{"k": int64(k), "shift": int64(window) * int64(k), "from": first.From.UnixNano(), "to": first.To.Add(window).UnixNano()} {
+			for name, value := range map[string]int64{"k": int64(k), "last": int64(copies - 1), "shift": int64(window) * int64(k), "from": first.From.UnixNano(), "to": first.To.Add(window).UnixNano()} {
 				args = append(args, clickhouse.Named(name, fmt.Sprint(value)))
 			}
 			if err := conn.Exec(ctx, sql, args...); err != nil {

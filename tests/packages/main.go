@@ -106,7 +106,7 @@ func build(path string) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	a := vm.NewArchive(f)
-	packages, err := filepath.Glob("_build/packages/*")
+	packages, err := filepath.Glob("_build/packages/*.[dr][ep][bm]")
 	if err != nil || len(packages) != 4 {
 		return fmt.Errorf("_build/packages should hold two deb and two rpm packages, and has %d files: run `make deb rpm`", len(packages))
 	}

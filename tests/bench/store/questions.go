@@ -168,10 +168,15 @@ type result struct {
 	Median float64 `json:"median_ms"`
 	P95    float64 `json:"p95_ms"`
 	Aim    float64 `json:"aim_ms"`
+	CPU    float64 `json:"engine_cpu_ms"` // mean; what the engine does beside, such as merges, is in it
 }
 
-func measure(ctx context.Context, s *pulsestore.Store, q question, to time.Time, times int) (result, error) {
+func measure(ctx context.Context, s *pulsestore.Store, q question, to time.Time, times, engine int) (result, error) {
 	ms := make([]float64, 0, times)
+	before, err := cpuOf(engine)
+	if err != nil {
+		return result{}, err
+	}
 	for range times {
 		begin := time.Now()
 		if err := q.ask(ctx, s, to); err != nil {
@@ -180,5 +185,6 @@ func measure(ctx context.Context, s *pulsestore.Store, q question, to time.Time,
 		ms = append(ms, time.Since(begin).Seconds()*1000)
 	}
 	slices.Sort(ms)
-	return result{Name: q.name, Median: ms[len(ms)/2], P95: ms[min(len(ms)-1, len(ms)*95/100)], Aim: q.aim}, nil
+	after, err := cpuOf(engine)
+	return result{Name: q.name, Median: ms[len(ms)/2], P95: ms[min(len(ms)-1, len(ms)*95/100)], Aim: q.aim, CPU: (after - before) / float64(times)}, err
 }

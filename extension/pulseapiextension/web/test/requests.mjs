@@ -245,7 +245,7 @@ await step('a tab that nobody sees holds no stream', async () => {
 });
 
 await step('every look', async () => {
-  await everyLook('#/requests', async (p, look) => {
+  await everyLook('#/requests?q=-payload:filtered', async (p, look) => {
     await row(p, 'order').waitFor();
     await p.waitForFunction(() => document.querySelector('.chart canvas') && /2xx [1-9]/.test(document.querySelector('.chart').getAttribute('aria-label')));
     await accessible(p, `requests ${look}`);

@@ -31,6 +31,9 @@ const dropRule = "rule"
 // from reporting does not come back. It may be called from any goroutine.
 func (e *Engine) SetRules(s *rules.Set) { e.rules.Store(s) }
 
+// CheckRules asks about the retention class of each rule. It may be called from any goroutine.
+func (e *Engine) CheckRules(class func(string) error) error { return e.rules.Load().Check(class) }
+
 // verdict is what the rules say of one exchange.
 type verdict struct {
 	rule   *rules.Rule // nil: the receiver's level

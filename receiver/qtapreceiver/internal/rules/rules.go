@@ -292,6 +292,9 @@ func (s *Set) Len() int {
 
 // Check asks about the retention class of each rule.
 func (s *Set) Check(class func(string) error) error {
+	if s == nil {
+		return nil
+	}
 	var errs []error
 	for i, r := range s.rules {
 		if err := class(r.Class); err != nil {

@@ -108,11 +108,4 @@ export async function selfTest(url: string, range: string, signal: AbortSignal):
   return out;
 }
 
-/** The rule that lets a page read, to be pasted into the bucket's CORS settings. */
-export function corsRule(origin: string): string {
-  return `[{
-  "AllowedOrigins": ["${origin}"],
-  "AllowedMethods": ["GET", "HEAD"],
-  "ExposeHeaders": ["Content-Range", "Content-Length", "ETag"]
-}]`;
-}
+export { corsRule } from '../lib/cors.ts';

@@ -11,7 +11,7 @@ export interface BucketCheck {
   said: string;
 }
 
-/** The rule that a bucket needs for a page of this origin. */
+/** The rule that lets a page of this origin read, to be pasted into the bucket's CORS settings. */
 export function corsRule(origin: string): string {
   return `[{
   "AllowedOrigins": ["${origin}"],

@@ -423,6 +423,20 @@ export type StoredObjects = {
   first_expiry?: Time;
 };
 
+export type ObjectExpiry = {
+  environment: string;
+  retention_class: string;
+  objects: Count;
+  bytes: Count;
+  /** Objects that are gone then. */
+  expiring: Count;
+  expiring_bytes: Count;
+  /** Objects that are kept for ever, or until nobody knows when. */
+  unknown: Count;
+  /** When the next one goes. */
+  next?: Time;
+};
+
 export type Expiry = {
   table: string;
   environment: string;
@@ -540,6 +554,8 @@ export type GetRetentionAnswer = {
   asked: Policy;
   at: Time;
   expiring: Expiry[];
+  /** What is in the bucket, as far as receipts say, and what of it is gone at `at`. How long an object is kept is said by its retention class (`qpoint_s3`), and no policy here changes it. */
+  objects: ObjectExpiry[];
 };
 
 export type EraseAnswer = {
