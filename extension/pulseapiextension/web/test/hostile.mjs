@@ -46,10 +46,10 @@ for (const name of names) {
     await look(name);
     for (const where of ['request', 'response']) {
       const side = panel.locator(`[data-side=${where}]`);
-      const tabs = side.locator('[data-part=body] > .view > * [role=tab], [data-part=body] > .view > [role=tab]');
-      for (const t of new Set(await tabs.allTextContents())) {
-        await side.getByRole('tab', { name: t, exact: true }).first().click();
-        await side.locator(`[data-view=${t}]`).first().waitFor();
+      const tabs = side.locator(`[role=tablist][aria-label="${where[0].toUpperCase()}${where.slice(1)} body as"]`).getByRole('tab'); // not those of its parts
+      for (const t of await tabs.allTextContents()) {
+        await tabs.filter({ hasText: t }).click();
+        await side.locator(`[data-part=body] > [data-view=${t}]`).waitFor();
         await look(`${name} ${where} ${t}`);
       }
     }
