@@ -96,7 +96,7 @@ var sums = map[string]time.Duration{
 var erasable = append(slices.Sorted(maps.Keys(sums)), tableConnections, tableDNS, tableFindings, tablePayloadEntries, TableRequests)
 
 func (o EraseOrder) validate() error {
-	if o.Trace == [16]byte{} && o.Connection == 0 && !(o.From.Before(o.To) && !o.From.IsZero()) {
+	if o.Trace == [16]byte{} && o.Connection == 0 && (o.From.IsZero() || !o.From.Before(o.To)) {
 		return errors.New("an order without a trace, a connection or a time")
 	}
 	if o.Scope.bound != nil {
