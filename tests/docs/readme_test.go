@@ -26,6 +26,7 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/extension/localclickhouseextension"
 	"github.com/qpoint-io/otelcol-qpoint/extension/locals3extension"
 	"github.com/qpoint-io/otelcol-qpoint/extension/pulseapiextension"
+	"github.com/qpoint-io/otelcol-qpoint/extension/qpointeraseextension"
 	"github.com/qpoint-io/otelcol-qpoint/processor/anonymizeprocessor"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/qtappayloadreceiver"
@@ -42,6 +43,7 @@ func TestReadmes(t *testing.T) {
 		{"extension/localclickhouseextension", "## Configuration", localclickhouseextension.NewFactory()},
 		{"extension/locals3extension", "# Local S3", locals3extension.NewFactory()},
 		{"extension/pulseapiextension", "## Configuration", pulseapiextension.NewFactory()},
+		{"extension/qpointeraseextension", "# Erase extension", qpointeraseextension.NewFactory()},
 		{"receiver/qtapreceiver", "### `qtap`", qtapreceiver.NewFactory()},
 		{"receiver/qtapreceiver", "### `qtap_payload`", qtappayloadreceiver.NewFactory()},
 	} {
@@ -132,6 +134,9 @@ func compare(t *testing.T, factory component.Factory, rows map[string]string) {
 		var value any
 		parts := strings.Split(key, "::")
 		for _, part := range slices.Backward(parts) {
+			if list, ok := strings.CutSuffix(part, "[]"); ok { // a key of each of a list
+				part, value = list, []any{value}
+			}
 			value = map[string]any{part: value}
 		}
 		err := confmap.NewFromStringMap(value.(map[string]any)).Unmarshal(factory.CreateDefaultConfig())
@@ -144,7 +149,7 @@ func normal(value string) string {
 	if d, err := time.ParseDuration(value); err == nil {
 		return d.String()
 	}
-	if value == `""` || value == "<nil>" {
+	if value == `""` || value == "<nil>" || value == "map[]" || value == "{}" {
 		return ""
 	}
 	return strings.ReplaceAll(value, ", ", " ") // lists

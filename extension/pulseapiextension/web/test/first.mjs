@@ -35,9 +35,9 @@ async function load(hash, times) {
   return of('rows')[0];
 }
 
-await step('the first screen shows data within 500 ms', async () => {
+const limit = s.measured ? 500 : 30_000; // elsewhere the machine may be anybody's
+await step(`the first screen shows data within ${limit} ms`, async () => {
   // The quickest of some: others may have the machine for a while, but they do not make it quicker.
-  const limit = s.measured ? 500 : 30_000;
   assert.ok((await load('#/requests', 5)) <= limit);
   assert.ok((await load('#/requests?from=24h', 5)) <= limit);
 });
