@@ -38,6 +38,7 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectkey"
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore"
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore/s3settings"
+	"github.com/qpoint-io/otelcol-qpoint/internal/privacy"
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
 )
 
@@ -58,6 +59,10 @@ func TestViews(t *testing.T) {
 	needBrowser(t)
 	w := newWorld(t)
 	fillViews(t, w.store, time.Now(), 60_000)
+	t.Cleanup(privacy.Register(privacy.Policy{
+		Hash: "00000000000000ac", Version: "1", Modes: map[string]string{"card": "drop", "email": "hmac"}, Addresses: "truncate",
+		Domains: []privacy.Domain{}, HMACKeys: []string{"2026a"}, PathWords: 100,
+	}))
 	w.drive(t, "views")
 	w.live.requireLogsWithout(t, w.live.token, "Signature")
 }

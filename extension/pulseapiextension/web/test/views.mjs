@@ -293,6 +293,7 @@ await step('access: who, what, and the audit', async () => {
   await show('#/access?from=30d');
   await card('You').getByText('the local token of this collector').waitFor();
   await card('What you may do').getByText('payload:export_raw, yes').waitFor();
+  await card('What leaves out').getByText('removed with their attribute: card; replaced by pseudonyms: email').waitFor();
   const audit = card('Audit');
   await audit.getByRole('row', { name: /ada@example\.com looked at a payload allowed/ }).first().waitFor();
   await audit.getByRole('button', { name: 'grace@example.com' }).first().click();

@@ -1,7 +1,7 @@
 // The questions of /api/v1. Their shapes are in schema.ts, made from openapi.yaml.
 import type * as S from './schema.ts';
 
-export type { AuditEvent, Bucket, Connection, Coverage, Edge, Endpoint, Expiry, Facet, Field, Finding, HeatCell, LatencyBucket, Node, Policy, Process, Request, Talker, Value } from './schema.ts';
+export type { AuditEvent, Bucket, Connection, Coverage, Edge, Endpoint, Expiry, Facet, Field, Finding, HeatCell, LatencyBucket, Node, Policy, PrivacyPolicy, Process, Request, Talker, Value } from './schema.ts';
 export type Config = S.GetConfigAnswer;
 export type Me = S.GetMeAnswer;
 export type Link = S.CreatePayloadLinkAnswer;
