@@ -3,6 +3,8 @@
 package pulsestore
 
 import (
+	"slices"
+
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore/filter"
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
 )
@@ -32,6 +34,9 @@ var origin = []filter.Field{
 	{Name: "deployment", Aliases: []string{semantic.K8sDeploymentName}, Kind: filter.Text, Column: "k8s_deployment", Facet: true, Description: "Kubernetes deployment"},
 	{Name: "service_namespace", Aliases: []string{semantic.ServiceNamespace}, Kind: filter.Text, Column: "service_namespace", Facet: true, Description: "namespace of the service"},
 }
+
+// environmentAndProcess are those that all rows have that say whose they are.
+var environmentAndProcess = filter.NewFields(origin)
 
 // environmentOnly are the fields of rows that say no more of whose they are.
 var environmentOnly = filter.NewFields(origin[:1])
@@ -154,6 +159,34 @@ var findingFields = filter.NewFields(with(
 	filter.Field{Name: "port", Aliases: []string{semantic.ServerPort}, Kind: filter.Number, Column: "server_port", Facet: true, Description: "port of the server"},
 	filter.Field{Name: "role", Aliases: []string{semantic.ConnectionRole}, Kind: filter.Text, Column: "role", Values: []string{"client", "server", "unknown"}, Facet: true, Description: "end that was observed"},
 ), "server", "place")
+
+// alike are the keys that mean in other rows what they mean in requests, beside those of origin, which do so everywhere. What is false
+// does not when a row lacks it: a connection need not tell the server's name that its requests have.
+var alike = map[*filter.Fields]map[string]bool{
+	connectionFields:    {"peer": true, "peer_port": true, "connection": true, "server": false, "tls": false, "cipher": false},
+	connectionSumFields: {"server": false, "tls": false},
+	findingFields:       {"server": true, "port": true},
+}
+
+// boundable reports whether a bound, which is written for requests, can bound rows that have these fields: a key of the same name may
+// mean something else there, and words without a key are searched for elsewhere.
+func boundable(fields *filter.Fields, bound *filter.Expr) bool {
+	switch fields {
+	case requestFields, rollupFields, serviceFields, processFields:
+		return true
+	}
+	negated := bound.Negated()
+	for _, name := range bound.Fields() {
+		if environmentAndProcess.Get(name) != nil {
+			continue
+		}
+		whole, ok := alike[fields][name]
+		if !ok || !whole && slices.Contains(negated, name) {
+			return false
+		}
+	}
+	return true
+}
 
 // FieldsOf returns the keys by which rows of a kind can be filtered; nil when there is no such kind.
 func FieldsOf(of string) *filter.Fields {

@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -399,6 +400,26 @@ func scopes(t *testing.T, s *pulsestore.Store, start time.Time) {
 		see("places of findings", places, err)
 		objects, err := s.PayloadObjects(ctx, scope, []string{"k"})
 		see("objects", objects, err)
+		programs, err := s.NewProcesses(ctx, sel, from, 100)
+		see("new processes", programs, err)
+		stored, err := s.Stored(ctx, scope)
+		see("stored", stored, err)
+		expiring, err := s.ExpiringObjects(ctx, to, scope)
+		see("expiring objects", expiring, err)
+		// From two hours on, sums of connections answer.
+		connections.Step = 10 * time.Minute
+		connections.From, connections.To = from.Add(-time.Hour), to.Add(time.Hour)
+		hist, err = s.Histogram(ctx, connections)
+		see("histogram of summed connections", hist, err)
+		counted := uint64(0)
+		for _, b := range hist {
+			for _, c := range b.Counts {
+				counted += c
+			}
+		}
+		assert.LessOrEqual(t, counted, uint64(1), "the one connection of staging")
+		talkers, err = s.Talkers(ctx, connections.Selection, "environment", 100)
+		see("talkers of summed connections", talkers, err)
 		return got
 	}
 	for name, err := range ask(pulsestore.Scope{}) {
@@ -410,13 +431,60 @@ func scopes(t *testing.T, s *pulsestore.Store, start time.Time) {
 	for name, err := range ask(pulsestore.EveryEnvironment().Where(parse(t, pulsestore.OfRequests, "env:staging"))) {
 		assert.NoError(t, err, name)
 	}
-	bound := ask(pulsestore.OnlyEnvironment("production").Where(parse(t, pulsestore.OfRequests, "template:/none")))
-	for _, name := range []string{"requests", "request", "histogram", "heat map", "latency", "endpoints"} {
-		assert.NoError(t, bound[name], name)
+	ofConnections := []string{"connections", "connection", "histogram of connections", "histogram of summed connections", "talkers of summed connections", "processes",
+		"new processes", "edges", "talkers", "findings", "peers"}
+	environmentOnly := []string{"stored", "expiring objects"}
+	for text, refused := range map[string][]string{
+		"template:/none":                append([]string{"places of findings", "coverage"}, ofConnections...),
+		"service:none host:none":        nil,
+		"-service:* -host:*":            nil,
+		"-kind:server method:NONE":      append([]string{"places of findings", "coverage"}, ofConnections...),
+		"none":                          append([]string{"places of findings", "coverage"}, ofConnections...),
+		"peer:192.0.2.99":               {"places of findings", "coverage"},
+		"server:none":                   {"coverage"},
+		"-(server:* OR -env:none)":      append([]string{"coverage"}, ofConnections...),
+		"server!=a.example method:NONE": append([]string{"places of findings", "coverage"}, ofConnections...),
+	} {
+		bound := ask(pulsestore.OnlyEnvironment("production").Where(parse(t, pulsestore.OfRequests, text)))
+		for _, name := range []string{"requests", "request", "histogram", "heat map", "latency"} {
+			assert.NoError(t, bound[name], "%s within %s", name, text)
+		}
+		for _, name := range append(refused, environmentOnly...) {
+			assert.ErrorIs(t, bound[name], pulsestore.ErrScope, "%s within %s: what cannot be bound is not seen", name, text)
+		}
+		for name, err := range bound {
+			if !slices.Contains(append(refused, environmentOnly...), name) {
+				assert.NoError(t, err, "%s within %s", name, text)
+			}
+		}
 	}
-	for _, name := range []string{"connections", "connection", "processes", "edges", "talkers", "findings", "places of findings", "peers", "coverage"} {
-		assert.ErrorIs(t, bound[name], pulsestore.ErrScope, "%s: what cannot be bound is not seen", name)
+	// Keys that mean something else there, each with rows that a bound of that meaning would show.
+	for text, refused := range map[string][]string{
+		"-kind:server": append([]string{"places of findings", "coverage"}, ofConnections...), "kind:client": {"places of findings"},
+		"-reason:x": append([]string{"places of findings", "coverage"}, ofConnections...), "bytes:>=0": ofConnections, "dur:>=0s": ofConnections, "-port:1": ofConnections,
+		"-version:x": ofConnections, "-tls:x": ofConnections, "-server:x": ofConnections, "-cipher:x": ofConnections, "-x": append([]string{"places of findings", "coverage"}, ofConnections...),
+	} {
+		sel := pulsestore.Selection{Scope: pulsestore.EveryEnvironment().Where(parse(t, pulsestore.OfRequests, text)), From: from, To: to}
+		for _, name := range refused {
+			var err error
+			switch name {
+			case "places of findings":
+				_, err = s.Findings(ctx, pulsestore.FindingQuery{Selection: sel, Limit: 100})
+			case "coverage":
+				_, err = s.Coverage(ctx, pulsestore.CoverageQuery{Selection: sel, Limit: 100})
+			case "connections":
+				_, _, err = s.Connections(ctx, pulsestore.ConnectionQuery{Selection: sel, Limit: 100})
+			case "processes":
+				_, err = s.Processes(ctx, sel, 100)
+			default:
+				continue
+			}
+			assert.ErrorIs(t, err, pulsestore.ErrScope, "%s within %s", name, text)
+		}
 	}
+	sel := pulsestore.Selection{Scope: pulsestore.EveryEnvironment(), From: from, To: to, Filter: parse(t, pulsestore.OfFindings, "-kind:card")}
+	_, err := s.Findings(ctx, pulsestore.FindingQuery{Selection: sel, Limit: 100})
+	assert.NoError(t, err, "what a caller asks for is about these rows")
 }
 
 // TestOddEndpoints: names that need quoting get their quantiles, by rows and by sums.

@@ -66,7 +66,7 @@ func (s *Store) rows(t *table, sel Selection, more *where) (source, error) {
 		sel.From = sel.From.Truncate(t.grain)
 	}
 	w.between(t.time, sel.From, sel.To)
-	if err := w.filter(t, sel.Scope.bound, "scope"); err != nil {
+	if !boundable(t.fields, sel.Scope.bound) || w.filter(t, sel.Scope.bound, "scope") != nil {
 		return source{}, ErrScope
 	}
 	if err := w.filter(t, sel.Filter, "filter"); err != nil {

@@ -73,7 +73,7 @@ var (
 	}
 
 	coverageTable = &table{name: tableCoverage, time: "time", fields: coverageFields}
-	dnsTable      = &table{name: tableDNS, time: "time", fields: filter.NewFields(origin)}
+	dnsTable      = &table{name: tableDNS, time: "time", fields: environmentAndProcess}
 	findingTable  = &table{name: tableFindings, time: "time", final: true, fields: findingFields}
 	objectTable   = &table{name: tablePayloadObjects, time: "time", fields: environmentOnly}
 	entryTable    = &table{name: tablePayloadEntries, time: "time", final: true, fields: environmentOnly}

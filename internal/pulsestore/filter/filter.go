@@ -103,6 +103,35 @@ func (e *Expr) Fields() []string {
 	return slices.Compact(names)
 }
 
+// Negated returns the names of the fields that rows must differ in, or may, for the expression to match them, as Fields does.
+func (e *Expr) Negated() []string {
+	var names []string
+	var walk func(n node)
+	walk = func(n node) {
+		switch n := n.(type) {
+		case and:
+			for _, child := range n {
+				walk(child)
+			}
+		case or:
+			for _, child := range n {
+				walk(child)
+			}
+		case not:
+			terms(n.node, func(t *term) { names = append(names, t.field) })
+		case *term:
+			if t := n; t.op == opUnequal {
+				names = append(names, t.field)
+			}
+		}
+	}
+	if e != nil {
+		walk(e.root)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 func terms(n node, f func(*term)) {
 	switch n := n.(type) {
 	case and:
