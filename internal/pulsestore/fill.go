@@ -27,7 +27,7 @@ func isFill(statement string) bool {
 	return strings.HasPrefix(statement, "INSERT INTO ") && strings.Contains(statement, "{from:Int64}")
 }
 
-// fill makes sums of the rows that are older than the sums there are, by the hour or the day, the newest first: so it goes on where it was
+// fill makes sums of the rows that are older than the sums there are (by the minute and by the hour), by the hour or the day, the newest first: so it goes on where it was
 // broken off. Several collectors may fill at the same time: of two that are at one piece one stores it, by its token, and one that comes later
 // finds it, or a view that was made since would add it again. Rows that another collector stores while a new table is
 // filled are not in its sums.
@@ -49,6 +49,21 @@ func (s *Store) fill(ctx context.Context, schema schema, step migration, stateme
 	var oldest time.Time
 	if err := s.conn.QueryRow(ctx, "SELECT count(), min(time) FROM "+target).Scan(&count, &oldest); err != nil {
 		return err
+	}
+	for minutes, hours := range map[string]string{tableRequestsMinute: tableRequestsHour, tableProcessMinute: tableProcessHour} {
+		if target != schema.table(minutes) {
+			continue
+		}
+		// What is added by the minute is by its view by the hour, too, and hours are kept for longer: none that is there is to be added to,
+		// but for the one that both begin in.
+		var hoursCount uint64
+		var hour time.Time
+		if err := s.conn.QueryRow(ctx, "SELECT count(), min(time) FROM "+schema.table(hours)).Scan(&hoursCount, &hour); err != nil {
+			return err
+		}
+		if hoursCount > 0 && (count == 0 || hour.Before(oldest.Truncate(time.Hour))) {
+			count, oldest = hoursCount, hour
+		}
 	}
 	older := ""
 	if count > 0 {

@@ -156,6 +156,49 @@ func TestOlderRows(t *testing.T) {
 	}
 }
 
+// TestFillBesideHours: sums by the hour outlive those by the minute, and are not added again when the rows are there longer than the minutes.
+// An hour that the sums begin in the middle of becomes whole.
+func TestFillBesideHours(t *testing.T) {
+	opts := engine(t)
+	s := openStore(t, opts)
+	conn := dial(t, opts)
+	ctx := context.Background()
+	begin := base.Truncate(time.Hour).Add(-40 * time.Hour)
+	push := func(from, n int) *pulsestore.Rows {
+		rows := pulsestore.NewRows()
+		for i := from; i < from+n; i++ {
+			r := request(i)
+			r.Time = begin.Add(time.Duration(i) * time.Minute)
+			rows.AddRequest(&r)
+		}
+		return rows
+	}
+	for _, minutesFrom := range []time.Duration{0, 10*time.Hour + 20*time.Minute} {
+		require.NoError(t, conn.Exec(ctx, "DROP DATABASE IF EXISTS qpoint SYNC"))
+		require.NoError(t, s.MigrateTo(ctx, keep(0), 4))
+		require.NoError(t, s.Insert(ctx, push(0, 90)), "an hour and a half without sums")
+		require.NoError(t, s.MigrateTo(ctx, keep(0), 8))
+		require.NoError(t, s.Insert(ctx, push(90, 1000)))
+		for _, table := range []string{"requests_1m", "processes_1m"} {
+			require.NoError(t, conn.Exec(ctx, "ALTER TABLE qpoint."+table+" DELETE WHERE time < {before:DateTime('UTC')} SETTINGS mutations_sync = 2",
+				clickhouse.Named("before", begin.Add(minutesFrom).Format(time.DateTime))))
+		}
+		require.NoError(t, s.Migrate(ctx, keep(0)))
+		for _, table := range []string{"requests_1h", "processes_1h", "services_1h"} {
+			var requests uint64
+			var twice []time.Time
+			require.NoError(t, conn.QueryRow(ctx, "SELECT sum(n), groupArrayIf(time, n > 60) FROM (SELECT time, sum(requests) AS n FROM qpoint."+table+" GROUP BY time)").Scan(&requests, &twice))
+			assert.Empty(t, twice, "%s, minutes from %s", table, minutesFrom)
+			// Where minutes are gone it cannot be told how much of the first hour is there: nothing is added to it.
+			want := uint64(90 + 1000)
+			if minutesFrom > 0 {
+				want -= 30
+			}
+			assert.Equal(t, want, requests, "%s, minutes from %s", table, minutesFrom)
+		}
+	}
+}
+
 // otelColumns are the columns of the collector's clickhouse exporter v0.161.0, which Grafana and HyperDX ask for.
 // tests/bench/contrib holds them against the exporter itself.
 var otelColumns = map[string]string{
