@@ -110,21 +110,38 @@ func (s *Store) Doomed(ctx context.Context, o EraseOrder) (out []Doomed, err err
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	seen := map[Doomed]bool{}
+	found, rows := map[exchange]bool{}, map[Doomed]bool{}
+	// take adds the exchanges that a table knows, and then what it says of them.
 	take := func(t *table, columns string) error {
 		from, err := s.rows(t, Selection{Scope: o.Scope}, o.conditions(t.name))
 		if err != nil {
 			return err
 		}
-		return s.ask(ctx, "DISTINCT environment, time, "+idSelect("trace_id")+", "+idSelect("span_id")+", "+columns, from, fmt.Sprintf(" LIMIT %d", MaxErase+1), func(rows driver.Rows) error {
+		ids := "DISTINCT environment, " + idSelect("trace_id") + ", " + idSelect("span_id")
+		if err := s.ask(ctx, ids, from, fmt.Sprintf(" LIMIT %d", MaxErase+1), func(rows driver.Rows) error {
+			var e exchange
+			var trace, span string
+			if err := rows.Scan(&e.environment, &trace, &span); err != nil {
+				return err
+			}
+			err := decodeIDs(id{e.trace[:], trace}, id{e.span[:], span})
+			found[e] = true
+			return err
+		}); err != nil {
+			return err
+		}
+		if len(found) > MaxErase {
+			return ErrManyErase
+		}
+		return s.ask(ctx, ids+", time, "+columns, from, "", func(scan driver.Rows) error {
 			var d Doomed
 			var trace, span string
-			if err := rows.Scan(&d.Environment, &d.Time, &trace, &span, &d.PayloadState, &d.PayloadObject); err != nil {
+			if err := scan.Scan(&d.Environment, &trace, &span, &d.Time, &d.PayloadState, &d.PayloadObject); err != nil {
 				return err
 			}
 			err := decodeIDs(id{d.Trace[:], trace}, id{d.Span[:], span})
-			if !seen[d] {
-				seen[d] = true
+			if !rows[d] {
+				rows[d] = true
 				out = append(out, d)
 			}
 			return err
@@ -134,13 +151,42 @@ func (s *Store) Doomed(ctx context.Context, o EraseOrder) (out []Doomed, err err
 		// What a receipt says that has no request, or another place.
 		err = take(entryTable, "'', toString(key)")
 	}
+	if errors.Is(err, ErrManyErase) {
+		return nil, ErrManyErase
+	}
 	if err != nil {
 		return nil, fmt.Errorf("look for what is to be erased: %w", err)
 	}
-	if len(out) > MaxErase {
-		return nil, ErrManyErase
-	}
 	return out, nil
+}
+
+// exchange is one of those that Doomed are rows of, or a part of one.
+type exchange struct {
+	environment string
+	trace       [16]byte
+	span        [8]byte
+}
+
+// chunks returns conditions that each exchange of doomed meets one of, in pieces that a statement can hold.
+func chunks(doomed []Doomed) (out []*where) {
+	of := map[string][]string{}
+	seen := map[exchange]bool{}
+	for _, d := range doomed {
+		e := exchange{d.Environment, d.Trace, d.Span}
+		if !seen[e] {
+			seen[e] = true
+			of[e.environment] = append(of[e.environment], fmt.Sprintf("('%x','%x')", e.trace, e.span))
+		}
+	}
+	for _, environment := range slices.Sorted(maps.Keys(of)) {
+		for list := range slices.Chunk(of[environment], 1000) {
+			w := &where{}
+			w.and("environment = {of:String}", "of", environment)
+			w.conditions = append(w.conditions, "("+idSelect("trace_id")+", "+idSelect("span_id")+") IN ("+strings.Join(list, ", ")+")")
+			out = append(out, w)
+		}
+	}
+	return out
 }
 
 // EraseRows implements Reader.
@@ -177,15 +223,22 @@ func (s *Store) EraseRows(ctx context.Context, o EraseOrder, doomed []Doomed, dr
 	}
 	for _, name := range erasable {
 		if name == tablePayloadEntries || name == tableFindings {
-			// What is said of a part names its own span, and not that of its exchange.
-			for at := 0; at < len(doomed); at += 1000 {
-				w := &where{}
-				var list []string
-				for _, d := range doomed[at:min(at+1000, len(doomed))] {
-					list = append(list, fmt.Sprintf("('%x','%x')", d.Trace, d.Span))
+			// What is said of a part names its own span, and not that of its exchange: those that were found, and what the order itself
+			// says, each row once.
+			own := ""
+			var args []any
+			if w := o.conditions(name); w != nil {
+				own, args = "("+strings.Join(w.conditions, " AND ")+")", w.args
+			}
+			for i, w := range chunks(doomed) {
+				condition := strings.Join(w.conditions, " AND ")
+				switch {
+				case own != "" && i == 0:
+					condition = "(" + condition + " OR " + own + ")"
+				case own != "":
+					condition += " AND NOT " + own
 				}
-				w.conditions = []string{"(" + idSelect("trace_id") + ", " + idSelect("span_id") + ") IN (" + strings.Join(list, ", ") + ")"}
-				if err := remove(name, w); err != nil {
+				if err := remove(name, &where{conditions: []string{condition}, args: append(w.args, args...)}); err != nil {
 					return counts, fmt.Errorf("erase rows of %s: %w", name, err)
 				}
 			}

@@ -6,6 +6,7 @@ package pulsestore_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -102,6 +103,50 @@ func TestEraseRows(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.Doomed(ctx, pulsestore.EraseOrder{Scope: production.Where(e), Trace: all[1].TraceID})
 	require.ErrorIs(t, err, pulsestore.ErrScope)
+}
+
+// TestEraseTime: all of a time goes, also what is of no exchange that is stored, and what of an exchange is of another time; no more than was said.
+func TestEraseTime(t *testing.T) {
+	s := newStore(t)
+	ctx := context.Background()
+	rows := pulsestore.NewRows()
+	const n = pulsestore.MaxErase + 1
+	at := func(i int) time.Time { return base.Add(time.Duration(i) * time.Millisecond) }
+	for i := range n {
+		r := request(i)
+		rows.AddRequest(&r)
+		for range 1 + i%2 { // some are in two places
+			rows.AddPayloadEntry(&pulsestore.PayloadEntry{Time: r.Time, TraceID: r.TraceID, SpanID: r.SpanID, Environment: r.Environment, Key: fmt.Sprint(i), Length: 1})
+		}
+		if i < 3000 {
+			rows.AddFinding(&pulsestore.Finding{Origin: r.Origin, Time: r.Time.Add(-time.Hour), TraceID: r.TraceID, SpanID: r.SpanID, Kind: "card", Count: 1})
+		}
+	}
+	for i := range 7 {
+		orphan := request(n + i)
+		rows.AddFinding(&pulsestore.Finding{Origin: orphan.Origin, Time: at(i), TraceID: orphan.TraceID, SpanID: orphan.SpanID, Kind: "card", Count: 1})
+	}
+	require.NoError(t, s.Insert(ctx, rows))
+	production := pulsestore.OnlyEnvironment("production")
+	_, err := s.Doomed(ctx, pulsestore.EraseOrder{Scope: production, From: at(0), To: at(n)})
+	require.ErrorIs(t, err, pulsestore.ErrManyErase)
+	_, err = s.Doomed(ctx, pulsestore.EraseOrder{Scope: production, From: at(0), To: at(n - 1)})
+	require.NoError(t, err, "as many exchanges as one order may concern, each with a request and places of payloads")
+
+	o := pulsestore.EraseOrder{Scope: production, From: at(0), To: at(2500)}
+	doomed, err := s.Doomed(ctx, o)
+	require.NoError(t, err)
+	would, err := s.EraseRows(ctx, o, doomed, true)
+	require.NoError(t, err)
+	assert.EqualValues(t, 2500, would["requests"])
+	assert.EqualValues(t, 2500+7, would["findings"], "those of the exchanges, and of the time")
+	counts, err := s.EraseRows(ctx, o, doomed, false)
+	require.NoError(t, err)
+	assert.Equal(t, would, counts)
+	groups, err := s.Findings(ctx, pulsestore.FindingQuery{Selection: all("production", base.Add(-2*time.Hour), at(n)), Limit: 100})
+	require.NoError(t, err)
+	require.Len(t, groups, 1)
+	assert.EqualValues(t, 500, groups[0].Count)
 }
 
 // TestExpiringObjects: what is in the bucket, by class, and what of it will be gone.
