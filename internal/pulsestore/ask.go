@@ -43,6 +43,8 @@ func (l Limits) settings() clickhouse.Settings {
 		"query_plan_max_limit_for_lazy_materialization": 2 * maxLimit,
 		// With FINAL, a row and its newer version are always in the same partition.
 		"do_not_merge_across_partitions_select_final": 1,
+		// What an index leaves out is still looked at for newer versions of what it does not: a connection that is closed is not open, too.
+		"use_skip_indexes_if_final": 1, "use_skip_indexes_if_final_exact_mode": 1,
 	}
 	if l.Threads > 0 {
 		s["max_threads"] = l.Threads

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -112,4 +113,32 @@ func TestConnectionSums(t *testing.T) {
 		ask(got, sel)
 		assert.Equal(t, want, got, filter)
 	}
+}
+
+// TestClosedOnce: the index on the state leaves out the newest record of a connection, which says that it is closed, but not so that its
+// older one counts as an open connection, whatever a profile of the server says.
+func TestClosedOnce(t *testing.T) {
+	opts := engine(t)
+	profile := *opts
+	profile.Settings = clickhouse.Settings{"use_skip_indexes_if_final": 1, "use_skip_indexes_if_final_exact_mode": 0}
+	for name, value := range opts.Settings {
+		profile.Settings[name] = value
+	}
+	s := openStore(t, &profile)
+	ctx := context.Background()
+	require.NoError(t, s.Migrate(ctx, keep(0)))
+	require.NoError(t, dial(t, opts).Exec(ctx, "SYSTEM STOP MERGES qpoint.connections"))
+	for sequence, state := range []string{"open", "closed"} {
+		rows := pulsestore.NewRows()
+		for i := range uint64(100) {
+			c := connection(i+1, uint32(sequence))
+			c.State = state
+			rows.AddConnection(&c)
+		}
+		require.NoError(t, s.Insert(ctx, rows))
+	}
+	talkers, err := s.Talkers(ctx, all("production", base.Add(-3*time.Hour), base.Add(time.Hour)), "service", 10)
+	require.NoError(t, err)
+	require.Len(t, talkers, 1)
+	assert.EqualValues(t, 100, talkers[0].Connections)
 }
