@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -141,11 +142,18 @@ func (e *eraser) eraseObject(ctx context.Context, task erasure.Task, name string
 	if err != nil || was == nil {
 		return results, err
 	}
-	gone := make(map[string]bool, len(task.Spans))
+	doomed := make(map[string][8]byte, len(task.Spans))
 	for _, span := range task.Spans {
-		gone[hex.EncodeToString(span[:])] = true
+		doomed[hex.EncodeToString(span[:])] = span
 	}
-	erased, err := archive.Erase(was.Body, func(span string) bool { return gone[span] })
+	var found [][8]byte
+	erased, err := archive.Erase(was.Body, func(name string) bool {
+		span, ok := doomed[name]
+		if ok && !slices.Contains(found, span) {
+			found = append(found, span)
+		}
+		return ok
+	})
 	if err != nil {
 		return results, fmt.Errorf("object %s: %w", name, err)
 	}
@@ -153,7 +161,7 @@ func (e *eraser) eraseObject(ctx context.Context, task erasure.Task, name string
 		return results, nil
 	}
 	r := erasure.Result{
-		Environment: task.Environment, Key: strings.TrimPrefix(name, e.cfg.Prefix+task.Environment+"/"),
+		Environment: task.Environment, Key: strings.TrimPrefix(name, e.cfg.Prefix+task.Environment+"/"), Spans: found,
 		Entries: erased.Files, Bytes: erased.Removed, Left: erased.Left, Deleted: erased.Left == 0, Size: int64(len(erased.Bytes)), SHA256: sha256.Sum256(erased.Bytes),
 	}
 	if dryRun {

@@ -120,6 +120,7 @@ func TestErase(t *testing.T) {
 	require.Equal(t, would, done)
 	require.Equal(t, []bool{true, false, false, false}, []bool{done[0].Deleted, done[1].Deleted, done[2].Deleted, done[3].Deleted})
 	require.Equal(t, []string{whole, objectkey.Part(cut, "a"), objectkey.Part(cut, "b"), objectkey.WithClass(moved, "default")}, []string{done[0].Key, done[1].Key, done[2].Key, done[3].Key})
+	require.Equal(t, [][][8]byte{{span(1)}, {span(2)}, {span(4)}, {span(5)}}, [][][8]byte{done[0].Spans, done[1].Spans, done[2].Spans, done[3].Spans})
 	again, err := e.Erase(t.Context(), tasks, false)
 	require.NoError(t, err)
 	require.Empty(t, again)
