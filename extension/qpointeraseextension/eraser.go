@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/extension"
@@ -160,9 +161,11 @@ func (e *eraser) eraseObject(ctx context.Context, task erasure.Task, name string
 	if erased.Files == 0 {
 		return results, nil
 	}
+	// A segment of which qpoint_s3 has not heard that it is stored is sent again: it must not find its key free.
+	young := time.Since(objectkey.Opened(task.Key)) < erasure.OnItsWay
 	r := erasure.Result{
 		Environment: task.Environment, Key: strings.TrimPrefix(name, e.cfg.Prefix+task.Environment+"/"), Spans: found,
-		Entries: erased.Files, Bytes: erased.Removed, Left: erased.Left, Deleted: erased.Left == 0, Size: int64(len(erased.Bytes)), SHA256: sha256.Sum256(erased.Bytes),
+		Entries: erased.Files, Bytes: erased.Removed, Left: erased.Left, Deleted: erased.Left == 0 && !young, Size: int64(len(erased.Bytes)), SHA256: sha256.Sum256(erased.Bytes),
 	}
 	if dryRun {
 		return append(results, r), nil

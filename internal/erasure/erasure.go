@@ -27,7 +27,8 @@ type Result struct {
 	// Entries is how many exchanges, or parts of them, were erased, and Bytes how many bytes they had in the object.
 	Entries int
 	Bytes   int64
-	// Deleted says that nothing else was in the object. Else it was written anew with Left entries and as many bytes as before.
+	// Deleted says that nothing else was in the object, and that it will not be stored again. Else it was written anew with Left
+	// entries, which may be none, and as many bytes as before.
 	Deleted bool
 	Left    int
 	Size    int64
