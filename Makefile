@@ -51,12 +51,12 @@ $(AGENT): builder-config.agent.yaml go.mod go.sum tools/go.mod $(SOURCES)
 	@touch $(AGENT)
 
 # nfpm takes SOURCE_DATE_EPOCH. The agent needs nothing of the whole distribution.
-PACKAGE = @mkdir -p _build/packages; VERSION=$(VERSION) ARCH=$(ARCH) $(RELEASE) nfpm package --target _build/packages --packager
+PACKAGE = @mkdir -p _build/packages; find _build/packages -name "$(1)[_-][0-9]*.$(2)" -delete; VERSION=$(VERSION) ARCH=$(ARCH) $(RELEASE) nfpm package --target _build/packages --packager
 .PHONY: deb rpm deb-agent rpm-agent
 deb rpm: %: %-agent $(BINARY) ## make the packages of the distribution and of the agent in _build/packages
-	$(PACKAGE) $@ --config distributions/otelcol-qpoint/package/nfpm.full.yaml
+	$(call PACKAGE,otelcol-qpoint,$@) $@ --config distributions/otelcol-qpoint/package/nfpm.full.yaml
 deb-agent rpm-agent: %-agent: $(AGENT)
-	$(PACKAGE) $* --config distributions/otelcol-qpoint/package/nfpm.agent.yaml
+	$(call PACKAGE,otelcol-qpoint-agent,$*) $* --config distributions/otelcol-qpoint/package/nfpm.agent.yaml
 
 .PHONY: sbom sbom-agent
 sbom: sbom-agent $(BINARY) ## write what the binaries are made of (CycloneDX) to _build/packages
@@ -80,6 +80,7 @@ generate: packages-build ## make the BPF objects anew from their C sources
 
 .PHONY: ui
 ui: ## build the page into extension/pulseapiextension/dist
+	@node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 22 || a == 22 && b >= 12 || a == 20 && b >= 19 ? 0 : 1)' || { echo 'the page is built with Node 20.19, 22.12 or newer' >&2; exit 1; }
 	cd extension/pulseapiextension/web && npm ci --ignore-scripts && npm run check && npm run build
 
 .PHONY: packages-build packages-test
@@ -101,7 +102,7 @@ npm:
 
 .PHONY: test-unit
 test-unit: packages-test chdb npm ## run the tests of the packages, under the race detector
-	go test -race -p 2 $$(go list ./... | grep -vxF "$$(go list $(KERNEL_TESTS) ./tests/e2e)")
+	go test -race -timeout 30m -p 2 $$(go list ./... | grep -vxF "$$(go list $(KERNEL_TESTS) ./tests/e2e)")
 
 .PHONY: test-kernel
 test-kernel: packages-test npm ## run the tests that load eBPF programs (root)
@@ -142,7 +143,7 @@ test-chart: ## render the Helm chart and decode it strictly
 # With systemd as it is on the host's distribution, on a kernel of test-kernels.
 .PHONY: test-packages
 test-packages: packages-test deb rpm ## install, start, use and remove the packages in a virtual machine
-	@scripts/packages.sh qemu-system-x86_64:qemu-system-x86 rpm:rpm /lib/systemd/systemd:systemd ip:iproute2
+	@scripts/packages.sh qemu-system-x86_64:qemu-system-x86 rpm:rpm zstd:zstd xz:xz-utils /lib/systemd/systemd:systemd ip:iproute2
 	go run ./tests/packages
 
 .PHONY: check-arm64

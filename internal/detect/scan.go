@@ -54,6 +54,7 @@ type scanner struct {
 	start int
 	last  int // end of the last value: nothing before it is reported again
 
+	noJWT    int  // no JWT starts before it
 	field    Kind // what the field announces that holds the bytes up to fieldEnd
 	fieldEnd int
 }

@@ -224,6 +224,9 @@ func crcBase62(rest string) bool {
 // jwt judges s[start:] as a compact JWS (three parts) or JWE (five): parts of base64url, of which the first is a
 // header. It looks at six parts at most.
 func (c *scanner) jwt(start int) {
+	if start < c.noJWT {
+		return
+	}
 	s := c.s
 	dots, part := 0, start
 	var ends [5]int
@@ -247,5 +250,7 @@ func (c *scanner) jwt(start int) {
 		c.report(JWT, start, ends[4])
 	case dots >= 2:
 		c.report(JWT, start, ends[2])
+	default:
+		c.noJWT = ends[0] // what starts within the same part has no more parts
 	}
 }

@@ -83,7 +83,7 @@ func (a *anonymizer) processTraces(ctx context.Context, td ptrace.Traces) (ptrac
 		rs.SetSchemaUrl(schemaURL(rs.SchemaUrl()))
 		return false
 	})
-	a.paths.apply(learned)
+	a.paths.apply(environment, learned)
 	a.telemetry.add(ctx, &c.tally)
 	if td.ResourceSpans().Len() == 0 {
 		return td, processorhelper.ErrSkipProcessingData

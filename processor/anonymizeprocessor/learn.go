@@ -24,15 +24,26 @@ const (
 // is written, so that what comes out does not depend on the order within.
 type learner struct {
 	mu    sync.Mutex
-	paths *pathtree.Tree
-	rpc   *pathtree.Tree
+	words int
+	// By environment: what one sends must neither teach nor tell anything about another. There are as many as a gateway
+	// has tokens for, as they are never taken from the data.
+	environments map[string]*trees
 }
 
-func newLearner(words int) *learner {
-	return &learner{
-		paths: pathtree.New(pathtree.Config{Words: words, Endpoints: maxEndpoints, Budget: pathNodes, Placeholder: isTemplate}),
-		rpc:   pathtree.New(pathtree.Config{Words: rpcWords, Endpoints: maxEndpoints, Budget: rpcNodes, Placeholder: isTemplate}),
+type trees struct{ paths, rpc *pathtree.Tree }
+
+func newLearner(words int) *learner { return &learner{words: words, environments: map[string]*trees{}} }
+
+func (l *learner) of(environment string) *trees {
+	t, ok := l.environments[environment]
+	if !ok {
+		t = &trees{
+			paths: pathtree.New(pathtree.Config{Words: l.words, Endpoints: maxEndpoints, Budget: pathNodes, Placeholder: isTemplate}),
+			rpc:   pathtree.New(pathtree.Config{Words: rpcWords, Endpoints: maxEndpoints, Budget: rpcNodes, Placeholder: isTemplate}),
+		}
+		l.environments[environment] = t
 	}
+	return t
 }
 
 // path is one that a span of the batch has.
@@ -45,15 +56,16 @@ type path struct {
 	decision  pathtree.Decision
 }
 
-// apply learns the paths and writes what came of it into their spans.
-func (l *learner) apply(paths []path) {
+// apply learns the paths of an environment and writes what came of it into their spans.
+func (l *learner) apply(environment string, paths []path) {
 	l.mu.Lock()
+	e := l.of(environment)
 	for i := range paths {
-		t := l.tree(&paths[i])
+		t := e.tree(&paths[i])
 		t.Learn(t.Endpoint(paths[i].server, paths[i].missing), paths[i].template)
 	}
 	for i := range paths {
-		t := l.tree(&paths[i])
+		t := e.tree(&paths[i])
 		paths[i].decision = t.Decide(t.Endpoint(paths[i].server, paths[i].missing), paths[i].template)
 	}
 	l.mu.Unlock()
@@ -64,11 +76,11 @@ func (l *learner) apply(paths []path) {
 	}
 }
 
-func (l *learner) tree(p *path) *pathtree.Tree {
+func (t *trees) tree(p *path) *pathtree.Tree {
 	if p.procedure {
-		return l.rpc
+		return t.rpc
 	}
-	return l.paths
+	return t.paths
 }
 
 // write puts the decision into every place of the span that has the path.

@@ -10,9 +10,11 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/client"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/identity"
 	"github.com/qpoint-io/otelcol-qpoint/internal/privacy"
 )
 
@@ -311,4 +313,30 @@ func TestPolicyHashSaysWhatDiffers(t *testing.T) {
 		seen[hash] = true
 	}
 	require.Equal(t, policyHash(testConfig("test")), policyHash(testConfig("test", modes(map[string]string{"email": "mask"}))), "the default, said aloud")
+}
+
+// TestEnvironmentsLearnApart: words that one environment makes up change no path of another.
+func TestEnvironmentsLearnApart(t *testing.T) {
+	t.Parallel()
+	cfg := createDefaultConfig().(*Config)
+	cfg.EnvironmentFromClient, cfg.PathWords = true, 20
+	a, err := newAnonymizer(componenttest.NewNopTelemetrySettings(), cfg)
+	require.NoError(t, err)
+	name := func(environment, path string) string {
+		td := ptrace.NewTraces()
+		rs := td.ResourceSpans().AppendEmpty()
+		rs.Resource().Attributes().PutStr("service.name", "shop")
+		s := rs.ScopeSpans().AppendEmpty().Spans().AppendEmpty()
+		s.SetKind(ptrace.SpanKindServer)
+		s.Attributes().PutStr("http.request.method", "GET")
+		s.Attributes().PutStr("url.path", path)
+		td, err := a.processTraces(client.NewContext(t.Context(), client.Info{Auth: &identity.Sender{Environment: environment}}), td)
+		require.NoError(t, err)
+		return td.ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).Name()
+	}
+	for i := range 30 {
+		name("theirs", "/madeup"+string(rune('a'+i)))
+	}
+	require.Equal(t, "GET /{name}", name("theirs", "/health"))
+	require.Equal(t, "GET /health", name("ours", "/health"))
 }

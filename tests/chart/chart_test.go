@@ -34,7 +34,7 @@ const (
 
 // needed are the values without which there is nothing to install.
 const needed = `
-agent: {tokenSecret: token, s3: {bucket: payloads}}
+agent: {tokenSecret: token, environment: test, s3: {bucket: payloads}}
 pulse: {tokensSecret: tokens, tlsSecret: tls}
 `
 
@@ -101,7 +101,7 @@ func TestScenarios(t *testing.T) {
 	}{
 		"both": {needed, map[string]int{"DaemonSet": 1, "StatefulSet": 1, "ConfigMap": 2, "ServiceAccount": 2, "Service": 1, "NetworkPolicy": 1, "ClusterRole": 1, "ClusterRoleBinding": 1}},
 		"agents alone": {`
-agent: {tokenSecret: token, caSecret: ca, pulseEndpoint: "pulse.example.com:4317", s3: {bucket: b, endpoint: "https://s3.example.com", credentialsSecret: keys}, extraCapabilities: [SYS_RESOURCE]}
+agent: {tokenSecret: token, environment: test, caSecret: ca, pulseEndpoint: "pulse.example.com:4317", s3: {bucket: b, endpoint: "https://s3.example.com", credentialsSecret: keys}, extraCapabilities: [SYS_RESOURCE]}
 pulse: {enabled: false}
 `, map[string]int{"DaemonSet": 1, "ConfigMap": 1, "ServiceAccount": 1}},
 		"gateway alone": {`
@@ -125,11 +125,12 @@ networkPolicy: {from: [{namespaceSelector: {matchLabels: {a: b}}}]}
 // TestBadValues: what is missing or misspelt is named before anything is installed.
 func TestBadValues(t *testing.T) {
 	for name, tc := range map[string]struct{ values, message string }{
-		"no bucket":      {"agent: {tokenSecret: t}\npulse: {tokensSecret: t, tlsSecret: t}", "agent.s3.bucket"},
-		"no token":       {"agent: {s3: {bucket: b}}\npulse: {tokensSecret: t, tlsSecret: t}", "agent.tokenSecret"},
-		"no tokens":      {"agent: {tokenSecret: t, s3: {bucket: b}}\npulse: {tlsSecret: t}", "pulse.tokensSecret"},
-		"no certificate": {"agent: {tokenSecret: t, s3: {bucket: b}}\npulse: {tokensSecret: t}", "pulse.tlsSecret"},
-		"no gateway":     {"agent: {tokenSecret: t, s3: {bucket: b}}\npulse: {enabled: false}", "agent.pulseEndpoint"},
+		"no bucket":      {"agent: {tokenSecret: t, environment: e}\npulse: {tokensSecret: t, tlsSecret: t}", "agent.s3.bucket"},
+		"no token":       {"agent: {environment: e, s3: {bucket: b}}\npulse: {tokensSecret: t, tlsSecret: t}", "agent.tokenSecret"},
+		"no tokens":      {"agent: {tokenSecret: t, environment: e, s3: {bucket: b}}\npulse: {tlsSecret: t}", "pulse.tokensSecret"},
+		"no certificate": {"agent: {tokenSecret: t, environment: e, s3: {bucket: b}}\npulse: {tokensSecret: t}", "pulse.tlsSecret"},
+		"no environment": {"agent: {tokenSecret: t, s3: {bucket: b}}\npulse: {tokensSecret: t, tlsSecret: t}", "agent.environment"},
+		"no gateway":     {"agent: {tokenSecret: t, environment: e, s3: {bucket: b}}\npulse: {enabled: false}", "agent.pulseEndpoint"},
 		"misspelt":       {needed + "agents: {}", "agents"},
 		"wrong type":     {"agent: {enabled: 3}", "enabled"},
 		"not a secret":   {"agent: {tokenSecret: 'a b', s3: {bucket: b}}\npulse: {tokensSecret: t, tlsSecret: t}", "tokenSecret"},
@@ -165,6 +166,7 @@ func TestAgentRights(t *testing.T) {
 		}
 	}
 	require.Equal(t, unit, c.SecurityContext.Capabilities.Add, "the systemd unit's")
+	require.Contains(t, c.Env, corev1.EnvVar{Name: "K8S_NODE_NAME", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "spec.nodeName"}}})
 	for _, m := range c.VolumeMounts {
 		require.Equal(t, m.MountPath != "/var/lib/otelcol-qpoint", m.ReadOnly, m.MountPath)
 	}

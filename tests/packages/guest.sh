@@ -31,6 +31,7 @@ configure() {
 	chmod 0640 $etc/tokens.yaml $etc/tls.key $etc/pulse.token
 	cat >$etc/agent.env <<-EOT
 		PULSE_ENDPOINT=localhost:4317
+		PULSE_ENVIRONMENT=test
 		PULSE_CA_FILE=$etc/tls.crt
 		S3_ENDPOINT=http://127.0.0.1:8687
 		S3_BUCKET=qpoint
@@ -50,7 +51,9 @@ capture() {
 	wait_for 60 "the agent" grep -q 'Everything is ready' /run/log/otelcol-qpoint-agent
 	curl -sS --cacert /test/tls.crt -o /dev/null "https://localhost:8443$1"
 	wait_for 60 "the span of $1 at the gateway" grep -q "url.path: Str($1)" /run/log/otelcol-qpoint
-	wait_for 60 "an object" sh -c "find $state/s3 -type f -name '*.zip' | grep -q ."
+	# Below the token's environment, and its receipt says so: Pulse refuses it otherwise.
+	wait_for 60 "an object" sh -c "find $state/s3/qpoint/test -type f -name '*.zip' | grep -q ."
+	wait_for 60 "a receipt" grep -q 'qpoint.object.environment: Str(test)' /run/log/otelcol-qpoint
 	say "captured $1 as $(ps_user) with $(caps)"
 }
 pid() { systemctl show -p MainPID --value otelcol-qpoint-agent; }

@@ -26,7 +26,10 @@ func ReadHost(root string) Host {
 	if h.ID == "" || h.ID == "uninitialized" {
 		h.ID = h.BootID
 	}
-	h.Name, _ = os.Hostname()
+	// In a pod the name of the kernel is the pod's; who deploys it there says the node's.
+	if h.Name = os.Getenv("K8S_NODE_NAME"); h.Name == "" {
+		h.Name, _ = os.Hostname()
+	}
 	return h
 }
 
