@@ -26,6 +26,8 @@ const (
 	eraseAction = "data.erase"
 	// eraseTimeout bounds an order. Who gave it may leave: it is carried out to its end.
 	eraseTimeout = 10 * time.Minute
+	// noteTimeout bounds how long it takes to write down what became of objects.
+	noteTimeout = time.Minute
 )
 
 type eraseRequest struct {
@@ -114,7 +116,22 @@ func (a *api) postErase(q *question) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer := eraseAnswer{DryRun: body.DryRun == nil || *body.DryRun}
+	return stream(func(w http.ResponseWriter) error {
+		// An order may take longer than the server lets an answer take. Where this is not supported the server's own limit holds.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(eraseTimeout + writeTimeout))
+		answer, err := a.carryOut(q, order, text, body.DryRun == nil || *body.DryRun)
+		if err != nil {
+			a.writeError(w, q.Request, err)
+			return nil
+		}
+		writeJSON(w, http.StatusOK, "application/json", answer)
+		return nil
+	}), nil
+}
+
+// carryOut does what an order says, or says what it would do. What came of it is written down even if its caller has left.
+func (a *api) carryOut(q *question, order pulsestore.EraseOrder, text string, dryRun bool) (answer eraseAnswer, err error) {
+	answer.DryRun = dryRun
 	event := pulsestore.AuditEvent{
 		Actor: q.caller, Role: string(eraseData), Action: eraseAction, Environment: a.environment, TraceID: order.Trace, SpanID: order.Span, Detail: text,
 	}
@@ -122,17 +139,19 @@ func (a *api) postErase(q *question) (any, error) {
 		event.Address = from
 	}
 	if answer.DryRun {
-		err = a.erase(q.Context(), order, &answer)
-		return answer, cmp.Or(a.auditErase(q.Context(), event, "dry_run", &answer, err), err)
+		ctx, cancel := context.WithTimeout(q.Context(), eraseTimeout)
+		defer cancel()
+		err = a.erase(ctx, order, &answer)
+		return answer, cmp.Or(a.auditErase(context.WithoutCancel(ctx), event, "dry_run", &answer, err), err)
 	}
 	// What cannot be written down does not happen.
 	if err := a.auditErase(q.Context(), event, "allowed", nil, nil); err != nil {
-		return nil, err
+		return answer, err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(q.Context()), eraseTimeout)
 	defer cancel()
 	err = a.erase(ctx, order, &answer)
-	if failed := a.auditErase(ctx, event, "done", &answer, err); failed != nil {
+	if failed := a.auditErase(context.WithoutCancel(ctx), event, "done", &answer, err); failed != nil {
 		a.log.Error("cannot write the result of an erasure to the audit", zap.Error(failed))
 		err = cmp.Or(err, failed)
 	}
@@ -276,6 +295,9 @@ func (a *api) missing(doomed []pulsestore.Doomed, results []erasure.Result, p *e
 
 // noteErased writes down what has become of objects, so that a receipt says what is there now.
 func (a *api) noteErased(ctx context.Context, done []erasure.Result) error {
+	// It was done, whether or not there is time left.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
+	defer cancel()
 	for batch := range slices.Chunk(done, maxLimit) {
 		keys := make([]string, len(batch))
 		for i, r := range batch {
