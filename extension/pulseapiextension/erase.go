@@ -201,7 +201,9 @@ func (a *api) erase(ctx context.Context, order pulsestore.EraseOrder, answer *er
 		if err != nil {
 			return a.eraserFailed(err)
 		}
-		a.missing(doomed, would, &answer.Payloads)
+		if err := a.missing(ctx, doomed, would, &answer.Payloads); err != nil {
+			return err
+		}
 		if answer.DryRun {
 			answer.Payloads.add(would)
 		} else {
@@ -268,29 +270,56 @@ func eraseTasks(doomed []pulsestore.Doomed) (tasks []erasure.Task, spans int) {
 	return tasks, len(seen)
 }
 
-// missing counts what of the doomed should be in the bucket, and is not. A segment may be there in part.
-func (a *api) missing(doomed []pulsestore.Doomed, results []erasure.Result, p *erasedPayloads) {
+// missing counts what of the doomed should be in the bucket, and is not. A segment may be there in part. What the store says was
+// there has gone since, by an order that did not come to its end, and is not on its way.
+func (a *api) missing(ctx context.Context, doomed []pulsestore.Doomed, results []erasure.Result, p *erasedPayloads) error {
 	type place struct {
 		environment, segment string
 		span                 [8]byte
 	}
-	found := map[place]bool{}
+	found, stored := map[place]bool{}, map[place]bool{}
 	for _, r := range results {
 		for _, span := range r.Spans {
 			found[place{r.Environment, objectkey.Segment(r.Key), span}] = true
 		}
 	}
 	for _, d := range doomed {
+		if d.PayloadState == "" && d.PayloadObject != "" { // a receipt
+			stored[place{d.Environment, objectkey.Segment(d.PayloadObject), d.Span}] = true
+		}
+	}
+	var late []pulsestore.ObjectID
+	keys := map[string]bool{}
+	for _, d := range doomed {
 		segment := objectkey.Segment(d.PayloadObject)
-		if !awaitsReceipt(d.PayloadState) || found[place{d.Environment, segment, d.Span}] ||
-			found[place{d.Environment, objectkey.WithClass(segment, objectkey.DefaultClass), d.Span}] {
+		in := func(places map[place]bool) bool {
+			return places[place{d.Environment, segment, d.Span}] || places[place{d.Environment, objectkey.WithClass(segment, objectkey.DefaultClass), d.Span}]
+		}
+		if !awaitsReceipt(d.PayloadState) || in(found) {
 			continue
 		}
 		p.Missing++
-		if a.now().Sub(d.Time) < erasure.OnItsWay {
+		if a.now().Sub(d.End) < erasure.OnItsWay && !in(stored) {
+			late = append(late, pulsestore.ObjectID{Environment: d.Environment, Key: segment})
+			keys[segment], keys[objectkey.WithClass(segment, objectkey.DefaultClass)] = true, true
+		}
+	}
+	came := map[pulsestore.ObjectID]bool{}
+	for batch := range slices.Chunk(slices.Sorted(maps.Keys(keys)), maxLimit) {
+		objects, err := a.reader.PayloadObjects(ctx, pulsestore.OnlyEnvironment(a.environment), batch)
+		if err != nil {
+			return err
+		}
+		for id, o := range objects {
+			came[id] = o.State == payloadStored || o.State == payloadErased
+		}
+	}
+	for _, id := range late {
+		if !came[id] && !came[pulsestore.ObjectID{Environment: id.Environment, Key: objectkey.WithClass(id.Key, objectkey.DefaultClass)}] {
 			p.OnTheirWay++
 		}
 	}
+	return nil
 }
 
 // noteErased writes down what has become of objects, so that a receipt says what is there now.
@@ -314,7 +343,7 @@ func (a *api) noteErased(ctx context.Context, done []erasure.Result) error {
 				o.Opened = objectkey.Opened(r.Key)
 			}
 			o.Environment, o.Key, o.RetentionClass = r.Environment, r.Key, objectkey.Class(r.Key)
-			o.Time, o.State, o.Reason, o.Entries, o.Size, o.SHA256 = a.now(), "stored", "", uint32(r.Left), uint64(r.Size), r.SHA256
+			o.Time, o.State, o.Reason, o.Entries, o.Size, o.SHA256 = a.now(), payloadStored, "", uint32(r.Left), uint64(r.Size), r.SHA256
 			o.Expires = time.Time{} // what was written anew stays longer: a bucket counts from then
 			if r.Deleted {
 				o.State, o.Reason, o.Size, o.SHA256 = payloadErased, "asked", 0, [32]byte{}

@@ -174,6 +174,48 @@ func TestEraseSplitSegment(t *testing.T) {
 	require.EqualValues(t, []any{2.0, 0.0}, []any{payloads["entries"], payloads["missing"]})
 }
 
+// TestEraseLate: an order waits for payloads that may still come, and not for those that it has erased itself.
+func TestEraseLate(t *testing.T) {
+	w := newWorld(t)
+	w.live.api.eraser = w.startEraser(t)
+	now := time.Now()
+	segment := objectkey.New("default", "host-1", now)
+	long := w.row("long", 1, now.Add(-time.Hour), objectkey.New("default", "host-1", now), "pending")
+	long.Duration, long.ConnectionID = time.Hour, 1
+	row := w.row("young", 2, now.Add(-time.Second), segment, "pending")
+	row.ConnectionID = 2
+	packed, err := w.putPacked(segment, []archive.Exchange{exchange(row, archive.Message{}, archive.Message{Body: []byte("canary")})})
+	require.NoError(t, err)
+	rows := pulsestore.NewRows()
+	rows.AddRequest(&long)
+	rows.AddRequest(&row)
+	rows.AddPayloadEntry(entryOf(&row, segment, packed.Entries[0]))
+	require.NoError(t, w.store.Insert(t.Context(), rows))
+
+	require.Equal(t, "payload_pending", w.live.code(t, 409, "POST", "/api/v1/erase", `{"connection_id":"0000000000000001","dry_run":false}`), "it has ended just now")
+	order := `{"connection_id":"0000000000000002","dry_run":false}`
+	status, _, _ := w.live.call(t, "POST", "/api/v1/erase", order)
+	require.Equal(t, 200, status)
+	require.Equal(t, "payload_pending", w.live.code(t, 409, "POST", "/api/v1/erase", `{"connection_id":"0000000000000001","dry_run":false}`))
+
+	// As if the order had ended before its rows were erased, with the place of its payload and without.
+	for i, receipt := range []bool{true, false} {
+		rows := pulsestore.NewRows()
+		rows.AddRequest(&row)
+		other := w.row("another", byte(9+i), now.Add(-2*time.Hour), "", "not_visible")
+		rows.AddRequest(&other)
+		if receipt {
+			rows.AddPayloadEntry(entryOf(&row, segment, packed.Entries[0]))
+			rows.AddPayloadEntry(entryOf(&other, "", packed.Entries[0]))
+		}
+		require.NoError(t, w.store.Insert(t.Context(), rows))
+		status, again, _ := w.live.call(t, "POST", "/api/v1/erase", order)
+		require.Equal(t, 200, status, "receipt %v: %v", receipt, again)
+		require.EqualValues(t, 1, again["exchanges"], "receipt %v", receipt)
+		require.EqualValues(t, map[string]any{"entries": 0.0, "bytes": 0.0, "objects_deleted": 0.0, "objects_rewritten": 0.0, "missing": 1.0, "on_their_way": 0.0}, again["payloads"])
+	}
+}
+
 func TestEraseOrders(t *testing.T) {
 	s := start(t, testConfig(t), &rows{})
 	for _, body := range []string{

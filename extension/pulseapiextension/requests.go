@@ -19,6 +19,8 @@ const (
 	receiptTimeout = 60 * time.Second
 	// reasonNoReceipt says that no segment record ever arrived.
 	reasonNoReceipt = "no_receipt"
+	// payloadStored is the state of an object whose receipt came.
+	payloadStored = "stored"
 	// payloadErased is the state of an object that was removed on purpose.
 	payloadErased = "erased"
 )

@@ -36,6 +36,7 @@ type EraseOrder struct {
 type Doomed struct {
 	Environment   string
 	Time          time.Time
+	End           time.Time // of the exchange; Time where only its payload's place is known
 	Trace         [16]byte
 	Span          [8]byte
 	PayloadState  string
@@ -136,9 +137,11 @@ func (s *Store) Doomed(ctx context.Context, o EraseOrder) (out []Doomed, err err
 		return s.ask(ctx, ids+", time, "+columns, from, "", func(scan driver.Rows) error {
 			var d Doomed
 			var trace, span string
-			if err := scan.Scan(&d.Environment, &trace, &span, &d.Time, &d.PayloadState, &d.PayloadObject); err != nil {
+			var duration uint64
+			if err := scan.Scan(&d.Environment, &trace, &span, &d.Time, &duration, &d.PayloadState, &d.PayloadObject); err != nil {
 				return err
 			}
+			d.End = d.Time.Add(time.Duration(duration))
 			err := decodeIDs(id{d.Trace[:], trace}, id{d.Span[:], span})
 			if !rows[d] {
 				rows[d] = true
@@ -147,9 +150,9 @@ func (s *Store) Doomed(ctx context.Context, o EraseOrder) (out []Doomed, err err
 			return err
 		})
 	}
-	if err = take(eraseRequests, "toString(payload_state), toString(payload_object)"); err == nil {
+	if err = take(eraseRequests, "duration, toString(payload_state), toString(payload_object)"); err == nil {
 		// What a receipt says that has no request, or another place.
-		err = take(entryTable, "'', toString(key)")
+		err = take(entryTable, "toUInt64(0), '', toString(key)")
 	}
 	if errors.Is(err, ErrManyErase) {
 		return nil, ErrManyErase
