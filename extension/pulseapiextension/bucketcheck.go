@@ -26,7 +26,7 @@ func (a *api) getBucketCheck(q *question) (any, error) {
 		return answer, nil
 	}
 	var err error
-	if answer.URL, err = a.signer.link(q.Context(), place{key: "pulse-check/" + rand.Text()}, now); err != nil {
+	if answer.URL, err = a.signer.link(q.Context(), place{environment: "pulse-check", key: rand.Text()}, now); err != nil {
 		return nil, fmt.Errorf("cannot sign a link: %w", err)
 	}
 	return answer, nil

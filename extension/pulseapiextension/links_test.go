@@ -51,6 +51,17 @@ func TestPayloadHead(t *testing.T) {
 	require.Equal(t, "bad_body", s.code(t, 400, "POST", "/api/v1/payload-links", `{`+ids+`,"head":-1}`))
 }
 
+// TestBucketCheck: the object that is not there has the shape of those that are, below an environment's name.
+func TestBucketCheck(t *testing.T) {
+	s := start(t, testConfig(t), &rows{})
+	status, body, _ := s.call(t, "GET", "/api/v1/bucket-check", "")
+	require.Equal(t, 200, status)
+	u, err := url.Parse(body["url"].(string))
+	require.NoError(t, err)
+	require.Regexp(t, `[^/]/pulse-check/[A-Z0-9]{26}$`, u.Path)
+	require.NotContains(t, u.Path, "//")
+}
+
 // TestBrowserSigns: without credentials Pulse says where a payload lies, with the same rights and the same audit.
 func TestBrowserSigns(t *testing.T) {
 	_, store, ids := oneEntry(1000)
