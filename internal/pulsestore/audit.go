@@ -22,8 +22,8 @@ type AuditEvent struct {
 	Actor       string     // who, as the authenticator knows it
 	Role        string     // what allowed it
 	Address     netip.Addr // the client's; zero when unknown
-	Action      string     // payload.link | payload.export | payload.erase | …
-	Outcome     string     // allowed | refused | failed
+	Action      string     // payload.link | payload.export | payload.verify | data.erase | …
+	Outcome     string     // allowed | refused | failed | dry_run | done
 	Reason      string
 	TraceID     [16]byte // zero when it is not about one exchange
 	SpanID      [8]byte

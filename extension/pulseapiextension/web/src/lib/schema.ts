@@ -377,9 +377,9 @@ export type AuditEvent = {
   /** The capability that was asked for. */
   role?: string;
   address?: string;
-  /** payload.link, payload.export, payload.verify, payload.erase, … */
+  /** payload.link, payload.export, payload.verify, data.erase, … */
   action: string;
-  /** allowed, refused or failed */
+  /** allowed, refused or failed; of data.erase also dry_run, and done after allowed */
   outcome: string;
   reason?: string;
   trace_id?: Id16;
