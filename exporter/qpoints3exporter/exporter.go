@@ -25,7 +25,6 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectkey"
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore"
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore/s3settings"
-	"github.com/qpoint-io/otelcol-qpoint/internal/retention"
 )
 
 // checkTimeout bounds how long Start waits for a bucket that does not answer.
@@ -48,7 +47,7 @@ type s3Exporter struct {
 
 	host  component.Host
 	where string
-	store objectstore.Provider
+	store *objectstore.S3
 	close func()
 	// unhealthy is true after a recoverable status was reported, until the bucket takes an object.
 	unhealthy atomic.Bool
@@ -89,22 +88,22 @@ func (e *s3Exporter) start(ctx context.Context, host component.Host) error {
 	e.host, e.store, e.close = host, store, store.CloseIdle
 	e.where = describe(set)
 
+	e.startRetention(storage)
+
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	if err = store.CheckBucket(ctx); err == nil {
-		if err = e.startRetention(ctx, store, storage); err != nil {
+		if err = e.lookAtLifecycle(ctx); err != nil {
 			return errors.Join(err, e.shutdown(ctx))
 		}
 		return nil
 	}
 	err = fmt.Errorf("%s: %w%s", e.where, err, fix(err))
 	if objectstore.ClassOf(err) == objectstore.Refused || errors.Is(err, objectstore.ErrCredentials) {
-		store.CloseIdle()
-		return err
+		return errors.Join(err, e.shutdown(ctx))
 	}
 	e.logger.Warn("The bucket cannot be used yet; payloads wait in `sending_queue`.", zap.Error(err))
 	e.setHealth(err)
-	e.keep = keeping{classes: e.cfg.RetentionClasses, withdraw: []func(){retention.Declare(e.cfg.RetentionClasses)}}
 	return nil
 }
 
@@ -226,6 +225,14 @@ func (e *s3Exporter) putSegment(ctx context.Context, s *segment) error {
 		bare = objectkey.Part(bare, digest[:16])
 	}
 	key := objectkey.InBucket(e.cfg.Prefix, e.cfg.Environment, bare)
+	if e.cfg.Lifecycle == LifecycleRequire {
+		// Nothing is stored before it is known to go. Whoever mends the lifecycle loses nothing: it is tried again.
+		if err := e.lookAtLifecycle(ctx); err != nil {
+			e.telemetry.failures.Add(ctx, 1, class(objectstore.Retry.String()))
+			e.setHealth(err)
+			return err
+		}
+	}
 	bytes := sha256.Sum256(packed.Bytes)
 	sum := hex.EncodeToString(bytes[:])
 	err = e.store.Put(ctx, objectstore.Put{Key: key, Body: packed.Bytes, Digest: digest, Sum: sum, Tags: e.tags(objectkey.Class(bare))})
@@ -261,6 +268,9 @@ func (e *s3Exporter) putSegment(ctx context.Context, s *segment) error {
 func (e *s3Exporter) stored(ctx context.Context, s *segment) {
 	e.telemetry.entries.Add(ctx, int64(s.records()))
 	e.setHealth(nil)
+	if err := e.lookAtLifecycle(ctx); err != nil {
+		e.logger.Warn("The bucket's lifecycle cannot be held against `retention_classes`.", zap.Error(err))
+	}
 }
 
 // failed counts a failed request and makes the error that exporterhelper acts on.

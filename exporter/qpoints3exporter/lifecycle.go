@@ -9,6 +9,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -30,18 +32,22 @@ const (
 type keeping struct {
 	classes retention.Classes
 	// verified says that the bucket does what classes say. Else nobody knows when an object goes.
-	verified bool
+	verified atomic.Bool
+	// unseen says that the bucket's lifecycle is still to be looked at; looking is held by whoever does.
+	unseen  atomic.Bool
+	looking sync.Mutex
 	// midnight says that objects go at the end of a day (UTC), as in the lifecycle of S3.
 	midnight bool
 	withdraw []func()
 }
 
-// start makes the classes known, and sees to it that somebody removes what is older.
-func (e *s3Exporter) startRetention(ctx context.Context, store *objectstore.S3, storage s3settings.Storage) error {
-	e.keep = keeping{classes: e.cfg.RetentionClasses}
+// startRetention makes the classes known, and sees to it that somebody removes what is older: a storage that does so itself
+// is told to, and a bucket's lifecycle is to be looked at, both whether the bucket answers yet or not.
+func (e *s3Exporter) startRetention(storage s3settings.Storage) {
+	e.keep.classes = e.cfg.RetentionClasses
 	e.keep.withdraw = append(e.keep.withdraw, retention.Declare(e.cfg.RetentionClasses))
 	if len(e.cfg.RetentionClasses) == 0 {
-		return nil // the bucket's lifecycle is its owner's
+		return // the bucket's lifecycle is its owner's
 	}
 	if expirer, ok := storage.(s3settings.Expirer); ok {
 		var rules []s3settings.Expiry
@@ -51,20 +57,35 @@ func (e *s3Exporter) startRetention(ctx context.Context, store *objectstore.S3, 
 			}
 		}
 		e.keep.withdraw = append(e.keep.withdraw, expirer.Expire(rules))
-		e.keep.verified = true
-		return nil
-	}
-	if e.cfg.Lifecycle == LifecycleOff {
-		return nil
+		e.keep.verified.Store(true)
+		return
 	}
 	e.keep.midnight = true
-	return e.verifyLifecycle(ctx, store)
+	e.keep.unseen.Store(e.cfg.Lifecycle != LifecycleOff)
 }
 
-// verifyLifecycle holds the bucket's lifecycle against the classes. What differs is said, with the configuration to apply.
-func (e *s3Exporter) verifyLifecycle(ctx context.Context, store *objectstore.S3) error {
+// lookAtLifecycle verifies the lifecycle unless that is done: at start, or once the bucket answers.
+func (e *s3Exporter) lookAtLifecycle(ctx context.Context) error {
+	if !e.keep.unseen.Load() {
+		return nil
+	}
+	e.keep.looking.Lock()
+	defer e.keep.looking.Unlock()
+	if !e.keep.unseen.Load() {
+		return nil
+	}
+	if err := e.verifyLifecycle(ctx); err != nil {
+		return err
+	}
+	e.keep.unseen.Store(false)
+	return nil
+}
+
+// verifyLifecycle holds the bucket's lifecycle against the classes. What differs is said, with the configuration to apply: as
+// an error under LifecycleRequire.
+func (e *s3Exporter) verifyLifecycle(ctx context.Context) error {
 	want := e.expirations()
-	rules, err := store.Lifecycle(ctx)
+	rules, err := e.store.Lifecycle(ctx)
 	if err != nil {
 		err = fmt.Errorf("%s: the lifecycle cannot be verified: %w: allow s3:GetLifecycleConfiguration, or set `lifecycle: off`", e.where, err)
 		if e.cfg.Lifecycle == LifecycleRequire {
@@ -75,7 +96,7 @@ func (e *s3Exporter) verifyLifecycle(ctx context.Context, store *objectstore.S3)
 	}
 	differences := objectstore.Differences(rules, want)
 	if len(differences) == 0 {
-		e.keep.verified = true
+		e.keep.verified.Store(true)
 		e.logger.Info("The bucket's lifecycle keeps payloads as `retention_classes` says.")
 		return nil
 	}
@@ -110,7 +131,7 @@ func (e *s3Exporter) classPrefix(name string) string {
 // expires is when an object that is stored now goes; zero when that is not known, or never.
 func (e *s3Exporter) expires(class string, now time.Time) time.Time {
 	ttl := e.keep.classes[class]
-	if ttl == 0 || !e.keep.verified {
+	if ttl == 0 || !e.keep.verified.Load() {
 		return time.Time{}
 	}
 	at := now.Add(ttl)

@@ -6,11 +6,17 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/plog"
 
@@ -130,6 +136,97 @@ func TestLifecycleOfBucket(t *testing.T) {
 			require.ErrorContains(t, err, want)
 		}
 	}
+}
+
+// TestLifecycleOfLateBucket: a bucket that does not answer at start is held against the classes when it does.
+func TestLifecycleOfLateBucket(t *testing.T) {
+	h, set := startBucket(t)
+	none := `<Error><Code>NoSuchLifecycleConfiguration</Code></Error>`
+	good := `<LifecycleConfiguration><Rule><ID>x</ID><Status>Enabled</Status><Filter><Prefix>default/short/</Prefix></Filter><Expiration><Days>1</Days></Expiration></Rule></LifecycleConfiguration>`
+	for _, mode := range []string{qpoints3exporter.LifecycleVerify, qpoints3exporter.LifecycleRequire, qpoints3exporter.LifecycleOff} {
+		var up, right atomic.Bool
+		var looked atomic.Int32
+		proxy := httptest.NewServer(fault(t, set.Endpoint, func(w http.ResponseWriter, r *http.Request) bool {
+			switch {
+			case !up.Load():
+				w.WriteHeader(http.StatusServiceUnavailable)
+			case !r.URL.Query().Has("lifecycle"):
+				return false
+			case right.Load():
+				looked.Add(1)
+				_, _ = w.Write([]byte(good))
+			default:
+				looked.Add(1)
+				w.WriteHeader(http.StatusNotFound)
+				_, _ = w.Write([]byte(none))
+			}
+			return true
+		}))
+		t.Cleanup(proxy.Close)
+		var sink consumertest.LogsSink
+		c := startConnector(t, h, &sink, func(cfg *qpoints3exporter.Config) {
+			onServer(cfg, set, proxy.URL)
+			cfg.RetentionClasses = retention.Classes{"short": retention.Day}
+			cfg.Lifecycle = mode
+		})
+		key := objectkey.New("short", "host-1", time.Now())
+		err := c.ConsumeLogs(t.Context(), logs(key, 0, 1, 1))
+		require.Error(t, err)
+		require.False(t, consumererror.IsPermanent(err))
+
+		up.Store(true)
+		if mode == qpoints3exporter.LifecycleRequire {
+			err = c.ConsumeLogs(t.Context(), logs(key, 0, 1, 1))
+			require.ErrorContains(t, err, "the lifecycle is not as `retention_classes` says")
+			require.False(t, consumererror.IsPermanent(err), "whoever applies the lifecycle loses nothing")
+			require.NotContains(t, stored(t, set), inDefault(key))
+			require.Empty(t, sink.AllLogs())
+		}
+		right.Store(true)
+		before := looked.Load()
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				assert.NoError(t, c.ConsumeLogs(t.Context(), logs(objectkey.New("short", "host-1", time.Now()), 0, 1, 1)))
+			})
+		}
+		wg.Wait()
+		sink.Reset()
+		require.NoError(t, c.ConsumeLogs(t.Context(), logs(key, 0, 1, 1)))
+		require.Contains(t, stored(t, set), inDefault(key))
+		_, ok := only(t, &sink, semantic.EventObject).Attributes().Get(semantic.ObjectExpires)
+		require.Equal(t, mode != qpoints3exporter.LifecycleOff, ok, mode)
+		require.EqualValues(t, map[bool]int{true: 1}[ok], looked.Load()-before, "once")
+	}
+}
+
+// lateStorage is local_s3 before it answers: it is told another address, on which nobody listens yet.
+type lateStorage struct {
+	component.Component
+	s3settings.Expirer
+	set s3settings.Settings
+}
+
+func (s lateStorage) S3Settings() s3settings.Settings { return s.set }
+
+// TestExpiryOfLateStorage: a storage that removes old objects itself is told to, whether it answers yet or not.
+func TestExpiryOfLateStorage(t *testing.T) {
+	h, set := startBucket(t)
+	late := lateStorage{h.extensions[localS3], h.extensions[localS3].(s3settings.Expirer), set}
+	address := freeAddress(t)
+	late.set.Endpoint = "http://" + address
+	h.extensions[localS3] = late
+	var sink consumertest.LogsSink
+	c := startConnector(t, h, &sink, func(cfg *qpoints3exporter.Config) {
+		onLocalS3(cfg)
+		cfg.RetentionClasses = retention.Classes{"short": time.Second}
+	})
+	require.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError}, h.statuses())
+	forward(t, address, strings.TrimPrefix(set.Endpoint, "http://"))
+	require.NoError(t, c.ConsumeLogs(t.Context(), logs(objectkey.New("short", "host-1", time.Now()), 0, 1, 1)))
+	_, ok := only(t, &sink, semantic.EventObject).Attributes().Get(semantic.ObjectExpires)
+	require.True(t, ok)
+	require.Eventually(t, func() bool { return len(stored(t, set)) == 0 }, time.Minute, 100*time.Millisecond)
 }
 
 func TestDeclaredClasses(t *testing.T) {

@@ -26,8 +26,6 @@ const (
 	eraseAction = "data.erase"
 	// eraseTimeout bounds an order. Who gave it may leave: it is carried out to its end.
 	eraseTimeout = 10 * time.Minute
-	// onItsWay is how long a payload that was not seen in the bucket may still come there.
-	onItsWay = 15 * time.Minute
 )
 
 type eraseRequest struct {
@@ -251,19 +249,26 @@ func eraseTasks(doomed []pulsestore.Doomed) (tasks []erasure.Task, spans int) {
 	return tasks, len(seen)
 }
 
-// missing counts the segments that should have something of what is doomed, and have nothing.
+// missing counts what of the doomed should be in the bucket, and is not. A segment may be there in part.
 func (a *api) missing(doomed []pulsestore.Doomed, results []erasure.Result, p *erasedPayloads) {
-	found := map[pulsestore.ObjectID]bool{}
+	type place struct {
+		environment, segment string
+		span                 [8]byte
+	}
+	found := map[place]bool{}
 	for _, r := range results {
-		found[pulsestore.ObjectID{Environment: r.Environment, Key: objectkey.Segment(r.Key)}] = true
+		for _, span := range r.Spans {
+			found[place{r.Environment, objectkey.Segment(r.Key), span}] = true
+		}
 	}
 	for _, d := range doomed {
-		if !awaitsReceipt(d.PayloadState) || found[pulsestore.ObjectID{Environment: d.Environment, Key: objectkey.Segment(d.PayloadObject)}] ||
-			found[pulsestore.ObjectID{Environment: d.Environment, Key: objectkey.WithClass(objectkey.Segment(d.PayloadObject), objectkey.DefaultClass)}] {
+		segment := objectkey.Segment(d.PayloadObject)
+		if !awaitsReceipt(d.PayloadState) || found[place{d.Environment, segment, d.Span}] ||
+			found[place{d.Environment, objectkey.WithClass(segment, objectkey.DefaultClass), d.Span}] {
 			continue
 		}
 		p.Missing++
-		if a.now().Sub(d.Time) < onItsWay {
+		if a.now().Sub(d.Time) < erasure.OnItsWay {
 			p.OnTheirWay++
 		}
 	}

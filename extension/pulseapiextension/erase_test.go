@@ -144,6 +144,36 @@ func TestErase(t *testing.T) {
 	require.Contains(t, outcomes[2], "failed from ")
 }
 
+// TestEraseSplitSegment: a segment of which one part is stored and another one still in a queue is not all there.
+func TestEraseSplitSegment(t *testing.T) {
+	w := newWorld(t)
+	now := time.Now().Add(-time.Minute)
+	segment := objectkey.New("default", "host-1", now)
+	var rows []pulsestore.Request
+	for i := range 2 {
+		rows = append(rows, w.row(fmt.Sprint(i), byte(i+1), now.Add(time.Duration(i)*time.Second), segment, "pending"))
+	}
+	require.NoError(t, w.insert(rows))
+	_, err := w.putPacked(objectkey.Part(segment, "a"), []archive.Exchange{exchange(rows[0], archive.Message{}, archive.Message{})})
+	require.NoError(t, err)
+	w.live.api.eraser = w.startEraser(t)
+
+	span := fmt.Sprintf(`"from":%q,"to":%q`, now.Add(-time.Minute).Format(time.RFC3339), time.Now().Add(time.Minute).Format(time.RFC3339))
+	_, would, _ := w.live.call(t, "POST", "/api/v1/erase", "{"+span+"}")
+	payloads := would["payloads"].(map[string]any)
+	require.EqualValues(t, []any{1.0, 1.0, 1.0}, []any{payloads["entries"], payloads["missing"], payloads["on_their_way"]})
+	before := inFolder(t, w.folder)
+	require.Equal(t, "payload_pending", w.live.code(t, 409, "POST", "/api/v1/erase", "{"+span+`,"dry_run":false}`))
+	require.Equal(t, before, inFolder(t, w.folder), "nothing was begun")
+
+	_, err = w.putPacked(objectkey.Part(segment, "b"), []archive.Exchange{exchange(rows[1], archive.Message{}, archive.Message{})})
+	require.NoError(t, err)
+	status, done, _ := w.live.call(t, "POST", "/api/v1/erase", "{"+span+`,"dry_run":false}`)
+	require.Equal(t, 200, status)
+	payloads = done["payloads"].(map[string]any)
+	require.EqualValues(t, []any{2.0, 0.0}, []any{payloads["entries"], payloads["missing"]})
+}
+
 func TestEraseOrders(t *testing.T) {
 	s := start(t, testConfig(t), &rows{})
 	for _, body := range []string{

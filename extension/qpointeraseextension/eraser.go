@@ -8,8 +8,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/extension"
@@ -141,20 +143,29 @@ func (e *eraser) eraseObject(ctx context.Context, task erasure.Task, name string
 	if err != nil || was == nil {
 		return results, err
 	}
-	gone := make(map[string]bool, len(task.Spans))
+	doomed := make(map[string][8]byte, len(task.Spans))
 	for _, span := range task.Spans {
-		gone[hex.EncodeToString(span[:])] = true
+		doomed[hex.EncodeToString(span[:])] = span
 	}
-	erased, err := archive.Erase(was.Body, func(span string) bool { return gone[span] })
+	var found [][8]byte
+	erased, err := archive.Erase(was.Body, func(name string) bool {
+		span, ok := doomed[name]
+		if ok && !slices.Contains(found, span) {
+			found = append(found, span)
+		}
+		return ok
+	})
 	if err != nil {
 		return results, fmt.Errorf("object %s: %w", name, err)
 	}
 	if erased.Files == 0 {
 		return results, nil
 	}
+	// A segment of which qpoint_s3 has not heard that it is stored is sent again: it must not find its key free.
+	young := time.Since(objectkey.Opened(task.Key)) < erasure.OnItsWay
 	r := erasure.Result{
-		Environment: task.Environment, Key: strings.TrimPrefix(name, e.cfg.Prefix+task.Environment+"/"),
-		Entries: erased.Files, Bytes: erased.Removed, Left: erased.Left, Deleted: erased.Left == 0, Size: int64(len(erased.Bytes)), SHA256: sha256.Sum256(erased.Bytes),
+		Environment: task.Environment, Key: strings.TrimPrefix(name, e.cfg.Prefix+task.Environment+"/"), Spans: found,
+		Entries: erased.Files, Bytes: erased.Removed, Left: erased.Left, Deleted: erased.Left == 0 && !young, Size: int64(len(erased.Bytes)), SHA256: sha256.Sum256(erased.Bytes),
 	}
 	if dryRun {
 		return append(results, r), nil

@@ -93,7 +93,7 @@ func span(n byte) [8]byte { return [8]byte{7: n} }
 func TestErase(t *testing.T) {
 	storage, store := startBucket(t)
 	e := start(t, storage, func(c *Config) { c.Storage, c.Prefix = &localS3, "p/" })
-	at := time.Now()
+	at := time.Now().Add(-time.Hour)
 	whole, cut, moved := objectkey.New("default", "h", at), objectkey.New("short", "h", at), objectkey.New("gone", "h", at)
 	tags := map[string]string{"team": "a b", "qpoint.retention_class": "short"}
 	put := func(environment, key string, body []byte) {
@@ -120,6 +120,7 @@ func TestErase(t *testing.T) {
 	require.Equal(t, would, done)
 	require.Equal(t, []bool{true, false, false, false}, []bool{done[0].Deleted, done[1].Deleted, done[2].Deleted, done[3].Deleted})
 	require.Equal(t, []string{whole, objectkey.Part(cut, "a"), objectkey.Part(cut, "b"), objectkey.WithClass(moved, "default")}, []string{done[0].Key, done[1].Key, done[2].Key, done[3].Key})
+	require.Equal(t, [][][8]byte{{span(1)}, {span(2)}, {span(4)}, {span(5)}}, [][][8]byte{done[0].Spans, done[1].Spans, done[2].Spans, done[3].Spans})
 	again, err := e.Erase(t.Context(), tasks, false)
 	require.NoError(t, err)
 	require.Empty(t, again)
@@ -149,6 +150,42 @@ func TestErase(t *testing.T) {
 		have[*tag.Key] = *tag.Value
 	}
 	require.Equal(t, tags, have)
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+}
+
+// TestEraseYoung: a segment that qpoint_s3 still sends again does not find its key free.
+func TestEraseYoung(t *testing.T) {
+	storage, store := startBucket(t)
+	e := start(t, storage, func(c *Config) { c.Storage = &localS3 })
+	segment := objectkey.New("default", "h", time.Now())
+	young := objectkey.New("default", "h", time.Now().Add(-erasure.OnItsWay+time.Minute))
+	old := objectkey.New("default", "h", time.Now().Add(-erasure.OnItsWay-time.Second))
+	for _, key := range []string{objectkey.Part(segment, "a"), young, old} {
+		put := objectstore.Put{Key: objectkey.InBucket("", "eu", key), Body: pack(t, 1), Digest: "digest", Sum: "sum"}
+		require.NoError(t, store.Put(t.Context(), put))
+		tasks := []erasure.Task{{Environment: "eu", Key: objectkey.Segment(key), Spans: [][8]byte{span(1)}}}
+		would, err := e.Erase(t.Context(), tasks, true)
+		require.NoError(t, err)
+		done, err := e.Erase(t.Context(), tasks, false)
+		require.NoError(t, err)
+		require.Equal(t, would, done)
+		require.Len(t, done, 1)
+		require.Equal(t, key == old, done[0].Deleted)
+		require.Zero(t, done[0].Left)
+
+		err = store.Put(t.Context(), put)
+		if key == old {
+			require.NoError(t, err, "deleted")
+			continue
+		}
+		require.Equal(t, objectstore.Exists, objectstore.ClassOf(err), "what was erased does not come back")
+		head, err := store.Head(t.Context(), put.Key)
+		require.NoError(t, err)
+		require.Equal(t, "digest", head.Digest, "it finds itself, and is not tried again")
+		object, err := store.Get(t.Context(), put.Key)
+		require.NoError(t, err)
+		require.NotContains(t, string(object.Body), "0000000000000001")
+	}
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 

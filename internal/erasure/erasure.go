@@ -4,7 +4,13 @@
 // bucket agree on. It links no S3 client.
 package erasure
 
-import "context"
+import (
+	"context"
+	"time"
+)
+
+// OnItsWay is how long a payload may take from its exchange to the bucket: until then it may still come, or come again.
+const OnItsWay = 15 * time.Minute
 
 // Task names what is to be erased of one segment.
 type Task struct {
@@ -16,10 +22,13 @@ type Task struct {
 // Result is what became of one object of a segment, or would.
 type Result struct {
 	Environment, Key string // of the object
+	// Spans are those of the task that were in this object: others of them may be in another part of the segment, or nowhere.
+	Spans [][8]byte
 	// Entries is how many exchanges, or parts of them, were erased, and Bytes how many bytes they had in the object.
 	Entries int
 	Bytes   int64
-	// Deleted says that nothing else was in the object. Else it was written anew with Left entries and as many bytes as before.
+	// Deleted says that nothing else was in the object, and that it will not be stored again. Else it was written anew with Left
+	// entries, which may be none, and as many bytes as before.
 	Deleted bool
 	Left    int
 	Size    int64

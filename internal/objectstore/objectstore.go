@@ -4,8 +4,6 @@
 // that say what to do about them.
 package objectstore
 
-import "context"
-
 // Object is what is known of a stored object without reading it.
 type Object struct {
 	// Size is in bytes.
@@ -28,15 +26,4 @@ type Put struct {
 	Sum string
 	// Tags are put on the object.
 	Tags map[string]string
-}
-
-// Provider stores objects in one bucket. Its errors are of type *Error.
-type Provider interface {
-	// CheckBucket returns nil when the bucket exists and the credentials may use it.
-	CheckBucket(ctx context.Context) error
-	// Put stores an object under a key that is free. If the key is taken the error's class is
-	// Exists and the object that is there stays as it is.
-	Put(ctx context.Context, put Put) error
-	// Head returns what is known of the object under key.
-	Head(ctx context.Context, key string) (Object, error)
 }

@@ -41,15 +41,13 @@ type Options struct {
 	StorageClass string
 }
 
-// S3 is a bucket of an S3-compatible service. It does not retry: its callers do.
+// S3 is a bucket of an S3-compatible service. It does not retry: its callers do. Its errors are of type *Error.
 type S3 struct {
 	client    *s3.Client
 	transport *http.Transport
 	bucket    string
 	opts      Options
 }
-
-var _ Provider = (*S3)(nil)
 
 // NewS3 returns a client for the bucket that set names. Without keys in set the credentials come
 // from the default chain of the AWS SDK: environment, profile, web identity (IRSA), container and
@@ -106,7 +104,7 @@ func tagging(tags map[string]string) *string {
 // CloseIdle closes the connections that no call uses.
 func (s *S3) CloseIdle() { s.transport.CloseIdleConnections() }
 
-// CheckBucket implements Provider.
+// CheckBucket returns nil when the bucket exists and the credentials may use it.
 func (s *S3) CheckBucket(ctx context.Context) error {
 	_, err := s.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &s.bucket})
 	err = classify("HeadBucket", err)
@@ -122,7 +120,8 @@ func (s *S3) CheckBucket(ctx context.Context) error {
 	return classify("ListObjectsV2", list)
 }
 
-// Put implements Provider.
+// Put stores an object under a key that is free. If the key is taken the error's class is Exists, and the object that is
+// there stays as it is.
 func (s *S3) Put(ctx context.Context, put Put) error {
 	in := &s3.PutObjectInput{
 		Bucket:       &s.bucket,
@@ -144,7 +143,7 @@ func (s *S3) Put(ctx context.Context, put Put) error {
 	return classify("PutObject", err)
 }
 
-// Head implements Provider.
+// Head returns what is known of the object under key.
 func (s *S3) Head(ctx context.Context, key string) (Object, error) {
 	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.bucket, Key: &key})
 	if err != nil {
