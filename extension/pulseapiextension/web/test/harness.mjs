@@ -50,6 +50,8 @@ export const control = (what) => fetch(`${s.control}/${what}`).then((r) => asser
 
 /** Nothing that axe-core finds against WCAG 2.2 A and AA. */
 export async function accessible(page, what) {
+  // What is being asked anew is dimmed, and what changes fades: for a moment, and not what is judged.
+  await page.waitForFunction(() => !document.querySelector('.stale') && document.getAnimations().every((a) => a.playState !== 'running' || a.effect.getComputedTiming().iterations === Infinity), { timeout: 5000 }).catch(() => {});
   await page.evaluate(axe); // by the protocol: the policy of the page lets no script of ours in
   const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] }));
   assert.deepEqual(violations.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target} ${n.any.concat(n.all).map((c) => c.message)}`).slice(0, 4).join(' | ')}`), [], what);
