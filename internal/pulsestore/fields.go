@@ -175,13 +175,13 @@ func boundable(fields *filter.Fields, bound *filter.Expr) bool {
 	case requestFields, rollupFields, serviceFields, processFields:
 		return true
 	}
-	negated := bound.Negated()
+	lacking := bound.Lacking()
 	for _, name := range bound.Fields() {
 		if environmentAndProcess.Get(name) != nil {
 			continue
 		}
 		whole, ok := alike[fields][name]
-		if !ok || !whole && slices.Contains(negated, name) {
+		if !ok || !whole && slices.Contains(lacking, name) {
 			return false
 		}
 	}

@@ -462,7 +462,7 @@ func scopes(t *testing.T, s *pulsestore.Store, start time.Time) {
 	for text, refused := range map[string][]string{
 		"-kind:server": append([]string{"places of findings", "coverage"}, ofConnections...), "kind:client": {"places of findings"},
 		"-reason:x": append([]string{"places of findings", "coverage"}, ofConnections...), "bytes:>=0": ofConnections, "dur:>=0s": ofConnections, "-port:1": ofConnections,
-		"-version:x": ofConnections, "-tls:x": ofConnections, "-server:x": ofConnections, "-cipher:x": ofConnections, "-x": append([]string{"places of findings", "coverage"}, ofConnections...),
+		"-version:x": ofConnections, "-tls:x": ofConnections, "-server:x": ofConnections, `server:""`: ofConnections, "server:=*": ofConnections, "-cipher:x": ofConnections, "-x": append([]string{"places of findings", "coverage"}, ofConnections...),
 	} {
 		sel := pulsestore.Selection{Scope: pulsestore.EveryEnvironment().Where(parse(t, pulsestore.OfRequests, text)), From: from, To: to}
 		for _, name := range refused {

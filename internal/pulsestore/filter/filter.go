@@ -103,8 +103,9 @@ func (e *Expr) Fields() []string {
 	return slices.Compact(names)
 }
 
-// Negated returns the names of the fields that rows must differ in, or may, for the expression to match them, as Fields does.
-func (e *Expr) Negated() []string {
+// Lacking returns, as Fields does, the names of the fields of which rows that lack them may match: below a negation, compared by !=, or
+// with what is empty.
+func (e *Expr) Lacking() []string {
 	var names []string
 	var walk func(n node)
 	walk = func(n node) {
@@ -120,8 +121,8 @@ func (e *Expr) Negated() []string {
 		case not:
 			terms(n.node, func(t *term) { names = append(names, t.field) })
 		case *term:
-			if t := n; t.op == opUnequal {
-				names = append(names, t.field)
+			if n.op == opUnequal || strings.Join(n.value, "") == "" && (n.op != opIs || !n.value.any()) {
+				names = append(names, n.field)
 			}
 		}
 	}

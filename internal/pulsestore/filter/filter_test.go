@@ -274,3 +274,14 @@ func BenchmarkParse(b *testing.B) {
 		}
 	}
 }
+
+func TestLacking(t *testing.T) {
+	for text, want := range map[string][]string{
+		"": nil, "server:a*": nil, "server:*": nil, "-server:*": {"server"}, "server!=a": {"server"}, `server:""`: {"server"}, "server:=*": {"server"},
+		"status:5xx -(path:/x OR (server:a dur:>1s))": {"dur", "path", "server"},
+	} {
+		e, err := Parse(text, testFields)
+		require.NoError(t, err)
+		require.Equal(t, want, e.Lacking(), text)
+	}
+}
