@@ -147,6 +147,8 @@ func TestFindings(t *testing.T) {
 			[]string{"email request header x-mail 2", "jwt response header x-data 1"}},
 		"cookies": {exchange{target: "/", headers: [][2]string{{"Cookie", "a=1; mail=" + email}}, answers: [][2]string{{"Set-Cookie", "t=" + jwt + "; Path=/"}}},
 			[]string{"email request cookie mail 1", "jwt response cookie t 1"}},
+		"names of cookies": {exchange{target: "/", headers: [][2]string{{"Cookie", "a=1; " + email + "=x"}}, answers: [][2]string{{"Set-Cookie", jwt + "=1; Path=/"}}},
+			[]string{"email request cookie  1", "jwt response cookie  1"}},
 		"json": {exchange{target: "/", headers: [][2]string{{"Content-Type", "application/json; charset=utf-8"}},
 			body: `{"user":{"cards":[{"number":"` + card + `"},{"number":4111111111111111}],"e\u006dail":"a\u006cice@example.com"},"` + email + `":true}`},
 			[]string{"card request json user.cards[].number 2", "email request json  1", "email request json user.{token} 1"}},
