@@ -39,19 +39,25 @@ func (in *Inspector) body(at pcommon.Map, m *sides, contentType, contentEncoding
 		coded = true
 	}
 	b := v.Bytes().AsRaw()
+	exact := true
 	if coded {
 		limit := in.set.MaxSize
 		if in.set.Redact != nil {
 			limit = maxRedact
 		}
-		var whole bool
-		if b, whole, reason = in.decode(d, b, limit, cut); reason != "" {
+		var end ending
+		if b, end, reason = in.decode(d, b, limit); reason != "" {
 			in.remove(v, reason)
 			if in.set.Redact != nil {
 				return reason
 			}
 		}
-		cut = cut || !whole
+		exact = end == ended
+		cut = cut || end == cutOff
+		if end == cutOff && in.set.Redact != nil {
+			in.marked("not_redactable:" + reasonCoding)
+			at.PutBool(m.truncated, true)
+		}
 	} else if in.set.Redact == nil && len(b) > in.set.MaxSize {
 		b, cut, reason = b[:in.set.MaxSize], true, reasonSize
 	}
@@ -60,7 +66,8 @@ func (in *Inspector) body(at pcommon.Map, m *sides, contentType, contentEncoding
 		in.remove(v, why)
 		return why
 	}
-	if !in.edited {
+	// What is not the coded form of what was looked at, and of nothing else, does not stay.
+	if !in.edited && (exact || in.set.Redact == nil) {
 		return reason
 	}
 	v.Bytes().FromRaw(b)
@@ -73,30 +80,46 @@ func (in *Inspector) body(at pcommon.Map, m *sides, contentType, contentEncoding
 	return reason
 }
 
-// decode undoes the content coding of a body, up to limit bytes. whole is false for a body that goes on: one that is cut
-// ends within the coding, which is no error.
-func (in *Inspector) decode(d *coding.Decoder, b []byte, limit int, cut bool) (out []byte, whole bool, reason string) {
+// ending says how a coded body ends.
+type ending uint8
+
+const (
+	ended    ending = iota // with its coding
+	cutOff                 // within its coding
+	followed               // behind its coding there may be something else
+)
+
+// decode undoes the content coding of a body, up to limit bytes. That a body is cut is no error.
+func (in *Inspector) decode(d *coding.Decoder, b []byte, limit int) (out []byte, end ending, reason string) {
 	in.decoded = in.decoded[:0]
-	for len(b) > 0 {
-		n := min(len(b), feedSize)
-		err := d.Feed(b[:n], func(p []byte) {
-			if len(in.decoded) <= limit {
-				in.decoded = append(in.decoded, p...)
-			}
-		})
-		b = b[n:]
-		if len(in.decoded) > limit {
-			return in.decoded[:limit], false, reasonSize
-		}
-		if errors.Is(err, io.EOF) {
-			return in.decoded, !cut, ""
-		}
-		if err != nil {
-			return in.decoded, false, reasonCoding
+	keep := func(p []byte) {
+		if len(in.decoded) <= limit {
+			in.decoded = append(in.decoded, p...)
 		}
 	}
-	// gzip members may follow each other, so its end is not told.
-	return in.decoded, !cut, ""
+	for last := false; !last; {
+		n := min(len(b), feedSize)
+		var err error
+		if last = n == 0; last {
+			err = d.Finish(keep)
+		} else {
+			err = d.Feed(b[:n], keep)
+		}
+		b = b[n:]
+		switch {
+		case len(in.decoded) > limit:
+			return in.decoded[:limit], cutOff, reasonSize
+		case errors.Is(err, io.EOF) && last:
+			return in.decoded, ended, ""
+		case errors.Is(err, io.EOF):
+			return in.decoded, followed, ""
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			return in.decoded, cutOff, ""
+		case err != nil:
+			return in.decoded, cutOff, reasonCoding
+		}
+	}
+	return in.decoded, cutOff, ""
 }
 
 // remove takes a whole value out, where the policy could not be applied to it.

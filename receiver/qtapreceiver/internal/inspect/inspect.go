@@ -215,7 +215,10 @@ func (in *Inspector) fields(at pcommon.Map, key, har, location string) (contentT
 		case "content-type":
 			contentType = text(v)
 		case "content-encoding":
-			contentEncoding = text(v)
+			if contentEncoding != "" { // lines of one field are one list (RFC 9110 §5.3)
+				contentEncoding += ", "
+			}
+			contentEncoding += text(v)
 		}
 		in.mark.at(har, i)
 		in.location, in.place = location, func() string { return detect.PlaceName(name) }

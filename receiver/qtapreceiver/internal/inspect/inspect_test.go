@@ -5,6 +5,7 @@ package inspect
 import (
 	"bytes"
 	"compress/gzip"
+	"compress/zlib"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -337,6 +338,59 @@ func TestRedactionFailsClosed(t *testing.T) {
 	gz := packed(`{"b":"` + strings.Repeat("xyz", 100) + `","a":"secret"}`)
 	r = run(t, redact(t, RedactConfig{Fields: []string{"b"}}), exchange{cut: true, answers: [][2]string{{"Content-Type", "application/json"}, {"Content-Encoding", "gzip"}}, answer: gz[:len(gz)-9]})
 	require.NotContains(t, attr(t, r.m, semantic.PayloadResponseBody), "xyz")
+}
+
+// TestCutCoding: what a decoder has kept back until the end that never came is looked at, too, and what cannot be decoded
+// does not stay.
+func TestCutCoding(t *testing.T) {
+	plain := email + " " + strings.Repeat("some words ", 50)
+	cut := exchange{cut: true, answers: [][2]string{{"Content-Type", "text/plain"}, {"Content-Encoding", "gzip"}}, answer: packed(plain)}
+	cut.answer = cut.answer[:len(cut.answer)-12]
+	require.Equal(t, []string{"email response text  1"}, run(t, look(), cut).found)
+	r := run(t, redact(t, RedactConfig{Detectors: []string{"email"}}), cut)
+	require.True(t, strings.HasPrefix(attr(t, r.m, semantic.PayloadResponseBody), stars(len(email))+" some words"))
+
+	// The same where nothing has to go, whoever has cut it.
+	for _, said := range []bool{true, false} {
+		cut.cut = said
+		r = run(t, redact(t, RedactConfig{Detectors: []string{"card"}}), cut)
+		got := attr(t, r.m, semantic.PayloadResponseBody)
+		require.True(t, strings.HasPrefix(got, email) && strings.HasPrefix(plain, got), "%q", got)
+		require.True(t, flag(r.m, semantic.PayloadResponseBodyDecoded))
+		require.True(t, flag(r.m, semantic.PayloadResponseBodyTruncated))
+		list, _ := r.m.Get(semantic.PayloadRedactions)
+		require.Equal(t, "not_redactable:coding", list.Slice().At(0).Slice().At(1).Str())
+	}
+
+	// What is whole stays as it was.
+	cut.answer = packed(plain)
+	cut.cut = false
+	r = run(t, redact(t, RedactConfig{Detectors: []string{"card"}}), cut)
+	require.Equal(t, cut.answer, attr(t, r.m, semantic.PayloadResponseBody))
+	require.False(t, flag(r.m, semantic.PayloadResponseBodyDecoded))
+}
+
+// TestOddCodings: nothing gets past redaction by the way it is coded.
+func TestOddCodings(t *testing.T) {
+	set := redact(t, RedactConfig{Detectors: []string{"email"}})
+	x := exchange{answers: [][2]string{{"Content-Encoding", "gzip"}, {"Content-Encoding", "gzip"}}, answer: packed(packed("to " + email))}
+	require.Equal(t, "to "+stars(len(email)), attr(t, run(t, set, x).m, semantic.PayloadResponseBody), "two lines are two codings")
+	x.answers[1][1] = "identity"
+	x.answer = packed("to " + email)
+	require.Equal(t, "to "+stars(len(email)), attr(t, run(t, set, x).m, semantic.PayloadResponseBody))
+
+	var z bytes.Buffer
+	w := zlib.NewWriter(&z)
+	_, _ = w.Write([]byte("deflated"))
+	require.NoError(t, w.Close())
+	for _, behind := range []string{"", email} {
+		r := run(t, set, exchange{answers: [][2]string{{"Content-Encoding", "deflate"}}, answer: z.String() + behind})
+		require.Equal(t, "deflated", attr(t, r.m, semantic.PayloadResponseBody))
+	}
+	for _, behind := range []string{email, "\x1f\x8b" + email} {
+		r := run(t, set, exchange{answers: [][2]string{{"Content-Encoding", "gzip"}}, answer: packed("x") + behind})
+		require.NotContains(t, attr(t, r.m, semantic.PayloadResponseBody), email)
+	}
 }
 
 func TestPolicy(t *testing.T) {
