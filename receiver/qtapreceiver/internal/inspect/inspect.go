@@ -82,6 +82,8 @@ type Inspector struct {
 	value   []byte // scratch: a value that may be edited
 	decoded []byte // scratch: a body without its content coding
 	path    []element
+	names   []byte // of path
+	maxKey  int    // how long, in bytes, a name of path is at most
 }
 
 // context is what the findings of one record have in common.
@@ -110,6 +112,7 @@ type Finding struct {
 func New(set Settings, book *emit.Ledger) *Inspector {
 	in := &Inspector{set: set, book: book, budget: budget{share: set.CPU, now: time.Now}}
 	in.inJSON = in.jsonPlace
+	in.maxKey = max(minKey, set.Redact.longest())
 	return in
 }
 

@@ -15,17 +15,44 @@ const maxDepth = 64
 // reasonSyntax says that a body is not the JSON that it is said to be, so that a path names nothing in it.
 const reasonSyntax = "syntax"
 
+// minKey is the length, in bytes, up to which keys are kept whatever a policy names: a longer one has no place of its own.
+const minKey = 64
+
 // element is one step from the root of a document: a key, or a position in an array.
 type element struct {
-	key   []byte // as between the quotes
-	index int    // -1 for a key
+	name   []byte // what the key means; nil where it is long
+	index  int    // -1 for a key
+	long   bool   // the key is longer than any that is asked for
+	hidden bool   // something was taken out of the key
+	kind   detect.Kind
+	named  string // why the policy wants the value gone, for its key alone
+}
+
+// element returns the step that a key is, once for all that is below it. raw is what is between the quotes.
+func (in *Inspector) element(raw []byte) element {
+	e := element{index: -1}
+	name := raw
+	if bytes.IndexByte(raw, '\\') >= 0 && len(raw) <= len(`\u0000`)*in.maxKey {
+		name = in.unquote(raw)
+	}
+	if e.long = len(name) > in.maxKey; e.long {
+		return e
+	}
+	start := len(in.names)
+	in.names = append(in.names, name...)
+	e.name = in.names[start:]
+	e.kind = detect.Field(string(e.name))
+	if p := in.set.Redact; p != nil && len(p.fields) > 0 {
+		e.named = p.field(string(e.name))
+	}
+	return e
 }
 
 // json looks at JSON values behind each other: one document, or lines of them. A document that is cut is looked at as far as
 // it goes. reason is set when the policy needs the document's structure, and it has none.
 func (in *Inspector) json(b []byte, cut bool) (reason string) {
 	w := walker{in: in, b: b}
-	in.path = in.path[:0]
+	in.path, in.names = in.path[:0], in.names[:0]
 	for w.space(); w.i < len(w.b); w.space() {
 		if b[w.i] == 0x1e { // RFC 7464
 			w.i++
@@ -34,7 +61,7 @@ func (in *Inspector) json(b []byte, cut bool) (reason string) {
 		if w.value(0) {
 			continue
 		}
-		in.path = in.path[:0]
+		in.path, in.names = in.path[:0], in.names[:0]
 		if w.i >= len(b) && cut {
 			return ""
 		}
@@ -124,7 +151,7 @@ func (w *walker) inside(depth int, object bool) bool {
 		return true
 	}
 	w.in.path = append(w.in.path, element{index: 0})
-	level := len(w.in.path)
+	level, names := len(w.in.path), len(w.in.names)
 	for {
 		if object {
 			start := w.i + 1
@@ -137,12 +164,16 @@ func (w *walker) inside(depth int, object bool) bool {
 				key = key[:len(key)-1]
 			}
 			// A key may be a value: an object of users by their addresses. Its place is the object.
-			w.in.path = w.in.path[:level-1]
+			w.in.path, w.in.names = w.in.path[:level-1], w.in.names[:names]
+			step, edited := w.in.element(key), w.in.edited
+			w.in.edited = false
 			w.leaf(key, quoted, detect.None, "")
+			step.hidden = w.in.edited
+			w.in.edited = w.in.edited || edited
 			if !ok {
 				return false
 			}
-			w.in.path = append(w.in.path, element{key: key, index: -1})
+			w.in.path = append(w.in.path, step)
 			w.space()
 			if w.i >= len(w.b) || w.b[w.i] != ':' {
 				return false
@@ -168,7 +199,7 @@ func (w *walker) inside(depth int, object bool) bool {
 			}
 		case closing:
 			w.i++
-			w.in.path = w.in.path[:level-1]
+			w.in.path, w.in.names = w.in.path[:level-1], w.in.names[:names]
 			return true
 		default:
 			return false
@@ -227,7 +258,7 @@ func (w *walker) leaf(raw []byte, f form, field detect.Kind, named string) {
 func (w *walker) field() detect.Kind {
 	for i := len(w.in.path) - 1; i >= 0; i-- {
 		if e := w.in.path[i]; e.index < 0 {
-			return detect.Field(string(e.key))
+			return e.kind
 		}
 	}
 	return detect.None
@@ -244,7 +275,11 @@ func (in *Inspector) jsonPlace() string {
 		if b.Len() > 0 {
 			b.WriteByte('.')
 		}
-		b.WriteString(detect.PlaceName(string(e.key)))
+		if e.long || e.hidden {
+			b.WriteString("{token}")
+			continue
+		}
+		b.WriteString(detect.PlaceName(string(e.name)))
 	}
 	return detect.Place(b.String())
 }
