@@ -18,6 +18,8 @@ import (
 const (
 	// maxRedact bounds a decoded body that is redacted; a larger one is taken out whole.
 	maxRedact = 64 << 20
+	// maxScratch is how much memory for decoded bodies is kept from one call to the next.
+	maxScratch = 1 << 20
 	// feedSize is how much of a body is decoded before its bound is looked at.
 	feedSize = 4 << 10
 )
@@ -69,6 +71,13 @@ func (in *Inspector) body(at pcommon.Map, m *sides, contentType, contentEncoding
 	// What is not the coded form of what was looked at, and of nothing else, does not stay.
 	if !in.edited && (exact || in.set.Redact == nil) {
 		return reason
+	}
+	if grown := int64(len(b) - v.Bytes().Len()); grown > 0 {
+		if grown > *in.room {
+			in.remove(v, reasonSize)
+			return reasonSize
+		}
+		*in.room -= grown
 	}
 	v.Bytes().FromRaw(b)
 	if coded {

@@ -66,6 +66,7 @@ type Inspector struct {
 	// Of the records at hand.
 	found  map[group]*Finding
 	groups []*Finding
+	room   *int64
 	// Of the record at hand.
 	record context
 	// Of the value at hand.
@@ -117,11 +118,16 @@ func New(set Settings, book *emit.Ledger) *Inspector {
 }
 
 // Inspect looks at the records of one process, takes out of them what is to be redacted, and returns what it found:
-// n records, which fill writes. They are valid until it is called again.
-func (in *Inspector) Inspect(records plog.LogRecordSlice) (n int, fill func(i int, lr plog.LogRecord)) {
+// n records, which fill writes. They are valid until it is called again. Bodies whose content coding is undone become larger,
+// by at most *room bytes, which are counted down; one that does not fit is taken out whole.
+func (in *Inspector) Inspect(records plog.LogRecordSlice, room *int64) (n int, fill func(i int, lr plog.LogRecord)) {
+	in.room = room
 	in.found, in.groups = map[group]*Finding{}, in.groups[:0]
 	for _, lr := range records.All() {
 		in.inspect(lr)
+	}
+	if cap(in.decoded) > maxScratch {
+		in.decoded = nil
 	}
 	return len(in.groups), func(i int, lr plog.LogRecord) { in.groups[i].put(lr) }
 }

@@ -91,10 +91,10 @@ type result struct {
 func run(t testing.TB, set Settings, x exchange) result {
 	t.Helper()
 	book := emit.NewLedger("inspected", "{message}")
-	in := New(set, book)
+	in, room := New(set, book), int64(1<<20)
 	sl := plog.NewScopeLogs()
 	m := x.put(sl.LogRecords().AppendEmpty())
-	n, fill := in.Inspect(sl.LogRecords())
+	n, fill := in.Inspect(sl.LogRecords(), &room)
 	r := result{m: m, book: book.Totals()}
 	for i := range n {
 		lr := plog.NewLogRecord()
@@ -219,7 +219,7 @@ func TestParts(t *testing.T) {
 			m.PutInt(semantic.ExchangePart, int64(i))
 		}
 	}
-	n, fill := New(look(), emit.NewLedger("", "")).Inspect(sl.LogRecords())
+	n, fill := New(look(), emit.NewLedger("", "")).Inspect(sl.LogRecords(), new(int64))
 	got := map[string]int64{}
 	for i := range n {
 		lr := plog.NewLogRecord()
@@ -371,6 +371,29 @@ func TestCutCoding(t *testing.T) {
 	require.False(t, flag(r.m, semantic.PayloadResponseBodyDecoded))
 }
 
+// TestRoom: what redaction makes larger is bounded for all records together.
+func TestRoom(t *testing.T) {
+	text := email + strings.Repeat(" ", 5000)
+	sl := plog.NewScopeLogs()
+	for range 3 {
+		exchange{body: text, answers: [][2]string{{"Content-Type", "text/plain"}, {"Content-Encoding", "gzip"}}, answer: packed(text)}.put(sl.LogRecords().AppendEmpty())
+	}
+	book, room := emit.NewLedger("", ""), int64(12000)
+	New(redact(t, RedactConfig{Detectors: []string{"all"}}), book).Inspect(sl.LogRecords(), &room)
+	require.EqualValues(t, 12000-2*(len(text)-len(packed(text))), room)
+	for i, lr := range sl.LogRecords().All() {
+		require.Len(t, attr(t, lr.Attributes(), semantic.PayloadRequestBody), len(text), "what does not grow needs no room")
+		if got := attr(t, lr.Attributes(), semantic.PayloadResponseBody); i < 2 {
+			require.Len(t, got, len(text))
+		} else {
+			require.Empty(t, got)
+			list, _ := lr.Attributes().Get(semantic.PayloadRedactions)
+			require.Contains(t, fmt.Sprint(list.AsRaw()), "response.content not_redactable:size 1")
+		}
+	}
+	require.EqualValues(t, 1, book.Totals().Dropped[reasonSize])
+}
+
 // TestOddCodings: nothing gets past redaction by the way it is coded.
 func TestOddCodings(t *testing.T) {
 	set := redact(t, RedactConfig{Detectors: []string{"email"}})
@@ -491,7 +514,7 @@ func BenchmarkInspect(b *testing.B) {
 	b.SetBytes(int64(body.Len()))
 	b.ReportAllocs()
 	for b.Loop() {
-		in.Inspect(sl.LogRecords())
+		in.Inspect(sl.LogRecords(), new(int64))
 	}
 }
 
@@ -523,7 +546,7 @@ func FuzzRecord(f *testing.F) {
 			sl := plog.NewScopeLogs()
 			exchange{target: target, headers: [][2]string{{name, value}}, answers: [][2]string{{name, value}}, body: body, answer: body, messages: []string{message, message}, cut: cut}.
 				put(sl.LogRecords().AppendEmpty())
-			n, fill := New(set, book).Inspect(sl.LogRecords())
+			n, fill := New(set, book).Inspect(sl.LogRecords(), new(int64(1<<16)))
 			for i := range n {
 				lr := plog.NewLogRecord()
 				fill(i, lr)
