@@ -150,14 +150,15 @@ func (in *Inspector) content(b []byte, contentType string, cut bool) (reason str
 	}
 	switch {
 	case strings.HasSuffix(media, "json") || strings.Contains(media, "json"):
-		return in.json(b, cut)
+		return in.json(b, cut, false)
 	case media == "application/x-www-form-urlencoded":
 		in.pairs(b, '&', locationForm)
 		return ""
 	case strings.HasPrefix(media, "multipart/") && params["boundary"] != "":
 		return in.multipart(b, params["boundary"], cut)
 	case media == "text/event-stream":
-		return in.events(b, cut)
+		in.events(b, cut)
+		return ""
 	case strings.HasPrefix(media, "application/grpc"):
 		if grpcCompressed(b) {
 			return reasonCoding
@@ -167,7 +168,7 @@ func (in *Inspector) content(b []byte, contentType string, cut bool) (reason str
 	}
 	if t := bytes.TrimLeft(b, " \t\r\n"); media == "" && len(t) > 0 && (t[0] == '{' || t[0] == '[') {
 		in.location = locationJSON
-		return in.json(b, cut)
+		return in.json(b, cut, true)
 	}
 	if media == "" || strings.HasPrefix(media, "text/") || strings.Contains(media, "xml") || strings.Contains(media, "javascript") {
 		in.location, in.place = locationText, nowhere
@@ -197,25 +198,58 @@ func grpcCompressed(b []byte) bool {
 }
 
 // events looks at an event stream (HTML, Server-sent events): the data of most is JSON.
-func (in *Inspector) events(b []byte, cut bool) (reason string) {
+func (in *Inspector) events(b []byte, cut bool) {
+	in.lines = in.lines[:0]
 	for len(b) > 0 {
 		i := bytes.IndexAny(b, "\r\n")
-		last := i < 0
-		if last {
+		if i < 0 {
 			i = len(b)
 		}
 		line := b[:i]
+		if bytes.HasPrefix(b[i:], []byte("\r\n")) {
+			i++
+		}
 		b = b[min(i+1, len(b)):]
 		if data, ok := bytes.CutPrefix(line, []byte("data:")); ok {
-			if why := in.content(data, "", cut && last); why != "" {
-				reason = why
-			}
+			in.lines = append(in.lines, data)
+			continue
+		}
+		if len(line) == 0 {
+			in.event(false)
 			continue
 		}
 		in.location, in.place = locationText, nowhere
 		in.look(line, plain, detect.None, "")
 	}
-	return reason
+	in.event(cut)
+	clear(in.lines[:cap(in.lines)]) // they are of the body
+}
+
+// event looks at the data of an event, which are its lines together. Data that the policy cannot be applied to are
+// overwritten; the other events stay.
+func (in *Inspector) event(cut bool) {
+	if len(in.lines) == 0 {
+		return
+	}
+	data := in.lines[0]
+	if len(in.lines) > 1 {
+		in.joined = in.joined[:0]
+		for _, line := range in.lines {
+			in.joined = append(append(in.joined, line...), '\n')
+		}
+		data = in.joined
+	}
+	if why := in.content(data, "", cut); why != "" {
+		in.skip(why)
+		in.marked("not_redactable:" + why)
+		mask(data, plain)
+	}
+	if len(in.lines) > 1 {
+		for _, line := range in.lines {
+			data = data[copy(line, data)+1:]
+		}
+	}
+	in.lines = in.lines[:0]
 }
 
 // multipart looks at the parts of a body (RFC 2046 §5.1).
@@ -243,7 +277,7 @@ func (in *Inspector) multipart(b []byte, boundary string, cut bool) (reason stri
 		case named != "":
 			in.look(content, plain, detect.Field(name), named)
 		case strings.Contains(media, "json"):
-			if why := in.json(content, cut && i < 0); why != "" {
+			if why := in.json(content, cut && i < 0, false); why != "" {
 				reason = why
 			}
 		default:

@@ -79,9 +79,11 @@ type Inspector struct {
 
 	marks   []marking
 	spans   []span
-	text    []byte // scratch: a value as its format means it
-	value   []byte // scratch: a value that may be edited
-	decoded []byte // scratch: a body without its content coding
+	text    []byte   // scratch: a value as its format means it
+	value   []byte   // scratch: a value that may be edited
+	decoded []byte   // scratch: a body without its content coding
+	lines   [][]byte // of the data of an event
+	joined  []byte   // scratch: lines together
 	path    []element
 	names   []byte // of path
 	maxKey  int    // how long, in bytes, a name of path is at most
@@ -126,8 +128,8 @@ func (in *Inspector) Inspect(records plog.LogRecordSlice, room *int64) (n int, f
 	for _, lr := range records.All() {
 		in.inspect(lr)
 	}
-	if cap(in.decoded) > maxScratch {
-		in.decoded = nil
+	if cap(in.decoded)+cap(in.joined) > maxScratch {
+		in.decoded, in.joined = nil, nil
 	}
 	return len(in.groups), func(i int, lr plog.LogRecord) { in.groups[i].put(lr) }
 }

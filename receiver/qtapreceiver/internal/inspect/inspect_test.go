@@ -336,6 +336,10 @@ func TestRedactionFailsClosed(t *testing.T) {
 	// What was cut is no fault of its own: as much of it as there is was looked at.
 	r := run(t, redact(t, paths), exchange{cut: true, answers: [][2]string{{"Content-Type", "application/json"}}, answer: `{"a":"secr`})
 	require.Equal(t, `{"a":"****`, attr(t, r.m, semantic.PayloadResponseBody))
+	r = run(t, redact(t, paths), exchange{cut: true, answers: [][2]string{{"Content-Type", "application/json"}}, answer: `{"b":tru`})
+	require.Equal(t, `{"b":tru`, attr(t, r.m, semantic.PayloadResponseBody))
+	r = run(t, redact(t, paths), exchange{cut: true, answers: [][2]string{{"Content-Type", "application/json"}}, answer: `{"a":hunter`})
+	require.Empty(t, attr(t, r.m, semantic.PayloadResponseBody), "no cut makes this of JSON")
 	gz := packed(`{"b":"` + strings.Repeat("xyz", 100) + `","a":"secret"}`)
 	r = run(t, redact(t, RedactConfig{Fields: []string{"b"}}), exchange{cut: true, answers: [][2]string{{"Content-Type", "application/json"}, {"Content-Encoding", "gzip"}}, answer: gz[:len(gz)-9]})
 	require.NotContains(t, attr(t, r.m, semantic.PayloadResponseBody), "xyz")
@@ -369,6 +373,54 @@ func TestCutCoding(t *testing.T) {
 	r = run(t, redact(t, RedactConfig{Detectors: []string{"card"}}), cut)
 	require.Equal(t, cut.answer, attr(t, r.m, semantic.PayloadResponseBody))
 	require.False(t, flag(r.m, semantic.PayloadResponseBodyDecoded))
+}
+
+// TestDeepJSON: below the depth that is walked no name would be found.
+func TestDeepJSON(t *testing.T) {
+	nested := func(depth int, inner, end string) string {
+		return strings.Repeat("[", depth) + inner + end
+	}
+	for name, c := range map[string]RedactConfig{"fields": {Fields: []string{"a"}}, "paths": {JSONPaths: []string{"$..a"}}} {
+		for _, media := range []string{"application/json", ""} {
+			x := exchange{headers: [][2]string{{"Content-Type", media}}, body: nested(maxDepth-1, `{"a":"secret"}`, strings.Repeat("]", maxDepth-1))}
+			require.Contains(t, attr(t, run(t, redact(t, c), x).m, semantic.PayloadRequestBody), `{"a":"******"}`)
+			x.body = nested(maxDepth, `{"a":"secret"}`, strings.Repeat("]", maxDepth))
+			require.Empty(t, attr(t, run(t, redact(t, c), x).m, semantic.PayloadRequestBody), name)
+			x.body, x.cut = nested(maxDepth, `{"a":"secret`, ""), true
+			require.Empty(t, attr(t, run(t, redact(t, c), x).m, semantic.PayloadRequestBody), "%s, cut", name)
+		}
+	}
+	x := exchange{body: nested(maxDepth, `{"a":"`+email+`"}`, strings.Repeat("]", maxDepth))}
+	require.Contains(t, attr(t, run(t, redact(t, RedactConfig{Detectors: []string{"email"}}), x).m, semantic.PayloadRequestBody), `{"a":"`+stars(len(email))+`"}`, "detectors need no names")
+}
+
+// TestGuessedJSON: what nobody said to be JSON, and is none, is text.
+func TestGuessedJSON(t *testing.T) {
+	set := redact(t, RedactConfig{Fields: []string{"password"}, Detectors: []string{"email"}})
+	events := func(s string) string {
+		return attr(t, run(t, set, exchange{answers: [][2]string{{"Content-Type", "text/event-stream"}}, answer: s}).m, semantic.PayloadResponseBody)
+	}
+	gone := stars(len(email))
+	for in, want := range map[string]string{
+		"data: {\"password\":\"x\"}\n\ndata: [DONE]\n\n":                       "data: {\"password\":\"*\"}\n\ndata: [DONE]\n\n",
+		"data: [alice@example.com] hello\n\ndata: {" + email + "}\n\n":         "data: [" + gone + "] hello\n\ndata: {" + gone + "}\n\n",
+		"data: {\r\ndata: \"password\":\r\ndata: \"x\"}\r\n\r\ndata: " + email: "data: {\r\ndata: \"password\":\r\ndata: \"*\"}\r\n\r\ndata: " + gone,
+		"data: {\"password\" \"x\"}\nid: 1\n\ndata: [1]\n\n":                   "data:" + stars(len(` {"password" "x"}`)) + "\nid: 1\n\ndata: [1]\n\n",
+	} {
+		require.Equal(t, want, events(in))
+	}
+	r := run(t, set, exchange{messages: []string{"[INFO] to " + email, `{"password" "x"}`, "{{template}}"}, body: "[a] " + email})
+	require.Equal(t, "[a] "+gone, attr(t, r.m, semantic.PayloadRequestBody))
+	list, _ := r.m.Get(semantic.PayloadWebSocketMessages)
+	var got []string
+	for _, m := range list.Slice().All() {
+		v, _ := m.Map().Get(semantic.MessageData)
+		got = append(got, text(v))
+	}
+	require.Equal(t, []string{"[INFO] to " + gone, "", "{{template}}"}, got)
+	// A word that is no JSON is text in a body that is said to be JSON, too.
+	r = run(t, redact(t, RedactConfig{Detectors: []string{"email"}}), exchange{cut: true, headers: [][2]string{{"Content-Type", "application/json"}}, body: `[` + email + `]`})
+	require.Equal(t, "["+gone+"]", attr(t, r.m, semantic.PayloadRequestBody))
 }
 
 // TestRoom: what redaction makes larger is bounded for all records together.

@@ -9,10 +9,10 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/internal/detect"
 )
 
-// maxDepth is how deep JSON is walked into; what is deeper is text.
+// maxDepth is how deep JSON is walked into; what is deeper is text, or taken out where the policy names places in it.
 const maxDepth = 64
 
-// reasonSyntax says that a body is not the JSON that it is said to be, so that a path names nothing in it.
+// reasonSyntax says that a body is not the JSON that it is said to be, or too deep, so that a path names nothing in it.
 const reasonSyntax = "syntax"
 
 // minKey is the length, in bytes, up to which keys are kept whatever a policy names: a longer one has no place of its own.
@@ -49,8 +49,9 @@ func (in *Inspector) element(raw []byte) element {
 }
 
 // json looks at JSON values behind each other: one document, or lines of them. A document that is cut is looked at as far as
-// it goes. reason is set when the policy needs the document's structure, and it has none.
-func (in *Inspector) json(b []byte, cut bool) (reason string) {
+// it goes. Where guessed, nobody said that it is JSON: what has no object is text then. reason is set when the policy needs
+// the document's structure, and it has none, or is too deep.
+func (in *Inspector) json(b []byte, cut, guessed bool) (reason string) {
 	w := walker{in: in, b: b}
 	in.path, in.names = in.path[:0], in.names[:0]
 	for w.space(); w.i < len(w.b); w.space() {
@@ -58,18 +59,20 @@ func (in *Inspector) json(b []byte, cut bool) (reason string) {
 			w.i++
 			continue
 		}
+		w.word = len(b)
 		if w.value(0) {
 			continue
 		}
 		in.path, in.names = in.path[:0], in.names[:0]
-		if w.i >= len(b) && cut {
-			return ""
-		}
-		if in.set.Redact.structured() {
+		switch {
+		case w.deep:
+			return reasonSyntax
+		case w.i >= len(b) && cut && w.word == len(b):
+		case in.set.Redact.structured() && (w.keyed || !guessed):
 			return reasonSyntax
 		}
 		in.location, in.place = locationText, nowhere
-		in.look(b[min(w.i, len(b)):], plain, detect.None, "")
+		in.look(b[min(w.i, w.word):], plain, detect.None, "")
 		return ""
 	}
 	return ""
@@ -80,6 +83,10 @@ type walker struct {
 	in *Inspector
 	b  []byte
 	i  int
+
+	word  int  // where the word is that is none of JSON; len(b): there is none
+	keyed bool // an object with a key was seen
+	deep  bool // there is more than is walked into, and the policy may name it
 }
 
 func (w *walker) space() {
@@ -98,7 +105,10 @@ func (w *walker) value(depth int) bool {
 	switch c := w.b[w.i]; c {
 	case '{', '[':
 		ok := depth < maxDepth && w.inside(depth, c == '{')
-		if !ok && depth >= maxDepth {
+		if depth >= maxDepth {
+			if w.deep = w.in.set.Redact.structured(); w.deep {
+				return false
+			}
 			ok = w.over()
 			w.leaf(w.b[start:w.i], plain, detect.None, "")
 		}
@@ -124,6 +134,9 @@ func (w *walker) value(depth int) bool {
 		case len(word) > 0 && (word[0] == '-' || word[0] >= '0' && word[0] <= '9'):
 		case string(word) == "true" || string(word) == "false" || string(word) == "null":
 		default:
+			if word := string(word); w.i < len(w.b) || !strings.HasPrefix("true", word) && !strings.HasPrefix("false", word) && !strings.HasPrefix("null", word) {
+				w.word = start
+			}
 			return false
 		}
 		w.leaf(w.b[start:w.i], number, w.field(), named)
@@ -158,6 +171,7 @@ func (w *walker) inside(depth int, object bool) bool {
 			if w.i >= len(w.b) || w.b[w.i] != '"' {
 				return false
 			}
+			w.keyed = true
 			ok := w.quoted()
 			key := w.b[min(start, len(w.b)):w.i]
 			if ok {
