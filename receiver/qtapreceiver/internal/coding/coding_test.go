@@ -208,6 +208,10 @@ func FuzzDecoder(f *testing.F) {
 				}
 				rest = rest[n:]
 			}
+			err := d.Finish(func(p []byte) { got.Write(p) })
+			if err == nil {
+				t.Fatal("the end is an error")
+			}
 			return got.String()
 		}
 		a := run(len(b) + 1)

@@ -134,7 +134,8 @@ func (w *walker) value(depth int) bool {
 		case len(word) > 0 && (word[0] == '-' || word[0] >= '0' && word[0] <= '9'):
 		case string(word) == "true" || string(word) == "false" || string(word) == "null":
 		default:
-			if word := string(word); w.i < len(w.b) || !strings.HasPrefix("true", word) && !strings.HasPrefix("false", word) && !strings.HasPrefix("null", word) {
+			begun := func(of string) bool { return strings.HasPrefix(of, string(word)) }
+			if w.i < len(w.b) || !begun("true") && !begun("false") && !begun("null") {
 				w.word = start
 			}
 			return false
