@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import { asCurl, asFetch, asHar, asHttpie, asRaw, CannotCopy, quote } from '../../src/exchange/copy.ts';
 import { complete, parseHar, type Entry } from '../../src/exchange/har.ts';
 import { cleanBody, cleanEntry, cleanQuery, cleanText, cleanUrl, secretive } from '../../src/exchange/sanitise.ts';
@@ -24,11 +27,11 @@ const entry = (change: Partial<Entry['request']> = {}): Entry => ({
 });
 
 test('a shell gets back what was quoted', () => {
-  const all = ['plain', '', "it's", '$(touch /tmp/x)`id`', 'a\nb', '\x1b]0;owned\x07', '\u202edesrever', '\t!x\\n\\', '\u009b31m', '"$HOME"', '-rf', '\x7f0f', "';id;'", 'ä漢👩', '\\x41', '#!', "\n'\\''"];
+  const all = ['plain', '', "it's", '$(touch /tmp/x)`id`', 'a\nb', '\x1b]0;owned\x07', '\u202edesrever', '\t!x\\n\\', '\u009b31m', '"$HOME"', '-rf', '\x7f0f', "';id;'", 'ä漢👩', '\\x41', '#!', "\n'\\''", "\n';id;'", "x'\n;id #", '=id', 'a\n\n', "\x1b'\n!!", '%s\x07%d', '\r\n'];
   for (const text of all) {
     const quoted = quote(text);
-    assert.doesNotMatch(quoted, /[\u0000-\u001f\u007f-\u009f\u202e]/, JSON.stringify(quoted));
-    assert.equal(execFileSync('bash', ['-c', `printf %s ${quoted}`], { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C.UTF-8' } }), text, quoted);
+    assert.doesNotMatch(quoted, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/, JSON.stringify(quoted));
+    for (const shell of ['bash', 'dash']) assert.equal(execFileSync(shell, ['-c', `printf %s ${quoted}`], { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C.UTF-8' } }), text, `${shell}: ${quoted}`);
   }
   assert.throws(() => quote('a\0'), CannotCopy);
 });
@@ -45,8 +48,10 @@ test('cURL, as its own parser reads it', () => {
   assert.match(asCurl(entry({ method: 'PUT' })), /--request PUT/);
   assert.match(asCurl(entry({ method: 'GET', postData: undefined })), /^curl (?!.*--request)/s);
   assert.match(asCurl(entry({ url: 'https://api.example/{1..9}/../x' })), /--globoff[^]*--path-as-is/);
+  for (const form of [asCurl, asHttpie]) for (const method of ['-K/etc/x', '--output=x', 'a b', '']) assert.throws(() => form(entry({ method })), CannotCopy, method);
+  for (const form of [asCurl, asHttpie]) assert.throws(() => form(entry({ headers: [{ name: 'X', value: 'a\nb' }] })), CannotCopy);
   assert.match(asCurl(entry({ headers: [{ name: 'X-Empty', value: '' }] })), /--header 'X-Empty;'/);
-  assert.doesNotMatch(asCurl(entry({ headers: [{ name: '@/etc/passwd', value: 'x' }, { name: 'a b', value: 'x' }] })), /header/, 'only names that are names');
+  assert.doesNotMatch(asCurl(entry({ headers: [{ name: '-K', value: 'x' }, { name: '@/etc/passwd', value: 'x' }, { name: 'a b', value: 'x' }] })), /--header/, 'only names that are names');
   assert.match(asCurl(entry({ postData: { mimeType: 'x/y', text: 'AP8=', _encoding: 'base64', _truncated: true } })), /^# The body was kept in part\.\nprintf %s AP8= \| base64 -d \| curl [^]*--data-binary @-$/);
   for (const form of [asCurl, asFetch, asHttpie]) assert.throws(() => form(entry({ url: 'file:///etc/passwd' })), CannotCopy);
 });
@@ -64,8 +69,52 @@ test('fetch is code that runs', async () => {
   assert.deepEqual((got[1] as { body: unknown }).body, Uint8Array.of(0, 255));
 });
 
+test('a shell, curl and a server get what was captured', async () => {
+  let got: { method?: string | undefined; url?: string | undefined; headers: string[]; body: string } | undefined;
+  const server = createServer((req, res) => {
+    let body = '';
+    req.setEncoding('utf8').on('data', (d: string) => (body += d)).on('end', () => {
+      got = { method: req.method, url: req.url, headers: req.rawHeaders, body };
+      res.end();
+    });
+  });
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  try {
+    const body = `@/etc/hostname\n'; id; '\x1b[31m\t$(id)!!\\n`;
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/[1-3]/{a,b}?q=1`;
+    for (const shell of ['bash', 'dash']) {
+      got = undefined;
+      await promisify(execFile)(shell, ['-c', asCurl(entry({ url, method: 'PUT', headers: [{ name: 'X-File', value: '@/etc/hostname' }, { name: 'X-Eq', value: '=@/etc/hostname' }, { name: 'X-E', value: '' }], postData: { mimeType: '', text: body } }))], { env: { PATH: process.env['PATH'], LC_ALL: 'C.UTF-8' } });
+      assert.equal(got!.method, 'PUT');
+      assert.equal(got!.url, '/[1-3]/{a,b}?q=1');
+      assert.equal(got!.body, body, shell);
+      for (const [name, value] of [['X-File', '@/etc/hostname'], ['X-Eq', '=@/etc/hostname'], ['X-E', '']]) assert.equal(got!.headers[got!.headers.indexOf(name!) + 1], value);
+    }
+  } finally {
+    server.close();
+  }
+});
+
+test('nothing captured becomes an option or a file of HTTPie', () => {
+  const one = (value: string) => asHttpie(entry({ headers: [{ name: 'X', value }], postData: undefined })).split('\n').at(-1)!.trim();
+  assert.deepEqual(['@/etc/passwd', '=@/etc/passwd', '=1', 'a=@b', '', ' '].map(one), ["'X:\\@/etc/passwd'", "'X:\\=@/etc/passwd'", "'X:\\=1'", 'X:a=@b', "'X;'", "'X;'"]);
+  assert.equal(one('a\\b\\\\=c'), "'X:a\\b\\\\=c'");
+  assert.throws(() => one('a\\=c'), CannotCopy, 'HTTPie would take the backslash away');
+  assert.doesNotMatch(asHttpie(entry({ headers: [{ name: '--output', value: '/tmp/x' }] })), /output/);
+  assert.throws(() => asHttpie(entry({ method: 'evil.example' })), CannotCopy, 'HTTPie would take it for the URL');
+  assert.match(asHttpie(entry({ postData: { mimeType: '', text: '--output=x' } })), / --raw=--output=x$/);
+});
+
+test('a comment holds no captured word', () => {
+  for (const form of [asCurl, asFetch, asHttpie]) {
+    const text = form(entry({ headers: [{ name: 'a\nid', value: '' }], postData: { mimeType: '', _leftOut: 'x\nid;\u2028id' } }));
+    assert.match(text, /^(#|\/\/) The body is left out\.\n(#|\/\/) Header fields/);
+    assert.doesNotMatch(text, /id;|\u2028/);
+  }
+});
+
 test('HTTPie, raw, HAR', () => {
-  assert.match(asHttpie(entry({ headers: [{ name: 'X-File', value: '@/etc/passwd' }, { name: 'E', value: '' }] })), /^http --ignore-stdin POST \\\n {2}'https:[^]*'X-File:\\@\/etc\/passwd' \\\n {2}'E;' \\\n {2}--raw '/);
+  assert.match(asHttpie(entry({ headers: [{ name: 'X-File', value: '@/etc/passwd' }, { name: 'E', value: '' }] })), /^http --ignore-stdin POST \\\n {2}'https:[^]*'X-File:\\@\/etc\/passwd' \\\n {2}'E;' \\\n {2}'--raw=/);
   assert.match(asRaw(entry()), /^POST \/v1\/x\?q=1&token=abc HTTP\/1\.1\nHost: api\.example\n[^]*\n\n\{"a"[^]*HTTP\/1\.1 200 OK\nSet-Cookie: s=set-secret\n\nkey /);
   const har = JSON.parse(asHar([entry()], 'c'));
   assert.equal(har.log.version, '1.2');
@@ -82,7 +131,7 @@ test('a copy has no secrets unless it is asked for', () => {
   assert.match(asCurl(clean), /X-Note: it/);
   assert.equal(entry().request.headers[1]!.value, 'Bearer very-secret-1', 'the original stays');
   const bytes = cleanEntry(entry({ postData: { mimeType: 'x/y', text: 'AP8=', _encoding: 'base64' } }));
-  assert.match(asCurl(bytes), /^# The body is left out: not text\.\ncurl/);
+  assert.match(asCurl(bytes), /^# The body is left out\.\ncurl/);
   const e = entry();
   e.response.content = { mimeType: 'application/json', text: 'c2VjcmV0', encoding: 'base64', _contentEncoding: 'gzip' };
   e._webSocketMessages = [{ type: 'send', time: 1, opcode: 1, data: '{"token":"ws-secret"}', _size: 1 }, { type: 'send', time: 1, opcode: 2, data: 'c2VjcmV0', _encoding: 'base64', _size: 1 }];
