@@ -151,8 +151,59 @@ test('names and looks of secrets', () => {
   assert.equal(cleanText('nothing to see: 12345, sk-short, eyJ'), 'nothing to see: 12345, sk-short, eyJ');
   assert.equal(cleanUrl('https://u:p@h/a?x=1&password=p%20q#t'), 'https://[redacted]@h/a?x=1&password=%5Bredacted%5D#t');
   assert.equal(cleanQuery('a=%zz&b&c=1+2'), 'a=%zz&b&c=1+2', 'what is no secret stays as written');
-  assert.equal(cleanBody('{"n":1.50,"pin":1234,"a":{"token":"x\\"y"},"o":{"token":{"k":1}}}', 'application/json'), '{"n":1.50,"pin":"[redacted]","a":{"token":"[redacted]"},"o":{"token":{"k":1}}}');
+  assert.equal(cleanBody('{"n":1.50,"pin":1234,"a":{"token":"x\\"y"},"o":{"token":{"k":1}}}', 'application/json'), '{"n":1.50,"pin":"[redacted]","a":{"token":"[redacted]"},"o":{"token":"[redacted]"}}');
   assert.equal(cleanBody('user=a&passwd=b', 'application/x-www-form-urlencoded'), 'user=a&passwd=%5Bredacted%5D');
+});
+
+test('a body that is cleaned holds no secret', () => {
+  const form = 'multipart/form-data; boundary=b1';
+  const part = (name: string, value: string, type = '') => `--b1\r\nContent-Disposition: form-data; name="${name}"\r\n${type ? `Content-Type: ${type}\r\n` : ''}\r\n${value}\r\n`;
+  const cases: [text: string, mime: string, clean: string | null][] = [
+    [part('user', 'ann') + part('password', 'SECRET') + '--b1--\r\n', form, part('user', 'ann') + part('password', '[redacted]') + '--b1--\r\n'],
+    [part('d', '{"token":"SECRET"}', 'application/json') + part('f', 'SECRET', 'application/x-pem'), form, part('d', '{"token":"[redacted]"}', 'application/json') + part('f', '[left out]', 'application/x-pem')],
+    [part('password', 'SECR').slice(0, -2), form, part('password', '[redacted]').slice(0, -2)],
+    ['--b1\r\nSECRET', 'multipart/form-data', null],
+    ['{"a":1,"password":"SECRE', 'application/json', '{"a":1,"password":"[redacted]"'],
+    ['{"a":1,"password":"SECRE\\', 'application/json', '{"a":1,"password":"[redacted]"'],
+    ['{"a":["x",{"secrets":["SECRET",{"k":"SECRET}"}],"b":2}]}', 'application/json', '{"a":["x",{"secrets":"[redacted]","b":2}]}'],
+    ['{"secrets":["SECRET",{"k":"SEC', '', '{"secrets":"[redacted]"'],
+    ['{"passwords":"SECRET","api_keys":{"a":"SECRET"},"accessTokens":["SECRET"],"max_tokens":100,"token":null}', 'application/json', '{"passwords":"[redacted]","api_keys":"[redacted]","accessTokens":"[redacted]","max_tokens":100,"token":null}'],
+    ['{"pass\\u0077ord" : "SECRET"}', 'application/vnd.api+json', '{"pass\\u0077ord" : "[redacted]"}'],
+    ['{"next":"https:\\/\\/h\\/?a=1\\u0026token=SECRET","n":"é\\u00e9"}', 'application/json', '{"next":"https://h/?a=1&token=%5Bredacted%5D","n":"é\\u00e9"}'],
+    ['{"inner":"{\\"pin\\":\\"SECRET\\"}"}', 'application/json', '{"inner":"{\\"pin\\":\\"[redacted]\\"}"}'],
+    ['{"a":1}\n{"token":"SECRET"}\n', 'application/x-ndjson', '{"a":1}\n{"token":"[redacted]"}\n'],
+    ['<a><Password>SECRET</Password><b token="SECRET" n="1"/><wsse:Password Type="t"><x>SECRET</x></wsse:Password>ok</a>', 'text/xml', '<a><Password>[redacted]</Password><b token="[redacted]" n="1"/><wsse:Password Type="t">[redacted]</wsse:Password>ok</a>'],
+    ['<p name="apiKey" value="SECRET"/><e key=\'password\'>SECRET</e><c><![CDATA[{"token":"SECRET"}]]></c>', 'application/soap+xml; charset=utf-8', '<p name="apiKey" value="[redacted]"/><e key=\'password\'>[redacted]</e><c><![CDATA[{"token":"[redacted]"}]]></c>'],
+    ['<a><secret>SECRE', 'application/xml', '<a><secret>[redacted]'],
+    ['<a token="SECRE', '', '<a token="[redacted]"'],
+    ['user=a\npassword: SECRET, SECRET\nAuthorization: Digest SECRET\nx=1 at /a;jsessionid=SECRET?b=1', 'text/plain', 'user=a\npassword: [redacted]\nAuthorization: [redacted]\nx=1 at /a;jsessionid=%5Bredacted%5D?b=1'],
+    ['data: {"a":1}\ndata: {"token":"SECRET"}\n', 'text/event-stream', 'data: {"a":1}\ndata: {"token":[redacted]\n'],
+    ['a=1&d=%7B%22token%22%3A%22SECRET%22%7D', 'application/x-www-form-urlencoded', `a=1&d=${encodeURIComponent('{"token":"[redacted]"}')}`],
+    ['<html>SECRET', 'text/html', null],
+    ['var k = "SECRET"', 'text/javascript', null],
+    ['SECRET', 'application/graphql', null],
+    ['', '', ''],
+  ];
+  for (const [text, mime, clean] of cases) {
+    assert.equal(cleanBody(text, mime), clean, text);
+    for (let n = 0; n <= text.length; n++) assert.doesNotMatch(cleanBody(text.slice(0, n), mime) ?? '', /SECR/, `${text.slice(0, n)} as ${mime}`);
+  }
+});
+
+test('URLs and what carries them', () => {
+  for (const [url, clean] of [
+    ['/a;jsessionid=1A2B;v=2/b?PHPSESSID=x&ASPSESSIONIDABC=y&q=1', '/a;jsessionid=%5Bredacted%5D;v=2/b?PHPSESSID=%5Bredacted%5D&ASPSESSIONIDABC=%5Bredacted%5D&q=1'],
+    ['/r?to=https%3A%2F%2Fh%2F%3Ftoken%3Dx', `/r?to=${encodeURIComponent('https://h/?token=%5Bredacted%5D')}`],
+    ['/v1?max_tokens=5', '/v1?max_tokens=5'],
+  ] as const) assert.equal(cleanUrl(url), clean);
+  const one = (name: string, value: string) => cleanEntry(entry({ headers: [{ name, value }] })).request.headers[0]!.value;
+  assert.equal(one('Link', '</a?token=x&b=1>; rel="next"'), '</a?token=%5Bredacted%5D&b=1>; rel="next"');
+  assert.equal(one('X-Next', '0; url=https://u:p@h/?sig=x'), '0; url=https://[redacted]@h/?sig=%5Bredacted%5D');
+  assert.equal(one('X-Original-Url', '/a?sid=x'), '/a?sid=%5Bredacted%5D');
+  assert.equal(one('Accept', 'text/html;q=0.9, */*'), 'text/html;q=0.9, */*');
+  const html = entry();
+  html.response.content = { mimeType: 'text/html', text: '<input name=csrf value=x>' };
+  assert.deepEqual(cleanEntry(html).response.content, { mimeType: 'text/html', _leftOut: 'what may be secret in it cannot be told' });
 });
 
 test('sanitising is quick', () => {
@@ -162,6 +213,9 @@ test('sanitising is quick', () => {
   cleanBody('"'.repeat(300_000), 'application/json');
   cleanText('-----BEGIN PRIVATE KEY-----'.repeat(20_000));
   cleanText('Bearer '.repeat(50_000));
+  for (const bit of ['{"token":', '[', '<token ', '<a b="', "<a 'b", 'a=?', ';a=', '://', 'a: ', 'a', 'a.', '"a":"', '<!--', '{"a":"{', '--b\r\n\r\n', '?#', '\\']) {
+    for (const mime of ['', 'application/json', 'application/xml', 'application/x-www-form-urlencoded', 'multipart/x; boundary=b']) cleanBody(bit.repeat(50_000), mime);
+  }
   assert.ok(performance.now() - t < 20_000, 'grows with the length, not with its square');
 });
 
