@@ -70,6 +70,16 @@ export async function load(first: Request, keys: Keys | null, signal: AbortSigna
   }
 }
 
+/** Loads all of a payload, however large: what is shown is never its beginning only. */
+export async function loadWhole(request: Request, keys: Keys | null, signal: AbortSignal, show: (v: View) => void): Promise<void> {
+  let rest: Ready['more'] = null;
+  await load(request, keys, signal, (v) => {
+    if (v.kind === 'ready' && v.more) rest = v.more;
+    else show(v);
+  });
+  await (rest as Ready['more'])?.();
+}
+
 /** What the row itself says of a payload that cannot be loaded. */
 function known(request: Request): View | null {
   const { state, reason } = request.payload;
