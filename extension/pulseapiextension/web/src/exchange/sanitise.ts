@@ -130,6 +130,11 @@ export function cleanBody(text: string, mimeType: string, deep = 0): string | nu
   return null;
 }
 
+/** One value without secrets, by the names that lead to it and by its look. */
+export function cleanValue(text: string, names: string[]): string {
+  return names.some((n) => secretive(n) && !counts(n, text)) ? redacted : cleanAny(text, 0);
+}
+
 /** Text that does not say what it is. */
 function cleanAny(text: string, deep: number): string {
   if (deep > deepest) return /[[{<?;#=:]/.test(text) ? redacted : cleanLooks(text);

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { asCurl, asFetch, asHar, asHttpie, asRaw, CannotCopy, quote } from '../../src/exchange/copy.ts';
 import { complete, parseHar, type Entry } from '../../src/exchange/har.ts';
-import { cleanBody, cleanEntry, cleanQuery, cleanText, cleanUrl, secretive } from '../../src/exchange/sanitise.ts';
+import { cleanBody, cleanEntry, cleanQuery, cleanText, cleanUrl, cleanValue, secretive } from '../../src/exchange/sanitise.ts';
 
 const entry = (change: Partial<Entry['request']> = {}): Entry => ({
   startedDateTime: '2026-11-24T06:01:02.123456789Z',
@@ -188,6 +188,13 @@ test('a body that is cleaned holds no secret', () => {
     assert.equal(cleanBody(text, mime), clean, text);
     for (let n = 0; n <= text.length; n++) assert.doesNotMatch(cleanBody(text.slice(0, n), mime) ?? '', /SECR/, `${text.slice(0, n)} as ${mime}`);
   }
+});
+
+test('one value', () => {
+  assert.equal(cleanValue('1', ['k', 'token', '']), '[redacted]');
+  assert.equal(cleanValue('100', ['max_tokens']), '100');
+  assert.equal(cleanValue('{"pin":1}', ['a']), '{"pin":"[redacted]"}');
+  assert.equal(cleanValue('B-7', ['sku']), 'B-7');
 });
 
 test('URLs and what carries them', () => {
