@@ -113,7 +113,7 @@ type Redaction struct {
 	// At is the place in the HAR entry: `request.url`, `request.headers[3]`, `response.content`, `_webSocketMessages[2]`.
 	At string `json:"at"`
 	// Reason is what the policy names: header, field, json_path, the kind that a detector found; `not_redactable:` and why for
-	// a body that was removed.
+	// a body, or a part of one, that was removed.
 	Reason string `json:"reason"`
 	Count  int64  `json:"count"`
 }

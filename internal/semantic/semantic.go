@@ -230,7 +230,7 @@ const (
 	FindingLocation = "qpoint.finding.location" // path | query | header | cookie | trailer | json | form | multipart | text | binary
 	FindingPlace    = "qpoint.finding.place"    // name of the header, key or field; "user.cards[].number" in JSON; "" in text
 	FindingCount    = "qpoint.finding.count"    // values; with FindingReason messages
-	FindingReason   = "qpoint.finding.reason"   // why messages, or the rest of them, were not looked at: cpu_budget | size | coding | places
+	FindingReason   = "qpoint.finding.reason"   // why messages, or the rest of them, were not looked at: cpu_budget | size | coding | places | syntax
 )
 
 // Attributes of payload logs. They are sensitive by definition and exist on the payload path only.

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/confmaptest"
 
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/inspect"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/rules"
 )
 
@@ -54,7 +55,9 @@ func TestConfig(t *testing.T) {
 	require.NoError(t, load(t, "qtap_payload/all", p))
 	require.Equal(t, &PayloadConfig{
 		Receiver: component.MustNewIDWithName("qtap", "all"), Unguarded: true, MaxBodySize: 1 << 20,
-		Segment: SegmentConfig{MaxAge: time.Second, MaxBytes: 1 << 20, MaxEntries: 10},
+		Segment:  SegmentConfig{MaxAge: time.Second, MaxBytes: 1 << 20, MaxEntries: 10},
+		Findings: FindingsConfig{CPU: 0.1, MaxBodySize: 1 << 16},
+		Redact:   inspect.RedactConfig{Headers: []string{"x-private"}, Fields: []string{"password"}, JSONPaths: []string{"$..ssn"}, Detectors: []string{"card"}},
 	}, p)
 }
 

@@ -69,7 +69,7 @@ func (r *payloadReceiver) Start(_ context.Context, host component.Host) error {
 }
 
 // inspector returns who looks at payloads before they are handed over; nil for nobody.
-func (r *payloadReceiver) inspector() (func(plog.LogRecordSlice) (int, func(int, plog.LogRecord)), error) {
+func (r *payloadReceiver) inspector() (func(plog.LogRecordSlice, *int64) (int, func(int, plog.LogRecord)), error) {
 	policy, err := r.cfg.Redact.Compile()
 	f := r.cfg.Findings
 	if err != nil || policy == nil && !f.Enabled {

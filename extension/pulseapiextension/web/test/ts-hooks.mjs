@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { compileModule } from 'svelte/compiler';
 import ts from 'typescript';
 
 const brotli = new URL('../node_modules/brotli/dec/decode.js', import.meta.url).href; // as in vite.config.ts
@@ -13,5 +14,7 @@ export async function load(url, context, next) {
     fileName,
     compilerOptions: { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext, verbatimModuleSyntax: true, inlineSourceMap: true },
   });
-  return { format: 'module', source: outputText, shortCircuit: true };
+  // Runes, as a server has them: values that change, and no page that follows.
+  const source = fileName.endsWith('.svelte.ts') ? compileModule(outputText, { filename: fileName, generate: 'server' }).js.code : outputText;
+  return { format: 'module', source, shortCircuit: true };
 }

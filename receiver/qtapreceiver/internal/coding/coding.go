@@ -42,6 +42,7 @@ type Decoder struct {
 	next func() ([]byte, bool)
 	stop func()
 	in   []byte
+	end  bool // nothing follows in
 	cost int
 
 	total, limit uint64
@@ -137,6 +138,9 @@ func newDeflate(r io.Reader) (io.Reader, error) {
 	b := bufio.NewReaderSize(r, 16)
 	head, err := b.Peek(2)
 	if err != nil {
+		if len(head) > 0 && errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
 		return nil, err
 	}
 	if head[0]&0x0f == 8 && (uint(head[0])<<8|uint(head[1]))%31 == 0 {
@@ -177,6 +181,9 @@ type source struct {
 // Read implements io.Reader.
 func (s *source) Read(p []byte) (int, error) {
 	for len(s.d.in) == 0 {
+		if s.d.end {
+			return 0, io.EOF
+		}
 		if !s.more() {
 			return 0, errEnded
 		}
@@ -194,6 +201,22 @@ func (d *Decoder) Feed(b []byte, out func([]byte)) error {
 	}
 	d.in = b
 	d.limit += maxRatio * uint64(len(b))
+	return d.pull(out)
+}
+
+// Finish says that nothing follows, and calls out with what the decoder has kept back: some hand out bytes only when their
+// window is full. It returns io.EOF when the body ended where its codings do, io.ErrUnexpectedEOF when it was cut, and
+// else what is wrong with it. Nothing more can be decoded.
+func (d *Decoder) Finish(out func([]byte)) error {
+	if d.err != nil {
+		return d.err
+	}
+	d.in, d.end = nil, true
+	return d.pull(out)
+}
+
+// pull hands on what the decoder makes of what it has.
+func (d *Decoder) pull(out func([]byte)) error {
 	for {
 		p, ok := d.next()
 		if !ok {

@@ -81,6 +81,46 @@ func TestFlushed(t *testing.T) {
 	}
 }
 
+// TestFinish: of a body that is cut anywhere everything is handed out that can be decoded.
+func TestFinish(t *testing.T) {
+	var text strings.Builder
+	for i := range 400 {
+		fmt.Fprintf(&text, "%d %x;", i, i*i*7919)
+	}
+	for name, newWriter := range writers {
+		var wire bytes.Buffer
+		z := newWriter(&wire)
+		_, _ = io.WriteString(z, text.String())
+		require.NoError(t, z.Close())
+		kept := 0
+		for cut := 1; cut <= wire.Len(); cut++ {
+			if cut > 20 && cut%37 != 0 && cut < wire.Len()-20 {
+				continue
+			}
+			d, ok := New(strings.Replace(name, "raw", "deflate", 1))
+			require.True(t, ok)
+			var got bytes.Buffer
+			out := func(p []byte) { got.Write(p) }
+			err := d.Feed(wire.Bytes()[:cut], out)
+			if err == nil {
+				err = d.Finish(out)
+			}
+			d.Close()
+			if cut == wire.Len() {
+				require.ErrorIs(t, err, io.EOF, name)
+				require.Equal(t, text.String(), got.String(), name)
+				continue
+			}
+			require.ErrorIs(t, err, io.ErrUnexpectedEOF, "%s cut at %d", name, cut)
+			require.True(t, strings.HasPrefix(text.String(), got.String()), "%s cut at %d", name, cut)
+			kept = max(kept, got.Len())
+		}
+		if name != "zstd" { // whose blocks cannot be decoded in part
+			require.Greater(t, kept, text.Len()*8/10, name)
+		}
+	}
+}
+
 func TestTwoCodings(t *testing.T) {
 	var inner, outer bytes.Buffer
 	z := gzip.NewWriter(&inner)
@@ -167,6 +207,10 @@ func FuzzDecoder(f *testing.F) {
 					break
 				}
 				rest = rest[n:]
+			}
+			err := d.Finish(func(p []byte) { got.Write(p) })
+			if err == nil {
+				t.Fatal("the end is an error")
 			}
 			return got.String()
 		}

@@ -124,6 +124,23 @@ func newPacked(t *testing.T, cfg SegmentConfig, p *packed) (*Segmenter[res], *Pa
 
 func none(plog.LogRecord) {}
 
+// TestRoom: the processes of a segment share what it may grow by.
+func TestRoom(t *testing.T) {
+	var rooms []int64 // of the segmenter's goroutine until Drain returns
+	cfg := SegmentConfig{MaxAge: time.Second, MaxBytes: 100, MaxEntries: 9, Inspect: func(_ plog.LogRecordSlice, room *int64) (int, func(int, plog.LogRecord)) {
+		rooms = append(rooms, *room)
+		*room -= 30
+		return 0, nil
+	}}
+	s, _ := newPacked(t, cfg, &packed{})
+	for range 2 {
+		s.Add(Group{"default", "g"}, "a", 10, 0, none)
+		s.Add(Group{"default", "g"}, "b", 10, 0, none)
+		s.Drain(context.Background(), 0)
+	}
+	require.Equal(t, []int64{100, 70, 100, 70}, rooms)
+}
+
 func TestSegmentBounds(t *testing.T) {
 	cfg := SegmentConfig{MaxAge: time.Second, MaxBytes: 100, MaxEntries: 3}
 	p := &packed{}

@@ -29,8 +29,9 @@ type SegmentConfig struct {
 	MaxBytes   int64 // uncompressed payload
 	MaxEntries int
 	// Inspect is asked about the records of each process before they are handed over, from the segmenter's own goroutine. It
-	// may change them. What it returns, n log records that fill writes, is reported. nil: nobody is asked.
-	Inspect func(records plog.LogRecordSlice) (n int, fill func(i int, lr plog.LogRecord))
+	// may change them: they become at most *room bytes larger, which it counts down. A segment's room is MaxBytes. What it
+	// returns, n log records that fill writes, is reported. nil: nobody is asked.
+	Inspect func(records plog.LogRecordSlice, room *int64) (n int, fill func(i int, lr plog.LogRecord))
 }
 
 // Group is what the exchanges of a segment have in common: an object has one retention class and holds what one
@@ -237,9 +238,9 @@ func (s *Segmenter[R]) inspect(seg *segment[R]) {
 	if s.cfg.Inspect == nil {
 		return
 	}
-	ld, total := plog.NewLogs(), 0
+	ld, total, room := plog.NewLogs(), 0, s.cfg.MaxBytes
 	for r, sl := range seg.scopes {
-		n, fill := s.cfg.Inspect(sl.LogRecords())
+		n, fill := s.cfg.Inspect(sl.LogRecords(), &room)
 		if n == 0 {
 			continue
 		}

@@ -95,7 +95,7 @@ func mayHaveParts(x *l7.Exchange) bool {
 	if len(r.Body) == 0 {
 		return false
 	}
-	return r.Get("Content-Encoding") == "" || !sized(r) && uint64(len(r.Body)) == r.BodySize
+	return r.List("Content-Encoding") == "" || !sized(r) && uint64(len(r.Body)) == r.BodySize
 }
 
 // sized says that the length of a body was known when it began: so it is a thing, and no stream of them.
@@ -119,7 +119,7 @@ type streamed struct {
 
 func (a *application) newStreamed(x *l7.Exchange) *streamed {
 	s := &streamed{max: a.c.maxBody(), records: recordsOf(x), rpc: x.RPC != nil}
-	if field := x.Response.Get("Content-Encoding"); field != "" {
+	if field := x.Response.List("Content-Encoding"); field != "" {
 		var ok bool
 		if isIdentity(field) {
 			return s

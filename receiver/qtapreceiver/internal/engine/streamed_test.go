@@ -181,6 +181,29 @@ func TestCodedNoStream(t *testing.T) {
 	}
 }
 
+// TestCodedTwice: lines of Content-Encoding are one list, so what is under the last alone is no content yet.
+func TestCodedTwice(t *testing.T) {
+	b := newBench(t, withPayloads(1000), withPartAge(time.Second))
+	w := b.dial(1).open()
+	w.own()
+	var inner, wire bytes.Buffer
+	for _, layer := range []struct {
+		to   *bytes.Buffer
+		from func() []byte
+	}{{&inner, func() []byte { return []byte("data: one\n\n") }}, {&wire, inner.Bytes}} {
+		z := gzip.NewWriter(layer.to)
+		_, _ = z.Write(layer.from())
+		_ = z.Flush()
+	}
+	w.send(true, getRequest)
+	w.send(false, strings.Replace(streamResponse, "\r\n\r\n", "\r\nContent-Encoding: gzip\r\nContent-Encoding: gzip\r\n\r\n", 1)+chunk(wire.String()))
+	b.idle(1100 * time.Millisecond)
+	w.hangup(event.CloseFIN)
+	b.idle(time.Second)
+	b.close()
+	require.Equal(t, []string{"1 data: one\n\n"}, b.partBodies(t))
+}
+
 // TestStreamWithAGap: a part ends where something was not seen, says so, and the next goes on behind it.
 func TestStreamWithAGap(t *testing.T) {
 	b := newBench(t, withPayloads(1000), withPartAge(time.Second))

@@ -18,6 +18,8 @@ import (
 const (
 	// maxRedact bounds a decoded body that is redacted; a larger one is taken out whole.
 	maxRedact = 64 << 20
+	// maxScratch is how much memory for decoded bodies is kept from one call to the next.
+	maxScratch = 1 << 20
 	// feedSize is how much of a body is decoded before its bound is looked at.
 	feedSize = 4 << 10
 )
@@ -39,19 +41,25 @@ func (in *Inspector) body(at pcommon.Map, m *sides, contentType, contentEncoding
 		coded = true
 	}
 	b := v.Bytes().AsRaw()
+	exact := true
 	if coded {
 		limit := in.set.MaxSize
 		if in.set.Redact != nil {
 			limit = maxRedact
 		}
-		var whole bool
-		if b, whole, reason = in.decode(d, b, limit, cut); reason != "" {
+		var end ending
+		if b, end, reason = in.decode(d, b, limit); reason != "" {
 			in.remove(v, reason)
 			if in.set.Redact != nil {
 				return reason
 			}
 		}
-		cut = cut || !whole
+		exact = end == ended
+		cut = cut || end == cutOff
+		if end == cutOff && in.set.Redact != nil {
+			in.marked("not_redactable:" + reasonCoding)
+			at.PutBool(m.truncated, true)
+		}
 	} else if in.set.Redact == nil && len(b) > in.set.MaxSize {
 		b, cut, reason = b[:in.set.MaxSize], true, reasonSize
 	}
@@ -60,8 +68,16 @@ func (in *Inspector) body(at pcommon.Map, m *sides, contentType, contentEncoding
 		in.remove(v, why)
 		return why
 	}
-	if !in.edited {
+	// What is not the coded form of what was looked at, and of nothing else, does not stay.
+	if !in.edited && (exact || in.set.Redact == nil) {
 		return reason
+	}
+	if grown := int64(len(b) - v.Bytes().Len()); grown > 0 {
+		if grown > *in.room {
+			in.remove(v, reasonSize)
+			return reasonSize
+		}
+		*in.room -= grown
 	}
 	v.Bytes().FromRaw(b)
 	if coded {
@@ -73,30 +89,46 @@ func (in *Inspector) body(at pcommon.Map, m *sides, contentType, contentEncoding
 	return reason
 }
 
-// decode undoes the content coding of a body, up to limit bytes. whole is false for a body that goes on: one that is cut
-// ends within the coding, which is no error.
-func (in *Inspector) decode(d *coding.Decoder, b []byte, limit int, cut bool) (out []byte, whole bool, reason string) {
+// ending says how a coded body ends.
+type ending uint8
+
+const (
+	ended    ending = iota // with its coding
+	cutOff                 // within its coding
+	followed               // behind its coding there may be something else
+)
+
+// decode undoes the content coding of a body, up to limit bytes. That a body is cut is no error.
+func (in *Inspector) decode(d *coding.Decoder, b []byte, limit int) (out []byte, end ending, reason string) {
 	in.decoded = in.decoded[:0]
-	for len(b) > 0 {
-		n := min(len(b), feedSize)
-		err := d.Feed(b[:n], func(p []byte) {
-			if len(in.decoded) <= limit {
-				in.decoded = append(in.decoded, p...)
-			}
-		})
-		b = b[n:]
-		if len(in.decoded) > limit {
-			return in.decoded[:limit], false, reasonSize
-		}
-		if errors.Is(err, io.EOF) {
-			return in.decoded, !cut, ""
-		}
-		if err != nil {
-			return in.decoded, false, reasonCoding
+	keep := func(p []byte) {
+		if len(in.decoded) <= limit {
+			in.decoded = append(in.decoded, p...)
 		}
 	}
-	// gzip members may follow each other, so its end is not told.
-	return in.decoded, !cut, ""
+	for last := false; !last; {
+		n := min(len(b), feedSize)
+		var err error
+		if last = n == 0; last {
+			err = d.Finish(keep)
+		} else {
+			err = d.Feed(b[:n], keep)
+		}
+		b = b[n:]
+		switch {
+		case len(in.decoded) > limit:
+			return in.decoded[:limit], cutOff, reasonSize
+		case errors.Is(err, io.EOF) && last:
+			return in.decoded, ended, ""
+		case errors.Is(err, io.EOF):
+			return in.decoded, followed, ""
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			return in.decoded, cutOff, ""
+		case err != nil:
+			return in.decoded, cutOff, reasonCoding
+		}
+	}
+	return in.decoded, cutOff, ""
 }
 
 // remove takes a whole value out, where the policy could not be applied to it.
@@ -118,14 +150,15 @@ func (in *Inspector) content(b []byte, contentType string, cut bool) (reason str
 	}
 	switch {
 	case strings.HasSuffix(media, "json") || strings.Contains(media, "json"):
-		return in.json(b, cut)
+		return in.json(b, cut, false)
 	case media == "application/x-www-form-urlencoded":
 		in.pairs(b, '&', locationForm)
 		return ""
 	case strings.HasPrefix(media, "multipart/") && params["boundary"] != "":
 		return in.multipart(b, params["boundary"], cut)
 	case media == "text/event-stream":
-		return in.events(b, cut)
+		in.events(b, cut)
+		return ""
 	case strings.HasPrefix(media, "application/grpc"):
 		if grpcCompressed(b) {
 			return reasonCoding
@@ -135,7 +168,7 @@ func (in *Inspector) content(b []byte, contentType string, cut bool) (reason str
 	}
 	if t := bytes.TrimLeft(b, " \t\r\n"); media == "" && len(t) > 0 && (t[0] == '{' || t[0] == '[') {
 		in.location = locationJSON
-		return in.json(b, cut)
+		return in.json(b, cut, true)
 	}
 	if media == "" || strings.HasPrefix(media, "text/") || strings.Contains(media, "xml") || strings.Contains(media, "javascript") {
 		in.location, in.place = locationText, nowhere
@@ -165,25 +198,58 @@ func grpcCompressed(b []byte) bool {
 }
 
 // events looks at an event stream (HTML, Server-sent events): the data of most is JSON.
-func (in *Inspector) events(b []byte, cut bool) (reason string) {
+func (in *Inspector) events(b []byte, cut bool) {
+	in.lines = in.lines[:0]
 	for len(b) > 0 {
 		i := bytes.IndexAny(b, "\r\n")
-		last := i < 0
-		if last {
+		if i < 0 {
 			i = len(b)
 		}
 		line := b[:i]
+		if bytes.HasPrefix(b[i:], []byte("\r\n")) {
+			i++
+		}
 		b = b[min(i+1, len(b)):]
 		if data, ok := bytes.CutPrefix(line, []byte("data:")); ok {
-			if why := in.content(data, "", cut && last); why != "" {
-				reason = why
-			}
+			in.lines = append(in.lines, data)
+			continue
+		}
+		if len(line) == 0 {
+			in.event(false)
 			continue
 		}
 		in.location, in.place = locationText, nowhere
 		in.look(line, plain, detect.None, "")
 	}
-	return reason
+	in.event(cut)
+	clear(in.lines[:cap(in.lines)]) // they are of the body
+}
+
+// event looks at the data of an event, which are its lines together. Data that the policy cannot be applied to are
+// overwritten; the other events stay.
+func (in *Inspector) event(cut bool) {
+	if len(in.lines) == 0 {
+		return
+	}
+	data := in.lines[0]
+	if len(in.lines) > 1 {
+		in.joined = in.joined[:0]
+		for _, line := range in.lines {
+			in.joined = append(append(in.joined, line...), '\n')
+		}
+		data = in.joined
+	}
+	if why := in.content(data, "", cut); why != "" {
+		in.skip(why)
+		in.marked("not_redactable:" + why)
+		mask(data, plain)
+	}
+	if len(in.lines) > 1 {
+		for _, line := range in.lines {
+			data = data[copy(line, data)+1:]
+		}
+	}
+	in.lines = in.lines[:0]
 }
 
 // multipart looks at the parts of a body (RFC 2046 §5.1).
@@ -211,7 +277,7 @@ func (in *Inspector) multipart(b []byte, boundary string, cut bool) (reason stri
 		case named != "":
 			in.look(content, plain, detect.Field(name), named)
 		case strings.Contains(media, "json"):
-			if why := in.json(content, cut && i < 0); why != "" {
+			if why := in.json(content, cut && i < 0, false); why != "" {
 				reason = why
 			}
 		default:

@@ -66,6 +66,7 @@ type Inspector struct {
 	// Of the records at hand.
 	found  map[group]*Finding
 	groups []*Finding
+	room   *int64
 	// Of the record at hand.
 	record context
 	// Of the value at hand.
@@ -78,10 +79,14 @@ type Inspector struct {
 
 	marks   []marking
 	spans   []span
-	text    []byte // scratch: a value as its format means it
-	value   []byte // scratch: a value that may be edited
-	decoded []byte // scratch: a body without its content coding
+	text    []byte   // scratch: a value as its format means it
+	value   []byte   // scratch: a value that may be edited
+	decoded []byte   // scratch: a body without its content coding
+	lines   [][]byte // of the data of an event
+	joined  []byte   // scratch: lines together
 	path    []element
+	names   []byte // of path
+	maxKey  int    // how long, in bytes, a name of path is at most
 }
 
 // context is what the findings of one record have in common.
@@ -110,15 +115,21 @@ type Finding struct {
 func New(set Settings, book *emit.Ledger) *Inspector {
 	in := &Inspector{set: set, book: book, budget: budget{share: set.CPU, now: time.Now}}
 	in.inJSON = in.jsonPlace
+	in.maxKey = max(minKey, set.Redact.longest())
 	return in
 }
 
 // Inspect looks at the records of one process, takes out of them what is to be redacted, and returns what it found:
-// n records, which fill writes. They are valid until it is called again.
-func (in *Inspector) Inspect(records plog.LogRecordSlice) (n int, fill func(i int, lr plog.LogRecord)) {
+// n records, which fill writes. They are valid until it is called again. Bodies whose content coding is undone become larger,
+// by at most *room bytes, which are counted down; one that does not fit is taken out whole.
+func (in *Inspector) Inspect(records plog.LogRecordSlice, room *int64) (n int, fill func(i int, lr plog.LogRecord)) {
+	in.room = room
 	in.found, in.groups = map[group]*Finding{}, in.groups[:0]
 	for _, lr := range records.All() {
 		in.inspect(lr)
+	}
+	if cap(in.decoded)+cap(in.joined) > maxScratch {
+		in.decoded, in.joined = nil, nil
 	}
 	return len(in.groups), func(i int, lr plog.LogRecord) { in.groups[i].put(lr) }
 }
@@ -215,7 +226,10 @@ func (in *Inspector) fields(at pcommon.Map, key, har, location string) (contentT
 		case "content-type":
 			contentType = text(v)
 		case "content-encoding":
-			contentEncoding = text(v)
+			if contentEncoding != "" { // lines of one field are one list (RFC 9110 §5.3)
+				contentEncoding += ", "
+			}
+			contentEncoding += text(v)
 		}
 		in.mark.at(har, i)
 		in.location, in.place = location, func() string { return detect.PlaceName(name) }

@@ -5,9 +5,11 @@ package inspect
 import (
 	"bytes"
 	"compress/gzip"
+	"compress/zlib"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -89,10 +91,10 @@ type result struct {
 func run(t testing.TB, set Settings, x exchange) result {
 	t.Helper()
 	book := emit.NewLedger("inspected", "{message}")
-	in := New(set, book)
+	in, room := New(set, book), int64(1<<20)
 	sl := plog.NewScopeLogs()
 	m := x.put(sl.LogRecords().AppendEmpty())
-	n, fill := in.Inspect(sl.LogRecords())
+	n, fill := in.Inspect(sl.LogRecords(), &room)
 	r := result{m: m, book: book.Totals()}
 	for i := range n {
 		lr := plog.NewLogRecord()
@@ -147,9 +149,11 @@ func TestFindings(t *testing.T) {
 			[]string{"email request header x-mail 2", "jwt response header x-data 1"}},
 		"cookies": {exchange{target: "/", headers: [][2]string{{"Cookie", "a=1; mail=" + email}}, answers: [][2]string{{"Set-Cookie", "t=" + jwt + "; Path=/"}}},
 			[]string{"email request cookie mail 1", "jwt response cookie t 1"}},
+		"names of cookies": {exchange{target: "/", headers: [][2]string{{"Cookie", "a=1; " + email + "=x"}}, answers: [][2]string{{"Set-Cookie", jwt + "=1; Path=/"}}},
+			[]string{"email request cookie  1", "jwt response cookie  1"}},
 		"json": {exchange{target: "/", headers: [][2]string{{"Content-Type", "application/json; charset=utf-8"}},
 			body: `{"user":{"cards":[{"number":"` + card + `"},{"number":4111111111111111}],"e\u006dail":"a\u006cice@example.com"},"` + email + `":true}`},
-			[]string{"card request json user.cards[].number 2", "email request json  1", "email request json user.{token} 1"}},
+			[]string{"card request json user.cards[].number 2", "email request json  1", "email request json user.email 1"}},
 		"json by id": {exchange{target: "/", headers: [][2]string{{"Content-Type", "application/json"}}, body: `{"550e8400-e29b-41d4-a716-446655440000":{"m":"` + email + `"}}`},
 			[]string{"email request json {uuid}.m 1"}},
 		"json cut":     {exchange{target: "/", cut: true, headers: [][2]string{{"Content-Type", "application/json"}}, body: `{"a":"` + email + `","b":"` + email[:10]}, []string{"email request json a 1"}},
@@ -215,7 +219,7 @@ func TestParts(t *testing.T) {
 			m.PutInt(semantic.ExchangePart, int64(i))
 		}
 	}
-	n, fill := New(look(), emit.NewLedger("", "")).Inspect(sl.LogRecords())
+	n, fill := New(look(), emit.NewLedger("", "")).Inspect(sl.LogRecords(), new(int64))
 	got := map[string]int64{}
 	for i := range n {
 		lr := plog.NewLogRecord()
@@ -332,9 +336,157 @@ func TestRedactionFailsClosed(t *testing.T) {
 	// What was cut is no fault of its own: as much of it as there is was looked at.
 	r := run(t, redact(t, paths), exchange{cut: true, answers: [][2]string{{"Content-Type", "application/json"}}, answer: `{"a":"secr`})
 	require.Equal(t, `{"a":"****`, attr(t, r.m, semantic.PayloadResponseBody))
+	r = run(t, redact(t, paths), exchange{cut: true, answers: [][2]string{{"Content-Type", "application/json"}}, answer: `{"b":tru`})
+	require.Equal(t, `{"b":tru`, attr(t, r.m, semantic.PayloadResponseBody))
+	r = run(t, redact(t, paths), exchange{cut: true, answers: [][2]string{{"Content-Type", "application/json"}}, answer: `{"a":hunter`})
+	require.Empty(t, attr(t, r.m, semantic.PayloadResponseBody), "no cut makes this of JSON")
 	gz := packed(`{"b":"` + strings.Repeat("xyz", 100) + `","a":"secret"}`)
 	r = run(t, redact(t, RedactConfig{Fields: []string{"b"}}), exchange{cut: true, answers: [][2]string{{"Content-Type", "application/json"}, {"Content-Encoding", "gzip"}}, answer: gz[:len(gz)-9]})
 	require.NotContains(t, attr(t, r.m, semantic.PayloadResponseBody), "xyz")
+}
+
+// TestCutCoding: what a decoder has kept back until the end that never came is looked at, too, and what cannot be decoded
+// does not stay.
+func TestCutCoding(t *testing.T) {
+	plain := email + " " + strings.Repeat("some words ", 50)
+	cut := exchange{cut: true, answers: [][2]string{{"Content-Type", "text/plain"}, {"Content-Encoding", "gzip"}}, answer: packed(plain)}
+	cut.answer = cut.answer[:len(cut.answer)-12]
+	require.Equal(t, []string{"email response text  1"}, run(t, look(), cut).found)
+	r := run(t, redact(t, RedactConfig{Detectors: []string{"email"}}), cut)
+	require.True(t, strings.HasPrefix(attr(t, r.m, semantic.PayloadResponseBody), stars(len(email))+" some words"))
+
+	// The same where nothing has to go, whoever has cut it.
+	for _, said := range []bool{true, false} {
+		cut.cut = said
+		r = run(t, redact(t, RedactConfig{Detectors: []string{"card"}}), cut)
+		got := attr(t, r.m, semantic.PayloadResponseBody)
+		require.True(t, strings.HasPrefix(got, email) && strings.HasPrefix(plain, got), "%q", got)
+		require.True(t, flag(r.m, semantic.PayloadResponseBodyDecoded))
+		require.True(t, flag(r.m, semantic.PayloadResponseBodyTruncated))
+		list, _ := r.m.Get(semantic.PayloadRedactions)
+		require.Equal(t, "not_redactable:coding", list.Slice().At(0).Slice().At(1).Str())
+	}
+
+	// What is whole stays as it was.
+	cut.answer = packed(plain)
+	cut.cut = false
+	r = run(t, redact(t, RedactConfig{Detectors: []string{"card"}}), cut)
+	require.Equal(t, cut.answer, attr(t, r.m, semantic.PayloadResponseBody))
+	require.False(t, flag(r.m, semantic.PayloadResponseBodyDecoded))
+}
+
+// TestDeepJSON: below the depth that is walked no name would be found.
+func TestDeepJSON(t *testing.T) {
+	nested := func(depth int, inner, end string) string {
+		return strings.Repeat("[", depth) + inner + end
+	}
+	for name, c := range map[string]RedactConfig{"fields": {Fields: []string{"a"}}, "paths": {JSONPaths: []string{"$..a"}}} {
+		for _, media := range []string{"application/json", ""} {
+			x := exchange{headers: [][2]string{{"Content-Type", media}}, body: nested(maxDepth-1, `{"a":"secret"}`, strings.Repeat("]", maxDepth-1))}
+			require.Contains(t, attr(t, run(t, redact(t, c), x).m, semantic.PayloadRequestBody), `{"a":"******"}`)
+			x.body = nested(maxDepth, `{"a":"secret"}`, strings.Repeat("]", maxDepth))
+			require.Empty(t, attr(t, run(t, redact(t, c), x).m, semantic.PayloadRequestBody), name)
+			x.body, x.cut = nested(maxDepth, `{"a":"secret`, ""), true
+			require.Empty(t, attr(t, run(t, redact(t, c), x).m, semantic.PayloadRequestBody), "%s, cut", name)
+		}
+	}
+	x := exchange{body: nested(maxDepth, `{"a":"`+email+`"}`, strings.Repeat("]", maxDepth))}
+	require.Contains(t, attr(t, run(t, redact(t, RedactConfig{Detectors: []string{"email"}}), x).m, semantic.PayloadRequestBody), `{"a":"`+stars(len(email))+`"}`, "detectors need no names")
+}
+
+// TestGuessedJSON: what nobody said to be JSON, and is none, is text.
+func TestGuessedJSON(t *testing.T) {
+	set := redact(t, RedactConfig{Fields: []string{"password"}, Detectors: []string{"email"}})
+	events := func(s string) string {
+		return attr(t, run(t, set, exchange{answers: [][2]string{{"Content-Type", "text/event-stream"}}, answer: s}).m, semantic.PayloadResponseBody)
+	}
+	gone := stars(len(email))
+	for in, want := range map[string]string{
+		"data: {\"password\":\"x\"}\n\ndata: [DONE]\n\n":                       "data: {\"password\":\"*\"}\n\ndata: [DONE]\n\n",
+		"data: [alice@example.com] hello\n\ndata: {" + email + "}\n\n":         "data: [" + gone + "] hello\n\ndata: {" + gone + "}\n\n",
+		"data: {\r\ndata: \"password\":\r\ndata: \"x\"}\r\n\r\ndata: " + email: "data: {\r\ndata: \"password\":\r\ndata: \"*\"}\r\n\r\ndata: " + gone,
+		"data: {\"password\" \"x\"}\nid: 1\n\ndata: [1]\n\n":                   "data:" + stars(len(` {"password" "x"}`)) + "\nid: 1\n\ndata: [1]\n\n",
+	} {
+		require.Equal(t, want, events(in))
+	}
+	r := run(t, set, exchange{messages: []string{"[INFO] to " + email, `{"password" "x"}`, "{{template}}"}, body: "[a] " + email})
+	require.Equal(t, "[a] "+gone, attr(t, r.m, semantic.PayloadRequestBody))
+	list, _ := r.m.Get(semantic.PayloadWebSocketMessages)
+	var got []string
+	for _, m := range list.Slice().All() {
+		v, _ := m.Map().Get(semantic.MessageData)
+		got = append(got, text(v))
+	}
+	require.Equal(t, []string{"[INFO] to " + gone, "", "{{template}}"}, got)
+	// A word that is no JSON is text in a body that is said to be JSON, too.
+	r = run(t, redact(t, RedactConfig{Detectors: []string{"email"}}), exchange{cut: true, headers: [][2]string{{"Content-Type", "application/json"}}, body: `[` + email + `]`})
+	require.Equal(t, "["+gone+"]", attr(t, r.m, semantic.PayloadRequestBody))
+}
+
+// TestRoom: what redaction makes larger is bounded for all records together.
+func TestRoom(t *testing.T) {
+	text := email + strings.Repeat(" ", 5000)
+	sl := plog.NewScopeLogs()
+	for range 3 {
+		exchange{body: text, answers: [][2]string{{"Content-Type", "text/plain"}, {"Content-Encoding", "gzip"}}, answer: packed(text)}.put(sl.LogRecords().AppendEmpty())
+	}
+	book, room := emit.NewLedger("", ""), int64(12000)
+	New(redact(t, RedactConfig{Detectors: []string{"all"}}), book).Inspect(sl.LogRecords(), &room)
+	require.EqualValues(t, 12000-2*(len(text)-len(packed(text))), room)
+	for i, lr := range sl.LogRecords().All() {
+		require.Len(t, attr(t, lr.Attributes(), semantic.PayloadRequestBody), len(text), "what does not grow needs no room")
+		if got := attr(t, lr.Attributes(), semantic.PayloadResponseBody); i < 2 {
+			require.Len(t, got, len(text))
+		} else {
+			require.Empty(t, got)
+			list, _ := lr.Attributes().Get(semantic.PayloadRedactions)
+			require.Contains(t, fmt.Sprint(list.AsRaw()), "response.content not_redactable:size 1")
+		}
+	}
+	require.EqualValues(t, 1, book.Totals().Dropped[reasonSize])
+}
+
+// TestOddCodings: nothing gets past redaction by the way it is coded.
+func TestOddCodings(t *testing.T) {
+	set := redact(t, RedactConfig{Detectors: []string{"email"}})
+	x := exchange{answers: [][2]string{{"Content-Encoding", "gzip"}, {"Content-Encoding", "gzip"}}, answer: packed(packed("to " + email))}
+	require.Equal(t, "to "+stars(len(email)), attr(t, run(t, set, x).m, semantic.PayloadResponseBody), "two lines are two codings")
+	x.answers[1][1] = "identity"
+	x.answer = packed("to " + email)
+	require.Equal(t, "to "+stars(len(email)), attr(t, run(t, set, x).m, semantic.PayloadResponseBody))
+
+	var z bytes.Buffer
+	w := zlib.NewWriter(&z)
+	_, _ = w.Write([]byte("deflated"))
+	require.NoError(t, w.Close())
+	for _, behind := range []string{"", email} {
+		r := run(t, set, exchange{answers: [][2]string{{"Content-Encoding", "deflate"}}, answer: z.String() + behind})
+		require.Equal(t, "deflated", attr(t, r.m, semantic.PayloadResponseBody))
+	}
+	for _, behind := range []string{email, "\x1f\x8b" + email} {
+		r := run(t, set, exchange{answers: [][2]string{{"Content-Encoding", "gzip"}}, answer: packed("x") + behind})
+		require.NotContains(t, attr(t, r.m, semantic.PayloadResponseBody), email)
+	}
+}
+
+// TestLongKeys: a key is read once, and not for every value below it.
+func TestLongKeys(t *testing.T) {
+	set := redact(t, RedactConfig{Fields: []string{"password"}, JSONPaths: []string{"$.a[1]"}, Detectors: []string{"email"}})
+	body := `{"` + strings.Repeat(`\u0061x`, 1<<17) + `":[` + strings.Repeat(`"`+email+`",`, 999) + `{"pass\u0077ord":1234}]}`
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	r := run(t, set, exchange{headers: [][2]string{{"Content-Type", "application/json"}}, body: body})
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(64*len(body)))
+	require.Equal(t, []string{"email request json {token}[] 999", "secret request json {token}[].password 1"}, r.found)
+	require.True(t, strings.HasSuffix(attr(t, r.m, semantic.PayloadRequestBody), `{"pass\u0077ord":"**"}]}`))
+
+	// A name of any length, in any case, is matched, also by a path to a key that is itself taken out, which no place tells.
+	long := strings.Repeat("k\u00e9", 100)
+	set = redact(t, RedactConfig{Fields: []string{long}, JSONPaths: []string{"$['" + email + "'].x"}, Detectors: []string{"email"}})
+	r = run(t, set, exchange{headers: [][2]string{{"Content-Type", "application/json"}}, body: `{"` + strings.ToUpper(long) + `":"q","` + email + `":{"x":"q","y":"` + email + `"}}`})
+	require.Equal(t, `{"`+strings.ToUpper(long)+`":"*","`+stars(len(email))+`":{"x":"*","y":"`+stars(len(email))+`"}}`, attr(t, r.m, semantic.PayloadRequestBody))
+	require.Equal(t, []string{"email request json  1", "email request json {token}.y 1"}, r.found)
 }
 
 func TestPolicy(t *testing.T) {
@@ -356,14 +508,14 @@ func TestPolicy(t *testing.T) {
 		_, err := c.Compile()
 		require.ErrorContains(t, err, bad)
 	}
+	key := func(name string) element { return element{name: []byte(name), index: -1} }
 	for path, want := range map[string][]string{
 		"$.a": {"a"}, "$['a']": {"a"}, "$.a.b": {"a.b"}, "$..b": {"a.b", "b", "l.0.b"}, "$.l[*].b": {"l.0.b"}, "$.l[0]": {"l.0"}, "$.*": {"a", "b", "l"}, "$..*": {"a", "a.b", "b", "l", "l.0", "l.0.b"}, "$..[0]": {"l.0"},
 	} {
 		p, err := (&RedactConfig{JSONPaths: []string{path}}).Compile()
 		require.NoError(t, err, path)
 		places := map[string][]element{
-			"a": {{[]byte("a"), -1}}, "a.b": {{[]byte("a"), -1}, {[]byte("b"), -1}}, "b": {{[]byte("b"), -1}}, "l": {{[]byte("l"), -1}},
-			"l.0": {{[]byte("l"), -1}, {nil, 0}}, "l.0.b": {{[]byte("l"), -1}, {nil, 0}, {[]byte("b"), -1}},
+			"a": {key("a")}, "a.b": {key("a"), key("b")}, "b": {key("b")}, "l": {key("l")}, "l.0": {key("l"), {}}, "l.0.b": {key("l"), {}, key("b")},
 		}
 		var got []string
 		for _, k := range slices.Sorted(maps.Keys(places)) {
@@ -414,7 +566,7 @@ func BenchmarkInspect(b *testing.B) {
 	b.SetBytes(int64(body.Len()))
 	b.ReportAllocs()
 	for b.Loop() {
-		in.Inspect(sl.LogRecords())
+		in.Inspect(sl.LogRecords(), new(int64))
 	}
 }
 
@@ -446,7 +598,7 @@ func FuzzRecord(f *testing.F) {
 			sl := plog.NewScopeLogs()
 			exchange{target: target, headers: [][2]string{{name, value}}, answers: [][2]string{{name, value}}, body: body, answer: body, messages: []string{message, message}, cut: cut}.
 				put(sl.LogRecords().AppendEmpty())
-			n, fill := New(set, book).Inspect(sl.LogRecords())
+			n, fill := New(set, book).Inspect(sl.LogRecords(), new(int64(1<<16)))
 			for i := range n {
 				lr := plog.NewLogRecord()
 				fill(i, lr)

@@ -9,40 +9,70 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/internal/detect"
 )
 
-// maxDepth is how deep JSON is walked into; what is deeper is text.
+// maxDepth is how deep JSON is walked into; what is deeper is text, or taken out where the policy names places in it.
 const maxDepth = 64
 
-// reasonSyntax says that a body is not the JSON that it is said to be, so that a path names nothing in it.
+// reasonSyntax says that a body is not the JSON that it is said to be, or too deep, so that a path names nothing in it.
 const reasonSyntax = "syntax"
+
+// minKey is the length, in bytes, up to which keys are kept whatever a policy names: a longer one has no place of its own.
+const minKey = 64
 
 // element is one step from the root of a document: a key, or a position in an array.
 type element struct {
-	key   []byte // as between the quotes
-	index int    // -1 for a key
+	name   []byte // what the key means; nil where it is long
+	index  int    // -1 for a key
+	long   bool   // the key is longer than any that is asked for
+	hidden bool   // something was taken out of the key
+	kind   detect.Kind
+	named  string // why the policy wants the value gone, for its key alone
+}
+
+// element returns the step that a key is, once for all that is below it. raw is what is between the quotes.
+func (in *Inspector) element(raw []byte) element {
+	e := element{index: -1}
+	name := raw
+	if bytes.IndexByte(raw, '\\') >= 0 && len(raw) <= len(`\u0000`)*in.maxKey {
+		name = in.unquote(raw)
+	}
+	if e.long = len(name) > in.maxKey; e.long {
+		return e
+	}
+	start := len(in.names)
+	in.names = append(in.names, name...)
+	e.name = in.names[start:]
+	e.kind = detect.Field(string(e.name))
+	if p := in.set.Redact; p != nil && len(p.fields) > 0 {
+		e.named = p.field(string(e.name))
+	}
+	return e
 }
 
 // json looks at JSON values behind each other: one document, or lines of them. A document that is cut is looked at as far as
-// it goes. reason is set when the policy needs the document's structure, and it has none.
-func (in *Inspector) json(b []byte, cut bool) (reason string) {
+// it goes. Where guessed, nobody said that it is JSON: what has no object is text then. reason is set when the policy needs
+// the document's structure, and it has none, or is too deep.
+func (in *Inspector) json(b []byte, cut, guessed bool) (reason string) {
 	w := walker{in: in, b: b}
-	in.path = in.path[:0]
+	in.path, in.names = in.path[:0], in.names[:0]
 	for w.space(); w.i < len(w.b); w.space() {
 		if b[w.i] == 0x1e { // RFC 7464
 			w.i++
 			continue
 		}
+		w.word = len(b)
 		if w.value(0) {
 			continue
 		}
-		in.path = in.path[:0]
-		if w.i >= len(b) && cut {
-			return ""
-		}
-		if in.set.Redact.structured() {
+		in.path, in.names = in.path[:0], in.names[:0]
+		switch {
+		case w.deep:
+			return reasonSyntax
+		case w.i >= len(b) && cut && w.word == len(b):
+		case in.set.Redact.structured() && (w.keyed || !guessed):
 			return reasonSyntax
 		}
 		in.location, in.place = locationText, nowhere
-		in.look(b[min(w.i, len(b)):], plain, detect.None, "")
+		in.look(b[min(w.i, w.word):], plain, detect.None, "")
 		return ""
 	}
 	return ""
@@ -53,6 +83,10 @@ type walker struct {
 	in *Inspector
 	b  []byte
 	i  int
+
+	word  int  // where the word is that is none of JSON; len(b): there is none
+	keyed bool // an object with a key was seen
+	deep  bool // there is more than is walked into, and the policy may name it
 }
 
 func (w *walker) space() {
@@ -71,7 +105,10 @@ func (w *walker) value(depth int) bool {
 	switch c := w.b[w.i]; c {
 	case '{', '[':
 		ok := depth < maxDepth && w.inside(depth, c == '{')
-		if !ok && depth >= maxDepth {
+		if depth >= maxDepth {
+			if w.deep = w.in.set.Redact.structured(); w.deep {
+				return false
+			}
 			ok = w.over()
 			w.leaf(w.b[start:w.i], plain, detect.None, "")
 		}
@@ -97,6 +134,10 @@ func (w *walker) value(depth int) bool {
 		case len(word) > 0 && (word[0] == '-' || word[0] >= '0' && word[0] <= '9'):
 		case string(word) == "true" || string(word) == "false" || string(word) == "null":
 		default:
+			begun := func(of string) bool { return strings.HasPrefix(of, string(word)) }
+			if w.i < len(w.b) || !begun("true") && !begun("false") && !begun("null") {
+				w.word = start
+			}
 			return false
 		}
 		w.leaf(w.b[start:w.i], number, w.field(), named)
@@ -124,25 +165,30 @@ func (w *walker) inside(depth int, object bool) bool {
 		return true
 	}
 	w.in.path = append(w.in.path, element{index: 0})
-	level := len(w.in.path)
+	level, names := len(w.in.path), len(w.in.names)
 	for {
 		if object {
 			start := w.i + 1
 			if w.i >= len(w.b) || w.b[w.i] != '"' {
 				return false
 			}
+			w.keyed = true
 			ok := w.quoted()
 			key := w.b[min(start, len(w.b)):w.i]
 			if ok {
 				key = key[:len(key)-1]
 			}
 			// A key may be a value: an object of users by their addresses. Its place is the object.
-			w.in.path = w.in.path[:level-1]
+			w.in.path, w.in.names = w.in.path[:level-1], w.in.names[:names]
+			step, edited := w.in.element(key), w.in.edited
+			w.in.edited = false
 			w.leaf(key, quoted, detect.None, "")
+			step.hidden = w.in.edited
+			w.in.edited = w.in.edited || edited
 			if !ok {
 				return false
 			}
-			w.in.path = append(w.in.path, element{key: key, index: -1})
+			w.in.path = append(w.in.path, step)
 			w.space()
 			if w.i >= len(w.b) || w.b[w.i] != ':' {
 				return false
@@ -168,7 +214,7 @@ func (w *walker) inside(depth int, object bool) bool {
 			}
 		case closing:
 			w.i++
-			w.in.path = w.in.path[:level-1]
+			w.in.path, w.in.names = w.in.path[:level-1], w.in.names[:names]
 			return true
 		default:
 			return false
@@ -227,7 +273,7 @@ func (w *walker) leaf(raw []byte, f form, field detect.Kind, named string) {
 func (w *walker) field() detect.Kind {
 	for i := len(w.in.path) - 1; i >= 0; i-- {
 		if e := w.in.path[i]; e.index < 0 {
-			return detect.Field(string(e.key))
+			return e.kind
 		}
 	}
 	return detect.None
@@ -244,7 +290,11 @@ func (in *Inspector) jsonPlace() string {
 		if b.Len() > 0 {
 			b.WriteByte('.')
 		}
-		b.WriteString(detect.PlaceName(string(e.key)))
+		if e.long || e.hidden {
+			b.WriteString("{token}")
+			continue
+		}
+		b.WriteString(detect.PlaceName(string(e.name)))
 	}
 	return detect.Place(b.String())
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/detect"
 )
@@ -129,8 +130,8 @@ func (p *Policy) path(at []element) string {
 	if p == nil {
 		return ""
 	}
-	if n := len(at); n > 0 && at[n-1].index < 0 && len(p.fields) > 0 && p.fields[lower(keyOf(at[n-1].key))] {
-		return reasonField
+	if n := len(at); n > 0 && at[n-1].named != "" {
+		return at[n-1].named
 	}
 	for _, steps := range p.paths {
 		if matches(steps, at) {
@@ -145,12 +146,20 @@ func (p *Policy) detects(kind detect.Kind) bool { return p != nil && (p.all || p
 // structured says that the policy names places in documents.
 func (p *Policy) structured() bool { return p != nil && len(p.paths)+len(p.fields) > 0 }
 
-func keyOf(raw []byte) string {
-	var s string
-	if slices.Contains(raw, '\\') && json.Unmarshal([]byte(`"`+string(raw)+`"`), &s) == nil {
-		return s
+// longest returns how long, in bytes, a key can be that the policy names.
+func (p *Policy) longest() (n int) {
+	if p == nil {
+		return 0
 	}
-	return string(raw)
+	for name := range p.fields {
+		n = max(n, utf8.UTFMax*len(name)) // a letter may be longer in the other case
+	}
+	for _, steps := range p.paths {
+		for _, s := range steps {
+			n = max(n, len(s.name))
+		}
+	}
+	return n
 }
 
 func matches(steps []step, at []element) bool {
@@ -160,7 +169,7 @@ func matches(steps []step, at []element) bool {
 	s := steps[0]
 	for i := range at {
 		e := at[i]
-		if s.any || s.index >= 0 && e.index == s.index || s.index < 0 && e.index < 0 && keyOf(e.key) == s.name {
+		if s.any || s.index >= 0 && e.index == s.index || s.index < 0 && e.index < 0 && !e.long && string(e.name) == s.name {
 			if matches(steps[1:], at[i+1:]) {
 				return true
 			}

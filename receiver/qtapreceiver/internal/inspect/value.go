@@ -159,7 +159,10 @@ func (in *Inspector) cookie(raw []byte, set bool) {
 		name, value = nil, pair
 	}
 	key := string(name)
-	in.location, in.place = locationCookie, func() string { return detect.PlaceName(key) }
+	// A name may be a value that somebody has put there.
+	in.location, in.place = locationCookie, nowhere
+	in.look(name, percent, detect.None, "")
+	in.place = func() string { return detect.PlaceName(key) }
 	in.look(value, percent, detect.Field(key), in.set.Redact.field(key))
 	in.look(attributes, plain, detect.None, "")
 }

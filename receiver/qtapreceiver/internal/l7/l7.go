@@ -77,6 +77,20 @@ func (m *Message) Get(name string) string {
 	return ""
 }
 
+// List returns the values of all fields with the given name, compared without case, as one list (RFC 9110 §5.3), or "".
+func (m *Message) List(name string) (list string) {
+	for i := range m.Headers {
+		if !equalFold(m.Headers[i].Name, name) || m.Headers[i].Value == "" {
+			continue
+		}
+		if list != "" {
+			list += ", "
+		}
+		list += m.Headers[i].Value
+	}
+	return list
+}
+
 // Reasons of Exchange.Incomplete.
 const (
 	IncompleteClosed = "connection_closed" // the connection ended first

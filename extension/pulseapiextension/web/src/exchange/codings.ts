@@ -1,6 +1,6 @@
 // Undoes a content coding, as far as the bytes go. What the browser cannot do, a small library does, loaded when a body
 // needs it: neither WebAssembly nor eval, which this page's content security policy forbids.
-import { inflate } from './zip.ts';
+import { inflate } from '../lib/inflate.ts';
 
 export interface Unpacked {
   bytes: Uint8Array;

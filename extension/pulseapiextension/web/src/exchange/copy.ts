@@ -9,24 +9,33 @@ export type Form = 'curl' | 'fetch' | 'httpie' | 'raw';
 /** Why something cannot be copied in this form. */
 export class CannotCopy extends Error {}
 
+const verbs = /^[!#$%&'*+.^_`|~\w][!#$%&'*+.^_`|~\w-]*$/; // tokens that are no options
 const token = /^[!#$%&'*+.^_`|~\w-]+$/; // RFC 9110 §5.6.2
 // What a client writes by itself.
 const own = /^(content-length|transfer-encoding|connection|keep-alive|proxy-connection|upgrade|te|trailer)$/i;
 
-/** One argument of a POSIX shell. What cannot be seen, or that a terminal obeys, is written as escapes. */
+/** One argument of any POSIX shell. What cannot be seen, or that a terminal obeys, printf writes from its octal bytes. */
 export function quote(text: string): string {
-  if (/^[\w@%+=:,./-]+$/.test(text)) return text;
-  if (plain(text) && !text.includes('\n') && !text.includes('\t')) return `'${text.replaceAll("'", `'\\''`)}'`;
+  if (text.includes('\0')) throw new CannotCopy('it has a byte 0, which no argument of a program can hold');
+  if (/^[\w@%+:,./-][\w@%+=:,./-]*$/.test(text)) return text;
+  // In lines that follow the first, old shells expand ! even in quotes.
+  const lines = text.includes('\n');
   let out = '';
+  let run = '';
+  let odd = '';
+  const end = () => {
+    if (run) out += `'${run.replaceAll("'", `'\\''`)}'`;
+    if (odd) out += `"$(printf '${odd}')"`;
+    run = odd = '';
+  };
   for (const c of text) {
-    if (c === '\0') throw new CannotCopy('it has a byte 0, which no argument of a program can hold');
-    if (c === "'" || c === '\\') out += `\\${c}`;
-    else if (c === '\n') out += '\\n';
-    else if (c === '!' || !plain(c) || c === '\t') out += [...new TextEncoder().encode(c)].map((b) => `\\x${b.toString(16).padStart(2, '0')}`).join('');
-    else out += c;
+    const hide = !plain(c) || c === '\t' || (c === '!' && lines);
+    if (hide ? run : odd) end();
+    if (hide) odd += [...new TextEncoder().encode(c)].map((b) => `\\${b.toString(8).padStart(3, '0')}`).join('');
+    else run += c;
   }
-  // \x takes at most two digits, so that what follows one stays what it is.
-  return `$'${out}'`;
+  end();
+  return out || "''";
 }
 
 interface Body {
@@ -47,16 +56,34 @@ function target(e: Entry): string {
   return e.request.url;
 }
 
+// A name that begins with - is a token, but an option to a program.
+const named = (h: Pair) => token.test(h.name) && !h.name.startsWith('-');
+
 function fields(e: Entry): Pair[] {
   const host = /^https?:\/\/([^/?#]*)/i.exec(e.request.url)?.[1] ?? '';
-  return e.request.headers.filter((h) => token.test(h.name) && !own.test(h.name) && !(h.name.toLowerCase() === 'host' && h.value === host));
+  return e.request.headers.filter((h) => named(h) && !own.test(h.name) && !(h.name.toLowerCase() === 'host' && h.value === host));
 }
 
+/** Those for the arguments of a program: one line each. */
+function lineFields(e: Entry): Pair[] {
+  const list = fields(e);
+  const broken = list.find((h) => /[\r\n\0]/.test(h.value));
+  if (broken) throw new CannotCopy(`the value of ${broken.name} has a line break`);
+  return list;
+}
+
+function method(e: Entry, form: RegExp): string {
+  if (!form.test(e.request.method)) throw new CannotCopy('its method would be read as something else');
+  return e.request.method;
+}
+
+// Fixed sentences: a captured word would end the comment that they stand in.
 function notes(e: Entry): string[] {
   const post = e.request.postData;
   const out: string[] = [];
   if (post?._truncated) out.push('The body was kept in part.');
-  if (post?._leftOut) out.push(`The body is left out: ${post._leftOut}.`);
+  if (post?._leftOut) out.push('The body is left out.');
+  if (e.request.headers.some((h) => !named(h) && !h.name.startsWith(':'))) out.push('Header fields are left out whose names are none.');
   return out;
 }
 
@@ -64,8 +91,10 @@ export function asCurl(e: Entry): string {
   const args = [quote(target(e))];
   const body = bodyOf(e);
   if (/[[\]{}]/.test(e.request.url)) args.push('--globoff');
-  if (e.request.method !== (body ? 'POST' : 'GET')) args.push(e.request.method === 'HEAD' ? '--head' : `--request ${quote(e.request.method)}`);
-  for (const h of fields(e)) args.push(`--header ${quote(h.value === '' ? `${h.name};` : `${h.name}: ${h.value}`)}`);
+  const verb = method(e, verbs);
+  if (verb !== (body ? 'POST' : 'GET')) args.push(verb === 'HEAD' ? '--head' : `--request ${quote(verb)}`);
+  // A name is never @file: that is no token.
+  for (const h of lineFields(e)) args.push(`--header ${quote(h.value.trim() === '' ? `${h.name};` : `${h.name}: ${h.value}`)}`);
   if (header(e.request.headers, 'accept-encoding')) args.push('--compressed');
   // Path segments that are dots are the request's, too.
   if (/\/\.\.?(\/|$|\?)/.test(e.request.url)) args.push('--path-as-is');
@@ -95,11 +124,17 @@ export function asFetch(e: Entry): string {
   return [...notes(e).map((n) => `// ${n}`), `await fetch(${js(target(e))}, {`, ...lines, '});'].join('\n');
 }
 
+/** What HTTPie reads a header's value as: a backslash before a character of its separators is taken away. */
+const httpieReads = (value: string) => value.replace(/\\([^])/g, (pair, c: string) => (/[:;=@]/.test(c) ? c : pair));
+
 export function asHttpie(e: Entry): string {
-  const args = [quote(e.request.method), quote(target(e))];
-  for (const h of fields(e)) {
-    // "name:@file" would be a file's content, "name;" is an empty value.
-    args.push(quote(h.value === '' ? `${h.name};` : `${h.name}:${h.value.startsWith('@') ? '\\' : ''}${h.value}`));
+  // What is not letters only, HTTPie takes for the URL.
+  const args = [method(e, /^[a-z]+$/i), quote(target(e))];
+  for (const h of lineFields(e)) {
+    // "name:@file" and "name:=@file" would be a file's content, "name:=" JSON; "name;" is an empty value.
+    const value = /^[=@]/.test(h.value) ? `\\${h.value}` : h.value;
+    if (httpieReads(value) !== h.value) throw new CannotCopy(`HTTPie cannot write the value of ${h.name}: a backslash stands before one of : ; = @`);
+    args.push(quote(value.trim() === '' ? `${h.name};` : `${h.name}:${value}`));
   }
   const body = bodyOf(e);
   let before = '';
@@ -107,7 +142,7 @@ export function asHttpie(e: Entry): string {
   if (body && (body.text === null || body.text.includes('\0'))) {
     before = `printf %s ${toBase64(body.bytes)} | base64 -d | `;
     ignore = '';
-  } else if (body) args.push(`--raw ${quote(body.text!)}`);
+  } else if (body) args.push(quote(`--raw=${body.text!}`)); // one word: a body that begins with - is no option
   return [...notes(e).map((n) => `# ${n}`), `${before}http ${ignore}${args.join(' \\\n  ')}`].join('\n');
 }
 

@@ -1,6 +1,6 @@
 // Loads the payload of one request: a link from Pulse, the bytes straight from the bucket.
 import { getRequest, postLink, Problem, type Link, type Request } from '../lib/api.ts';
-import { bucketRanges, BucketError, Insecure, NeedsKeys, readAll, urlOf } from './bucket.ts';
+import { BucketError, Insecure, NeedsKeys, readAll, readRange, urlOf } from './bucket.ts';
 import { toHex } from './bytes.ts';
 import { isSealed } from '../lib/age.ts';
 import { decrypt, Encrypted } from './decrypt.ts';
@@ -70,6 +70,16 @@ export async function load(first: Request, keys: Keys | null, signal: AbortSigna
   }
 }
 
+/** Loads all of a payload, however large: what is shown is never its beginning only. */
+export async function loadWhole(request: Request, keys: Keys | null, signal: AbortSignal, show: (v: View) => void): Promise<void> {
+  let rest: Ready['more'] = null;
+  await load(request, keys, signal, (v) => {
+    if (v.kind === 'ready' && v.more) rest = v.more;
+    else show(v);
+  });
+  await (rest as Ready['more'])?.();
+}
+
 /** What the row itself says of a payload that cannot be loaded. */
 function known(request: Request): View | null {
   const { state, reason } = request.payload;
@@ -86,7 +96,7 @@ const span = (range: string | undefined) => {
 
 async function part(link: Link, of: { url?: string; range?: string }, keys: Keys | null, signal: AbortSignal): Promise<Uint8Array> {
   const at = span(of.range)!;
-  return (await bucketRanges(await urlOf(link, of, keys), signal)(at.first, at.last)).bytes;
+  return readRange(await urlOf(link, of, keys), at.first, at.last, signal);
 }
 
 async function read(request: Request, link: Link, keys: Keys | null, signal: AbortSignal, show: (v: View) => void): Promise<void> {
@@ -113,7 +123,7 @@ async function read(request: Request, link: Link, keys: Keys | null, signal: Abo
     }
   };
   if (total <= soon) return whole(await part(link, rest, keys, signal));
-  const bytes = (await readHead(first, link.entry)).bytes;
+  const bytes = await readHead(first, link.entry);
   // The beginning of what is encrypted opens nothing.
   if (isSealed(bytes)) return whole(await part(link, rest, keys, signal));
   show({ kind: 'ready', exchange: parseHar(bytes, true), link, loaded: first.length, total, more });

@@ -5,7 +5,7 @@ import type { Entry, Pair } from './har.ts';
 export const redacted = '[redacted]';
 
 const secretHeaders = /^(authorization|proxy-authorization|cookie|set-cookie|www-authenticate|proxy-authenticate|authentication-info|x-amz-security-token|x-amz-signature|x-amz-credential|x-goog-iam-authorization-token|x-forwarded-authorization|x-csrf-token|x-xsrf-token|sec-websocket-key|dpop|signature)$/i;
-const secretName = /(^|[^a-z])(passw(or)?d|passphrase|pwd|secret|token|api[-_]?key|apikey|access[-_]?key|auth|credentials?|private[-_]?key|session([-_]?id)?|sid|jwt|signature|sig|otp|pin|ssn|cvv|cvc|csrf|xsrf|bearer|code[-_]?verifier|client[-_]?secret|refresh|assertion)($|[^a-z])/i;
+const secretName = /(^|[^a-z])(passw(or)?ds?|passphrases?|pwds?|secrets?|token|tokens$|api[-_]?keys?|access[-_]?keys?|auth|credentials?|private[-_]?keys?|sessions?|[a-z]*sess(ion)?[-_]?ids?|aspsessionid[a-z]*|sids?|jwts?|signatures?|sig|otps?|pins?|ssn|cvv|cvc|csrf|xsrf|bearer|code[-_]?verifier|client[-_]?secret|refresh|assertion)($|[^a-z])/i;
 
 /** Whether a name says that what it holds is a secret: of a header, a field of a form or query, or a key of JSON. */
 export function secretive(name: string): boolean {
@@ -33,53 +33,82 @@ const looks = new RegExp(
   'g',
 );
 
-/** Text without the secrets that are known by their look. */
-export function cleanText(text: string): string {
+// A count of tokens is not one.
+const counts = (name: string, value: string) => /tokens$/i.test(name) && /^\s*\d+\s*$/.test(value);
+
+// Texts in texts in texts: behind this many nobody looks.
+const deepest = 6;
+
+function cleanLooks(text: string): string {
   return text.replace(looks, (m) => (/^(Bearer|Basic|Negotiate|Token)\s/.exec(m)?.[0] ?? '') + redacted);
 }
 
+/** Text without the secrets that are known by their look, or that stand in URLs. */
+export function cleanText(text: string, deep = 0): string {
+  return cleanLooks(text).replace(/[^\s"'<>]+/g, (w) => (/[?;#]|:\/\//.test(w) ? cleanUrl(w, deep) : w));
+}
+
+// A name before a value in text. The value may go on to the end of its line.
+const named = /(?<![\w.-])([\w.-]+)["']?[ \t]{0,8}[=:][ \t]{0,8}/g;
+const gone = /^["']?(\[redacted\]|%5Bredacted%5D)/;
+
+/** Text in which names stand before values, such as lines of a configuration. */
+function cleanPlain(text: string, deep = 0): string {
+  return cleanText(text, deep).replace(/[^\r\n]+/g, (line) => {
+    for (const m of line.matchAll(named)) {
+      const end = m.index + m[0].length;
+      const value = line.slice(end);
+      const name = m[1]!;
+      if ((secretHeaders.test(name) || secretive(name)) && value !== '' && !gone.test(value) && !counts(name, value)) return line.slice(0, end) + redacted;
+    }
+    return line;
+  });
+}
+
+/** The values of header fields, and what is like them. */
 export function cleanPairs<T extends Pair>(pairs: T[]): T[] {
   return pairs.map((p) => {
     const { _valueBase64: _, ...rest } = p;
-    const value = secretHeaders.test(p.name) || secretive(p.name) ? redacted : cleanText(p.value);
+    const value = secretHeaders.test(p.name) || (secretive(p.name) && !counts(p.name, p.value)) ? redacted : cleanPlain(p.value);
     // Bytes that are not text stay as they are only where the text says nothing else.
     return value === p.value ? p : ({ ...rest, value } as T);
   });
 }
 
 /** A query or form without the values of fields that are secrets; what is not a secret stays as it was written. */
-export function cleanQuery(query: string): string {
+export function cleanQuery(query: string, deep = 0): string {
   return query
     .split('&')
     .map((field) => {
       const eq = field.indexOf('=');
-      if (eq < 0) return cleanText(field);
+      if (eq < 0) return cleanLooks(field);
       const name = field.slice(0, eq);
-      return secretive(unescape(name)) ? `${name}=${encodeURIComponent(redacted)}` : `${name}=${cleanEscaped(field.slice(eq + 1))}`;
+      const value = field.slice(eq + 1);
+      const open = unescape(value);
+      if (secretive(unescape(name)) && !counts(name, value)) return `${name}=${encodeURIComponent(redacted)}`;
+      const clean = cleanAny(open, deep + 1);
+      return `${name}=${clean === open ? value : encodeURIComponent(clean)}`;
     })
     .join('&');
 }
 
-function cleanEscaped(value: string): string {
-  const open = unescape(value);
-  const clean = cleanText(open);
-  return clean === open ? value : encodeURIComponent(clean);
-}
-
+/** What percent-encoded text says; what is no such code, or is cut, stays. */
 function unescape(text: string): string {
-  try {
-    return decodeURIComponent(text.replaceAll('+', ' '));
-  } catch {
-    return text;
-  }
+  return text.replaceAll('+', ' ').replace(/(?:%[\da-f]{2})+/gi, (run) => {
+    try {
+      return decodeURIComponent(run);
+    } catch {
+      return run.replace(/%[2-7][\da-f]/gi, decodeURIComponent);
+    }
+  });
 }
 
-/** A URL, or a request target, without secrets: user and password, and in path and query. */
-export function cleanUrl(url: string): string {
+/** A URL, or a request target, without secrets: user and password, parameters of the path, query and fragment. */
+export function cleanUrl(url: string, deep = 0): string {
   const [all, hash] = cutAt(url, '#');
   const [front, query] = cutAt(all, '?');
-  const path = cleanText(front.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/@]*@/i, `$1${redacted}@`));
-  return path + (query === null ? '' : `?${cleanQuery(query)}`) + (hash === null ? '' : `#${cleanQuery(hash)}`);
+  const path = cleanLooks(front.replace(/:\/\/[^/@]*@/g, `://${redacted}@`).replace(/;([^;=/]+)=([^;/]*)/g, (m, name: string) => (secretive(unescape(name)) ? `;${name}=${encodeURIComponent(redacted)}` : m)));
+  return path + (query === null ? '' : `?${cleanQuery(query, deep)}`) + (hash === null ? '' : `#${cleanQuery(hash, deep)}`);
 }
 
 function cutAt(text: string, mark: string): [string, string | null] {
@@ -87,21 +116,177 @@ function cutAt(text: string, mark: string): [string, string | null] {
   return at < 0 ? [text, null] : [text.slice(0, at), text.slice(at + 1)];
 }
 
-/** A body without secrets, by what it is: JSON and forms by the names of their fields, all text by the look of values. */
-export function cleanBody(text: string, mimeType: string): string {
-  if (/^application\/x-www-form-urlencoded/i.test(mimeType)) return cleanQuery(text);
-  if (/json/i.test(mimeType) || /^\s*[[{]/.test(text)) text = cleanJson(text);
-  return cleanText(text);
+/**
+ * A body without secrets, by what it is: JSON, XML, forms and parts by the names of their fields, all text by the look of values.
+ * Null when it is something else, which may hold a secret that nobody finds.
+ */
+export function cleanBody(text: string, mimeType: string, deep = 0): string | null {
+  const type = mimeType.split(';', 1)[0]!.trim().toLowerCase();
+  if (type === 'application/x-www-form-urlencoded') return cleanQuery(text, deep);
+  if (type.startsWith('multipart/')) return cleanParts(text, mimeType, deep);
+  if (/json/.test(type)) return cleanJson(text, deep);
+  if (/[/+]xml(-dtd)?$/.test(type)) return cleanXml(text, deep);
+  if (/^(|text\/plain|text\/event-stream|text\/xml)$/.test(type)) return cleanAny(text, deep);
+  return null;
 }
 
-// A key, and the text or number that it has. Objects and arrays under such a key stay, without what is a secret in them.
-const jsonField = /("(?:[^"\\]|\\.)*")(\s*:\s*)("(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*)/g;
-
-function cleanJson(text: string): string {
-  return text.replace(jsonField, (all, key: string, colon: string) => (secretive(key) ? `${key}${colon}"${redacted}"` : all));
+/** One value without secrets, by the names that lead to it and by its look. */
+export function cleanValue(text: string, names: string[]): string {
+  return names.some((n) => secretive(n) && !counts(n, text)) ? redacted : cleanAny(text, 0);
 }
 
-/** A HAR entry without secrets. Bodies that are not text are left out: nobody has looked into them. */
+/** Text that does not say what it is. */
+function cleanAny(text: string, deep: number): string {
+  if (deep > deepest) return /[[{<?;#=:]/.test(text) ? redacted : cleanLooks(text);
+  if (/^\s*[[{]/.test(text)) return cleanJson(text, deep);
+  if (/^\s*</.test(text)) return cleanXml(text, deep);
+  return cleanPlain(text, deep);
+}
+
+/** Where the string ends that begins at i: behind its quote, or where the text is cut. */
+function stringEnd(text: string, i: number): number {
+  for (i++; i < text.length && text[i] !== '"'; i++) if (text[i] === '\\') i++;
+  return Math.min(i + 1, text.length);
+}
+
+/** What a string of JSON says, though it is cut; null when it is none. */
+function readString(raw: string): string | null {
+  for (const whole of [raw, `${raw}"`, `${raw.replace(/\\(u[\da-f]{0,3})?$/i, '')}"`]) {
+    try {
+      const v: unknown = JSON.parse(whole);
+      if (typeof v === 'string') return v;
+    } catch {
+      // the next
+    }
+  }
+  return null;
+}
+
+/** Where the value ends that begins at i: an object or list with all that is in it, or as far as the text goes. */
+function valueEnd(text: string, i: number): number {
+  let depth = 0;
+  while (i < text.length) {
+    const c = text[i]!;
+    if (c === '"') i = stringEnd(text, i);
+    else if (c === '[' || c === '{') {
+      depth++;
+      i++;
+    } else if (c === ']' || c === '}') {
+      if (depth === 0) return i; // it belongs to what is around
+      depth--;
+      i++;
+    } else if (depth === 0) {
+      const end = text.slice(i).search(/[\s,\]}"]/);
+      return end < 0 ? text.length : i + Math.max(end, 1);
+    } else {
+      i++;
+      continue;
+    }
+    if (depth === 0) return i;
+  }
+  return i;
+}
+
+const colon = /\s*:\s*/y;
+
+// Not by a parser: what is no secret stays as it was written, and a body may be cut anywhere.
+function cleanJson(text: string, deep: number): string {
+  let out = '';
+  let i = 0;
+  while (i < text.length) {
+    const quote = text.indexOf('"', i);
+    const between = text.slice(i, quote < 0 ? text.length : quote);
+    // Where letters stand outside of strings, this is not JSON, or not only.
+    out += /[a-z]{2}/i.test(between.replace(/\b(true|false|null)\b/g, '')) ? cleanPlain(between, deep) : between;
+    if (quote < 0) break;
+    i = stringEnd(text, quote);
+    const raw = text.slice(quote, i);
+    const said = readString(raw);
+    colon.lastIndex = i;
+    const mark = colon.exec(text)?.[0];
+    if (mark === undefined) {
+      const clean = cleanAny(said ?? raw, deep + 1);
+      out += clean === (said ?? raw) ? raw : JSON.stringify(clean);
+      continue;
+    }
+    i += mark.length;
+    out += cleanLooks(raw) + mark;
+    if (!secretive(said ?? raw)) continue;
+    const end = valueEnd(text, i);
+    const value = text.slice(i, end);
+    out += /^(true|false|null|)$/.test(value) || counts(said ?? raw, value) ? value : `"${redacted}"`;
+    i = end;
+  }
+  return out;
+}
+
+const xmlToken = /<!--[^]*?(?:-->|$)|<!\[CDATA\[[^]*?(?:\]\]>|$)|<(\/?)([^\s<>/"']+)((?:[^<>"']+|"[^"]*(?:"|$)|'[^']*(?:'|$))*)(?:>|(?=<)|$)|[^<]+|</g;
+const xmlAttribute = /([^\s=<>"'/]+)(\s{0,8}=\s{0,8})("[^"]*"?|'[^']*'?|[^\s>"']+)/g;
+
+function cleanXml(text: string, deep: number): string {
+  if (/<!ENTITY/i.test(text)) return redacted; // what a document means is then not what is written
+  let out = '';
+  let inside = ''; // the element whose content is a secret
+  let depth = 0;
+  for (const [all, end, name, rest] of text.matchAll(xmlToken)) {
+    if (inside) {
+      if (name === inside && !rest!.endsWith('/')) depth += end ? -1 : 1;
+      if (depth > 0) continue;
+      inside = '';
+      out += all;
+      continue;
+    }
+    if (name === undefined) {
+      const cdata = /^<!\[CDATA\[([^]*?)(\]\]>)?$/.exec(all);
+      out += cdata ? `<![CDATA[${cleanAny(cdata[1]!, deep + 1)}${cdata[2] ?? ''}` : cleanPlain(all, deep);
+      continue;
+    }
+    let secret = !end && secretive(name);
+    // <field name="password" value="…"/>, <entry key="password">…</entry>
+    for (const [, k, , v] of rest!.matchAll(xmlAttribute)) if (/(^|:)(name|key|id|type|property)$/i.test(k!) && secretive(v!)) secret = true;
+    out += all.replace(rest!, () =>
+      rest!.replace(xmlAttribute, (_, k: string, eq: string, v: string) => {
+        const mark = /^["']/.exec(v)?.[0] ?? '';
+        if (secretive(k) || (secret && /(^|:)(value|content|text|data)$/i.test(k))) return `${k}${eq}${mark || '"'}${redacted}${mark || '"'}`;
+        return `${k}${eq}${cleanText(v, deep)}`;
+      }),
+    );
+    if (secret && !rest!.endsWith('/') && !/^[!?]/.test(name)) {
+      inside = name;
+      depth = 1;
+      out += redacted;
+    }
+  }
+  return out;
+}
+
+/** Parts by the names that their headers give them; null without a boundary. */
+function cleanParts(text: string, mimeType: string, deep: number): string | null {
+  const boundary = /;\s*boundary=(?:"([^"]+)"|([^\s;]+))/i.exec(mimeType);
+  const mark = boundary && `--${boundary[1] ?? boundary[2]}`;
+  if (!mark || deep > deepest) return null;
+  return text
+    .split(mark)
+    .map((part, i) => {
+      if (i === 0) return cleanPlain(part, deep);
+      if (/^--\s*$/.test(part)) return part;
+      const blank = /\r?\n\r?\n/.exec(part);
+      if (!blank) return '\r\n'; // cut in its headers
+      const headers = part.slice(0, blank.index);
+      const body = part.slice(blank.index + blank[0].length);
+      const tail = /\r?\n$/.exec(body)?.[0] ?? '';
+      const name = /^content-disposition:[^\n]*;\s*name\*?=(?:"((?:[^"\\]|\\.)*)"?|([^\s;]+))/im.exec(headers);
+      const type = /^content-type:[ \t]*([^\r\n]*)/im.exec(headers)?.[1] ?? '';
+      const inner = body.slice(0, body.length - tail.length);
+      const clean = secretive(unescape(name?.[1] ?? name?.[2] ?? '')) ? redacted : (cleanBody(inner, type, deep + 1) ?? '[left out]');
+      return cleanPlain(headers, deep) + blank[0] + clean + tail;
+    })
+    .join(mark);
+}
+
+const notClean = 'what may be secret in it cannot be told';
+
+/** A HAR entry without secrets. Bodies that are not text, or of which it cannot be told what is a secret, are left out. */
 export function cleanEntry(e: Entry): Entry {
   const out = structuredClone(e);
   out.request.headers = cleanPairs(out.request.headers);
@@ -113,28 +298,30 @@ export function cleanEntry(e: Entry): Entry {
   if (out.request._target !== undefined) out.request._target = cleanUrl(out.request._target);
   delete out.request._targetBase64;
   delete out.response._statusTextBase64;
-  for (const p of out.request.queryString ?? []) p.value = secretive(p.name) ? redacted : cleanText(p.value);
+  for (const p of out.request.queryString ?? []) p.value = secretive(p.name) && !counts(p.name, p.value) ? redacted : cleanAny(p.value, 1);
   if (out.response.redirectURL) out.response.redirectURL = cleanUrl(out.response.redirectURL);
-  for (const h of [...out.request.headers, ...out.response.headers]) if (/^(location|content-location|referer)$/i.test(h.name)) h.value = cleanUrl(h.value);
+  if (out._resource) out._resource = Object.fromEntries(cleanPairs(Object.entries(out._resource).map(([name, value]) => ({ name, value }))).map((p) => [p.name, p.value]));
   const post = out.request.postData;
   if (post) {
-    if (post._encoding) Object.assign(post, { text: '', _leftOut: 'not text' });
-    else post.text = cleanBody(post.text ?? '', post.mimeType);
+    const clean = post._encoding ? null : cleanBody(post.text ?? '', post.mimeType);
+    if (clean === null) post._leftOut = post._encoding ? 'not text' : notClean;
+    post.text = clean ?? '';
     delete post._encoding;
   }
   const content = out.response.content;
-  if (content.encoding) {
+  const body = content.encoding || content.text === undefined ? null : cleanBody(content.text, content.mimeType);
+  if (body === null) {
+    if (content.text) content._leftOut = content.encoding ? 'not text' : notClean;
     delete content.encoding;
     delete content.text;
-    content._leftOut = 'not text';
-  } else if (content.text !== undefined) content.text = cleanBody(content.text, content.mimeType);
+  } else content.text = body;
   for (const m of out._webSocketMessages ?? []) {
     if (m._encoding) {
       m.data = '';
       m._leftOut = 'not text';
       delete m._encoding;
-    } else m.data = cleanBody(m.data, '');
+    } else m.data = cleanAny(m.data, 0);
   }
-  for (const ev of out._eventStream ?? []) ev.data = cleanBody(ev.data, '');
+  for (const ev of out._eventStream ?? []) ev.data = cleanAny(ev.data, 0);
   return out;
 }

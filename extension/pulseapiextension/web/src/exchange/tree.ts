@@ -113,7 +113,8 @@ export function path(lines: Line[], at: number): string {
   return `$${steps.reverse().join('')}`;
 }
 
-function unquote(key: string): string {
+/** What a key or a string says. */
+export function unquote(key: string): string {
   try {
     return key[0] === '"' ? (JSON.parse(key) as string) : key;
   } catch {

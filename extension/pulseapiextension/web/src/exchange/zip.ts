@@ -2,11 +2,7 @@
 // Format: PKWARE APPNOTE 6.3.10. ZIP64 is not needed: segments are far below 4 GiB.
 
 import { sealedSuffix } from '../lib/age.ts';
-
-export interface Ranges {
-  /** Bytes first..last (both included, cut at the end of the object) and the size of the object. */
-  (first: number, last: number): Promise<{ bytes: Uint8Array<ArrayBuffer>; size: number }>;
-}
+import { inflate } from '../lib/inflate.ts';
 
 export class ZipError extends Error {}
 /** The archive is sound but has no such entry. */
@@ -24,18 +20,17 @@ export async function readLocal(raw: Uint8Array, name: string): Promise<Uint8Arr
 }
 
 /** Reads the beginning of one entry, as far as the bytes go. Nothing proves it: the checksum is of the whole. */
-export async function readHead(raw: Uint8Array, name: string): Promise<{ bytes: Uint8Array; size: number }> {
+export async function readHead(raw: Uint8Array, name: string): Promise<Uint8Array> {
   const view = viewOf(raw);
   if (raw.length < 30 || view.getUint32(0, true) !== 0x04034b50 || view.getUint16(6, true) & 8) throw new ZipError('the entry is damaged');
   const nameLen = view.getUint16(26, true);
   const at = 30 + nameLen + view.getUint16(28, true);
   if (!named(raw.subarray(30, 30 + nameLen), name)) throw new NoEntry(`no entry ${name}`);
-  const size = view.getUint32(22, true);
   const packed = raw.subarray(at);
   const method = view.getUint16(8, true);
-  if (method === 0) return { bytes: packed, size };
+  if (method === 0) return packed;
   if (method !== 8) throw new ZipError(`the entry is packed by method ${method}`);
-  return { bytes: (await inflate(packed, 'deflate-raw', Math.min(size, maxEntry))).bytes, size };
+  return (await inflate(packed, 'deflate-raw', Math.min(view.getUint32(22, true), maxEntry))).bytes;
 }
 
 /** Whether an entry is the wanted one, encrypted or not. */
@@ -70,42 +65,6 @@ async function unpack(raw: Uint8Array, e: Packed): Promise<Uint8Array> {
   } else throw new ZipError(`the entry is packed by method ${e.method}`);
   if (out.length !== e.size || crc32(out) !== e.crc) throw new ZipError('the checksum of the entry does not match');
   return out;
-}
-
-/** Inflates as much as there is, up to limit bytes. complete: everything, and no error. */
-export async function inflate(packed: Uint8Array, format: string, limit: number): Promise<{ bytes: Uint8Array; complete: boolean }> {
-  const stream = new DecompressionStream(format as CompressionFormat);
-  const writer = stream.writable.getWriter();
-  // Errors come out of the reader as well; here they would only be unhandled.
-  writer.write(packed as Uint8Array<ArrayBuffer>).then(() => writer.close()).catch(() => {});
-  const reader = stream.readable.getReader();
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  let complete = false;
-  try {
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) {
-        complete = true;
-        break;
-      }
-      parts.push(value);
-      length += value.length;
-      if (length > limit) {
-        reader.cancel().catch(() => {});
-        break;
-      }
-    }
-  } catch {
-    // what was inflated before the error is still of use
-  }
-  const bytes = new Uint8Array(length);
-  let p = 0;
-  for (const part of parts) {
-    bytes.set(part, p);
-    p += part.length;
-  }
-  return { bytes: bytes.subarray(0, limit), complete };
 }
 
 const table = Uint32Array.from({ length: 256 }, (_, n) => {

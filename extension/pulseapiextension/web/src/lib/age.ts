@@ -1,6 +1,7 @@
 // Opens what qpoint_s3 has encrypted to age recipients (https://age-encryption.org/v1). The key is the user's: it stays in the memory of
 // this tab, is written nowhere, sent to nobody, and a reload forgets it. The library is loaded when the first key is given.
 import type { Decrypter } from 'age-encryption';
+import { inflate } from './inflate.ts';
 
 /** What the names of encrypted entries end with: `age -d` and then `gunzip` give the HAR. */
 export const sealedSuffix = '.gz.age';
@@ -65,31 +66,7 @@ export async function openSealed(bytes: Uint8Array): Promise<Uint8Array> {
     if (err instanceof Error && /identit/i.test(err.message)) throw new NoKey(true);
     throw new Damaged(err instanceof Error ? err.message : '');
   }
-  return gunzip(packed);
-}
-
-async function gunzip(packed: Uint8Array): Promise<Uint8Array> {
-  const stream = new Blob([packed as Uint8Array<ArrayBuffer>]).stream().pipeThrough(new DecompressionStream('gzip'));
-  const reader = stream.getReader();
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  try {
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) break;
-      parts.push(value);
-      length += value.length;
-      if (length > maxPlain) throw new Damaged('it is too large');
-    }
-  } catch (err) {
-    reader.cancel().catch(() => {});
-    throw err instanceof Damaged ? err : new Damaged('it does not inflate');
-  }
-  const out = new Uint8Array(length);
-  let p = 0;
-  for (const part of parts) {
-    out.set(part, p);
-    p += part.length;
-  }
-  return out;
+  const out = await inflate(packed, 'gzip', maxPlain);
+  if (!out.complete) throw new Damaged(out.bytes.length === maxPlain ? 'it is too large' : 'it does not inflate');
+  return out.bytes;
 }

@@ -86,7 +86,6 @@ export const getMap = get<S.GetMapAnswer>('map');
 export const getTalkers = get<S.GetTalkersAnswer>('talkers');
 export const getTLS = get<S.GetTLSFindingsAnswer>('tls');
 export const getFindings = get<S.GetFindingsAnswer>('findings');
-export const getCountries = get<S.GetCountriesAnswer>('countries');
 export const getCoverage = get<S.ListCoverageAnswer>('coverage');
 export const getAudit = get<S.ListAuditAnswer>('audit');
 export const getRetention = get<S.GetRetentionAnswer>('retention');

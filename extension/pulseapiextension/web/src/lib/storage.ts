@@ -1,4 +1,4 @@
-// What a person prefers, kept by the browser. Nothing captured is ever put here.
+// What a person prefers, kept by the browser. No row and no payload is put here; the filters of saved views may hold captured values.
 export const store = {
   get(key: string): string {
     try {

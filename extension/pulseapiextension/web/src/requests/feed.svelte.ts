@@ -61,6 +61,7 @@ export class Feed {
     if (live) this.#listen();
     getRequests({ ...which, to: live ? '' : which.to, limit: firstPage }, stop.signal).then(
       (page) => {
+        if (stop.signal.aborted) return;
         this.rows = [];
         this.#known.clear();
         this.#merge(page.requests);
@@ -143,12 +144,14 @@ export class Feed {
     const newest = this.rows[0];
     if (!newest) return this.show(this.#which, true);
     this.#listen();
+    const stop = this.#stop!; // of these rows: others may be shown when the answer comes
     try {
-      const page = await getRequests({ filter: this.#which.filter, from: new Date(Date.parse(newest.time) - lateness).toISOString(), limit: nextPage }, this.#stop!.signal);
+      const page = await getRequests({ filter: this.#which.filter, from: new Date(Date.parse(newest.time) - lateness).toISOString(), limit: nextPage }, stop.signal);
+      if (stop.signal.aborted) return;
       if (page.next_cursor) this.show(this.#which, true);
       else this.#take(page.requests);
     } catch (err) {
-      if (!this.#stop?.signal.aborted) this.problem = err as Problem;
+      if (!stop.signal.aborted) this.problem = err as Problem;
     }
   }
 
