@@ -420,6 +420,7 @@ func (w *world) fill(t *testing.T) {
 	late := objectkey.New("default", "host-1", now.Add(time.Second))
 	row := w.row("late", 80, now.Add(-300*time.Millisecond), late, "pending")
 	row.Path = "/late"
+	row.Duration = 10 * time.Minute // its receipt is awaited from its end on: however long the steps before take
 	requests = append(requests, row)
 	w.late = func() error {
 		packed, err := w.putPacked(late, []archive.Exchange{exchange(row, archive.Message{}, archive.Message{Body: []byte("arrived"), Headers: []archive.Header{{Name: "content-type", Value: "text/plain"}}})})
