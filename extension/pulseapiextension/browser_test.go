@@ -88,7 +88,7 @@ func (w *world) drive(t *testing.T, scenarios ...string) {
 	artifacts, err := filepath.Abs("web/artifacts")
 	require.NoError(t, err)
 	scenario, err := json.Marshal(map[string]any{
-		"scenarios": scenarios, "control": control.URL, "artifacts": artifacts, "rows": w.ids, "bodies": w.bodies, "hostile": hostileName, "stored": w.stored, "measured": w.measured,
+		"scenarios": scenarios, "control": control.URL, "artifacts": artifacts, "rows": w.ids, "bodies": w.bodies, "hostile": hostileName, "age": w.ageKey, "stored": w.stored, "measured": w.measured,
 		"keys": map[string]string{"url": w.keys.url, "access": string(w.bucketKeys.AccessKey), "secret": string(w.bucketKeys.SecretKey)},
 		"live": w.live.url, "cors": w.cors.url, "down": w.down.url, "refused": w.refused.url, "denied": w.denied.url, "token": w.live.token,
 	})
@@ -105,8 +105,9 @@ func (w *world) drive(t *testing.T, scenarios ...string) {
 // world is everything that the page needs to be real.
 type world struct {
 	engine                            pulsestore.Engine
-	stored                            int  // rows that a fleet made
-	measured                          bool // the times are held to what the page promises
+	ageKey                            string // opens what is encrypted
+	stored                            int    // rows that a fleet made
+	measured                          bool   // the times are held to what the page promises
 	store                             *pulsestore.Store
 	bucket                            *objectstore.S3
 	storage                           component.Component // local_s3

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
 	"github.com/stretchr/testify/require"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/archive"
@@ -235,6 +236,21 @@ func (e *exchanges) states() {
 	// What age makes (age-encryption.org/v1), stored as an entry of its own name.
 	sealed := storedEntry(204, []byte("age-encryption.org/v1\n-> X25519 abc\n--- def\n"))
 	one("encrypted", 204, "pending", "", pulsestore.PayloadObject{State: "stored", Size: 10}, sealed)
+	// What qpoint_s3 seals, and the key that the user holds.
+	identity, err := age.GenerateX25519Identity()
+	require.NoError(t, err)
+	w.ageKey = identity.String()
+	key := objectkey.New("default", "host-1", e.at.Add(206*time.Minute))
+	row := w.row("sealed", 206, e.at.Add(206*time.Second), key, "pending")
+	row.Path = "/state/sealed"
+	x := exchange(row, archive.Message{}, archive.Message{Body: []byte("only for who has the key"), Headers: []archive.Header{{Name: "content-type", Value: "text/plain"}}})
+	file, err := archive.NewSealer([]age.Recipient{identity.Recipient()}).Seal(&x)
+	require.NoError(t, err)
+	packed, err := w.putPacked(key, []archive.Exchange{{TraceID: x.TraceID, SpanID: x.SpanID, Sealed: file}})
+	require.NoError(t, err)
+	b.AddRequest(&row)
+	b.AddPayloadEntry(entryOf(&row, key, packed.Entries[0]))
+	b.AddPayloadObject(&pulsestore.PayloadObject{Time: e.at, Key: key, Environment: "demo", Opened: e.at, Closed: e.at, State: "stored", Size: uint64(len(packed.Bytes))})
 	// An object that is not the one of its receipt.
 	one("tampered", 205, "pending", "", pulsestore.PayloadObject{State: "stored", Size: 10, SHA256: [32]byte{1}}, sealed)
 	require.NoError(t, w.store.Insert(t.Context(), b))

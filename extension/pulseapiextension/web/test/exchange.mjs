@@ -268,6 +268,24 @@ await step('a pending payload shows soon after its object is there', async () =>
   await panel(page).getByText('arrived').waitFor();
 });
 
+await step('an encrypted payload opens with the key of its recipient, which stays in the tab', async () => {
+  await go(page, 'sealed');
+  await panel(page).getByRole('heading', { name: 'Encrypted' }).waitFor();
+  assert.ok(!(await panel(page).innerText()).includes('only for who has the key'));
+  const key = panel(page).getByLabel('Key', { exact: true });
+  await key.fill('AGE-SECRET-KEY-1NOTONE');
+  await panel(page).getByRole('button', { name: 'Decrypt' }).click();
+  await panel(page).getByRole('alert').waitFor();
+  await key.fill(s.age);
+  await panel(page).getByRole('button', { name: 'Decrypt' }).click();
+  await panel(page).getByText('only for who has the key').first().waitFor();
+  const kept = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie]) + document.documentElement.outerHTML);
+  assert.ok(!kept.includes(s.age), 'the key is nowhere but in memory');
+  await shot(page, 'decrypted-1280-light');
+  await page.reload();
+  await panel(page).getByRole('heading', { name: 'Encrypted' }).waitFor(); // forgotten
+});
+
 await step('named states', async () => {
   for (const [name, title] of [
     ['lost', 'Payload lost'], ['not_visible', 'Payload not visible'], ['filtered', 'Payload filtered'], ['sampled_out', 'Payload sampled out'], ['gone', 'No longer in the bucket'],
