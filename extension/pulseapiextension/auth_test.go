@@ -149,7 +149,7 @@ func TestAuthenticator(t *testing.T) {
 	cfg := testConfig(t)
 	auth := component.MustNewID("bearer")
 	cfg.Auth = someAuth(auth)
-	store := &rows{requests: []pulsestore.Request{row}}
+	store := &rows{requests: []pulsestore.Request{row}, entries: map[[8]byte][]pulsestore.PayloadEntry{row.SpanID: {{Key: testKey, Offset: 100, Length: 23}}}}
 	s := startOn(t, cfg, store, host{auth: bearer{}})
 	require.Equal(t, []component.ID{component.MustNewID("local_clickhouse"), auth}, s.Dependencies())
 	require.NotContains(t, s.stdout.String(), "token")
