@@ -27,8 +27,6 @@ func TestCoverageReports(t *testing.T) {
 	}
 	b.e.coverage = coverer{set: b.e.set.Coverage, tracker: coverage.NewTracker(), host: process.Collector(b.e.host)}
 	seen := func() map[string]int {
-		b.emitter.Flush()
-		time.Sleep(20 * time.Millisecond)
 		n := map[string]int{}
 		for _, r := range b.records(semantic.EventCoverage) {
 			subject, _ := r.Attributes().Get(semantic.CoverageSubject)

@@ -123,8 +123,21 @@ func (b *bench) idle(d time.Duration) {
 	b.e.Idle(b.now)
 }
 
-// spans returns every span so far, as "service kind name" → span.
+// delivered returns when all that was emitted so far has reached the bench: pipelines run beside the engine.
+func (b *bench) delivered() {
+	b.t.Helper()
+	if b.emitter == nil {
+		return // closed, and drained by that
+	}
+	b.emitter.Flush()
+	require.Eventually(b.t, func() bool {
+		return b.emitter.Spans.Totals().InFlight == 0 && b.emitter.Logs.Totals().InFlight == 0
+	}, time.Minute, time.Millisecond)
+}
+
+// spans returns every span so far.
 func (b *bench) spans() (out []ptrace.Span) {
+	b.delivered()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, rs := range b.td.ResourceSpans().All() {
@@ -138,6 +151,7 @@ func (b *bench) spans() (out []ptrace.Span) {
 }
 
 func (b *bench) records(eventName string) (out []plog.LogRecord) {
+	b.delivered()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, rl := range b.ld.ResourceLogs().All() {

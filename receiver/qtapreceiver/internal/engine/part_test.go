@@ -80,7 +80,7 @@ func TestWebSocketParts(t *testing.T) {
 	require.Empty(t, parts(b.spans()))
 	b.idle(200 * time.Millisecond)
 	b.idle(200 * time.Millisecond) // the emitter's own batch
-	require.Eventually(t, func() bool { return len(parts(b.spans())) == 2 }, time.Second, time.Millisecond)
+	require.Len(t, parts(b.spans()), 2)
 	for _, s := range parts(b.spans()) {
 		require.Equal(t, int64(1), number(t, s, semantic.ExchangePart))
 		require.Equal(t, int64(1), number(t, s, semantic.WebSocketClientMessages))
