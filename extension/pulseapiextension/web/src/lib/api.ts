@@ -36,6 +36,14 @@ export function onSignedOut(f: (p: Problem) => void) {
 /** Parameters of a question; what is empty is left out. */
 export type Query = Record<string, string | number | undefined>;
 
+const early = new Map<string, Promise<unknown>>();
+/** Asks now what a view will ask first, while its code is being loaded. */
+export function ahead(question: string) {
+  const answer = call(question.slice('api/v1/'.length));
+  answer.catch(() => {}); // whoever asks is told
+  early.set(question, answer);
+}
+
 async function call<T>(path: string, init: RequestInit = {}): Promise<T> {
   let answer: Response;
   try {
@@ -66,8 +74,12 @@ export function address(path: string, query: Query = {}): string {
 
 const get =
   <T>(path: string) =>
-  (query: Query = {}, signal?: AbortSignal): Promise<T> =>
-    call<T>(address(path, query).slice('api/v1/'.length), { signal: signal ?? null });
+  (query: Query = {}, signal?: AbortSignal): Promise<T> => {
+    const question = address(path, query);
+    const asked = early.get(question) as Promise<T> | undefined;
+    early.delete(question);
+    return asked ?? call<T>(question.slice('api/v1/'.length), { signal: signal ?? null });
+  };
 
 export const getConfig = get<S.GetConfigAnswer>('config');
 export const getMe = get<S.GetMeAnswer>('me');

@@ -1,5 +1,6 @@
 // Who looks, and what this Pulse is.
-import { getConfig, getMe, onSignedOut, postSession, Problem, type Config, type Me } from './api.ts';
+import { ahead, address, getConfig, getMe, onSignedOut, postSession, Problem, type Config, type Me } from './api.ts';
+import { live, newest, which } from './newest.ts';
 import { route } from './route.svelte.ts';
 
 class Session {
@@ -51,6 +52,7 @@ class Session {
   async #enter() {
     // The view asks its questions beside these; whoever is not signed in gets to know by any of them.
     this.state = 'in';
+    if (route.view === 'requests') ahead(address('requests', newest(which(), live())));
     const [config, me] = await Promise.allSettled([getConfig(), getMe()]);
     if (config.status === 'fulfilled') this.config = config.value;
     if (me.status === 'fulfilled') this.me = me.value;

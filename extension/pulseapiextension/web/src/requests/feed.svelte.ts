@@ -1,7 +1,7 @@
 // The rows of the list: pages of what is stored, and what is stored from now on.
 import { address, getMe, getRequests, Problem, type Request } from '../lib/api.ts';
+import { newest, type Which } from '../lib/newest.ts';
 
-const firstPage = 200; // shows at once
 const nextPage = 1000;
 export const keep = 100_000; // rows held in the browser
 const lateness = 35_000; // ms: rows may be stored late, and are told again when their payload settles
@@ -10,12 +10,6 @@ const rhythm = 250; // ms between draws of what came
 export const keyOf = (r: Request) => `${r.trace_id}/${r.span_id}`;
 
 export type Link = 'off' | 'connecting' | 'live' | 'down';
-
-export interface Which {
-  filter: string;
-  from: string;
-  to: string;
-}
 
 /** Newest first; of one time, in the order of the API. */
 const before = (a: Request, b: Request) => (a.time !== b.time ? a.time > b.time : a.span_id > b.span_id);
@@ -59,7 +53,7 @@ export class Feed {
     const stop = (this.#stop = new AbortController());
     this.loading = true;
     if (live) this.#listen();
-    getRequests({ ...which, to: live ? '' : which.to, limit: firstPage }, stop.signal).then(
+    getRequests(newest(which, live), stop.signal).then(
       (page) => {
         if (stop.signal.aborted) return;
         this.rows = [];
