@@ -92,7 +92,7 @@ packages-test: ## install the Debian packages that the tests drive
 	@scripts/bun-musl.sh
 
 .PHONY: test
-test: test-unit test-chart test-kernel test-e2e ## run every test
+test: test-unit test-chart test-kernel test-e2e test-faults-short ## run every test
 
 # npm ci is what gives the browser tests their driver.
 .PHONY: npm
@@ -102,7 +102,7 @@ npm:
 
 .PHONY: test-unit
 test-unit: packages-test chdb npm ## run the tests of the packages, under the race detector
-	go test -race -timeout 30m -p 2 $$(go list ./... | grep -vxF "$$(go list $(KERNEL_TESTS) ./tests/e2e)")
+	go test -race -timeout 30m -p 2 $$(go list ./... | grep -vxF "$$(go list $(KERNEL_TESTS) ./tests/e2e ./tests/faults)")
 
 .PHONY: test-kernel
 test-kernel: packages-test npm ## run the tests that load eBPF programs (root)
@@ -111,6 +111,13 @@ test-kernel: packages-test npm ## run the tests that load eBPF programs (root)
 .PHONY: test-e2e
 test-e2e: packages-test chdb npm $(BINARY) ## drive the built binary with real programs (root)
 	go test -count=1 -timeout 20m ./tests/e2e
+
+# OUTAGE=2m makes each outage shorter.
+.PHONY: test-faults-short test-faults
+test-faults-short: packages-test chdb $(BINARY)
+	go test -count=1 -timeout 20m ./tests/faults
+test-faults: packages-test chdb $(BINARY) ## take the stores away for 10 minutes in every way, fill disks, kill processes (root; takes hours)
+	go test -count=1 -timeout 6h -v ./tests/faults -outage=$(or $(OUTAGE),10m)
 
 # The proof that nothing is attributed to the wrong connection, process or request; make test runs its short form.
 .PHONY: test-attribution

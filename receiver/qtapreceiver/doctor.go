@@ -41,7 +41,7 @@ func (t *tap) startDoctor() error {
 	var ctx context.Context
 	ctx, t.cancel = context.WithCancel(context.Background())
 	t.wg.Go(func() { endProcess(ctx) })
-	t.running, t.over = 1, false
+	t.running, t.over = true, false
 	return nil
 }
 

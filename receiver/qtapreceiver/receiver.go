@@ -66,7 +66,7 @@ type tap struct {
 	logs   consumer.Logs
 
 	mu      sync.Mutex
-	running int // started signals
+	running bool
 	over    bool
 
 	source    event.Source
@@ -98,14 +98,13 @@ func (t *tap) ended() bool {
 func (t *tap) abandon() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.over = t.running == 0
+	t.over = !t.running
 }
 
 func (t *tap) start(_ context.Context, host component.Host) (err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.running > 0 {
-		t.running++
+	if t.running {
 		return nil
 	}
 	if t.cfg.Doctor {
@@ -169,20 +168,21 @@ func (t *tap) start(_ context.Context, host component.Host) (err error) {
 	if watch != nil {
 		t.wg.Go(func() { watch(ctx, host) })
 	}
-	t.running, t.over = 1, false
+	t.running, t.over = true, false
 	t.set.Logger.Info("Watching connections", fields...)
 	return nil
 }
 
-// stop ends the engine when the last signal stops: first the source, then what the streams
-// hold, then the queues.
+// stop ends the engine when the first signal stops: first the source, then what the streams hold, then the queues. Not when
+// the last one does: the collector stops a pipeline as soon as its receivers are stopped, and what is handed over at the end
+// is for all pipelines.
 func (t *tap) stop(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.running--; t.running > 0 {
+	if !t.running {
 		return nil
 	}
-	t.over = true
+	t.running, t.over = false, true
 	t.cancel()
 	t.wg.Wait()
 	if t.cfg.Doctor {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,7 +16,10 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
@@ -70,15 +74,23 @@ func (s *scripted) Close() error {
 
 func (s *scripted) open(*Config, *zap.Logger) (event.Source, []zap.Field, error) { return s, nil, nil }
 
-// exchange is one request and its response, on the client's end of a connection.
-func exchange(h event.Handler) {
+// openExchange is a request that nobody has answered yet, on the client's end of a connection.
+func openExchange(h event.Handler) {
 	now := time.Now().UnixNano()
 	local, remote := netip.MustParseAddrPort("10.0.0.1:4000"), netip.MustParseAddrPort("10.0.0.2:80")
 	h.Socket(&event.Socket{Kind: event.SocketConnect, Cookie: 9, Time: now, Local: local, Remote: remote, Role: event.RoleClient})
 	h.Socket(&event.Socket{Kind: event.SocketEstablished, Cookie: 9, Time: now, Local: local, Remote: remote, Role: event.RoleClient, SndNxt: 1, RcvNxt: 1})
-	for dir, data := range []string{"GET / HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 204 No Content\r\n\r\n"} {
-		h.Packet(&event.Packet{Cookie: 9, Time: now, Dir: event.Direction(dir), Flags: event.FlagACK, Seq: 1, Len: uint32(len(data)), Data: []byte(data), Local: local, Remote: remote})
-	}
+	data := "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+	h.Packet(&event.Packet{Cookie: 9, Time: now, Flags: event.FlagACK, Seq: 1, Len: uint32(len(data)), Data: []byte(data), Local: local, Remote: remote})
+}
+
+// exchange is that request and its response, and the end of the connection.
+func exchange(h event.Handler) {
+	openExchange(h)
+	now := time.Now().UnixNano()
+	local, remote := netip.MustParseAddrPort("10.0.0.1:4000"), netip.MustParseAddrPort("10.0.0.2:80")
+	data := "HTTP/1.1 204 No Content\r\n\r\n"
+	h.Packet(&event.Packet{Cookie: 9, Time: now, Dir: 1, Flags: event.FlagACK, Seq: 1, Len: uint32(len(data)), Data: []byte(data), Local: local, Remote: remote})
 	h.Socket(&event.Socket{Kind: event.SocketClosed, Cookie: 9, Time: now, Local: local, Remote: remote, CloseReason: event.CloseFIN})
 }
 
@@ -167,6 +179,55 @@ func TestBothReceiversInAnyOrder(t *testing.T) {
 				require.Equal(t, 2, src.closed)
 			})
 		}
+	}
+}
+
+// TestNothingComesAfterShutdown: the collector stops a pipeline when its own receivers are stopped, and the signals of one
+// receiver in any order. What the engine still holds is handed over while all pipelines still take it.
+func TestNothingComesAfterShutdown(t *testing.T) {
+	for _, first := range []string{"traces", "logs"} {
+		t.Run(first+" stop first", func(t *testing.T) {
+			ctx, src, set := context.Background(), newScripted(), settings(metadata.Type, "late-"+first)
+			f, cfg := newFactory(src.open), createDefaultConfig()
+			var stopped, spans, records, late atomic.Int64
+			traces, err := consumer.NewTraces(func(_ context.Context, td ptrace.Traces) error {
+				late.Add(stopped.Load())
+				spans.Add(int64(td.SpanCount()))
+				return nil
+			})
+			require.NoError(t, err)
+			logs, err := consumer.NewLogs(func(_ context.Context, ld plog.Logs) error {
+				late.Add(stopped.Load())
+				records.Add(int64(ld.LogRecordCount()))
+				return nil
+			})
+			require.NoError(t, err)
+			tr, err := f.CreateTraces(ctx, set, cfg, traces)
+			require.NoError(t, err)
+			lg, err := f.CreateLogs(ctx, set, cfg, logs)
+			require.NoError(t, err)
+			order := []component.Component{tr, lg}
+			if first == "logs" {
+				order = []component.Component{lg, tr}
+			}
+			for range 2 { // also after a reload
+				for _, c := range order {
+					require.NoError(t, c.Start(ctx, componenttest.NewNopHost()))
+				}
+				stopped.Store(0)
+				spans.Store(0)
+				records.Store(0)
+				src.play <- openExchange
+				for _, c := range order {
+					require.NoError(t, c.Shutdown(ctx))
+					stopped.Store(1)
+				}
+				require.EqualValues(t, 1, spans.Load(), "the exchange that was under way")
+				require.Positive(t, records.Load(), "its connection")
+				require.Zero(t, late.Load(), "a pipeline was given something after its receiver was shut down")
+			}
+			require.Equal(t, 2, src.closed)
+		})
 	}
 }
 

@@ -7,148 +7,61 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/qpoint-io/otelcol-qpoint/tests/rig"
 )
 
 // root is the checkout's root, two folders up.
-var root = func() string {
-	dir, err := filepath.Abs("../..")
-	if err != nil {
-		panic(err)
-	}
-	return dir
-}()
+var root = rig.Root
 
-func binary(t *testing.T) string {
-	t.Helper()
-	path := os.Getenv("QPOINT_BINARY")
-	if path == "" {
-		path = filepath.Join(root, "_build", "otelcol-qpoint")
-	}
-	require.FileExists(t, path, "build the distribution first: make build")
-	require.Zero(t, os.Geteuid(), "the e2e tests load eBPF programs: run them as root")
-	return path
-}
+func binary(t *testing.T) string { return rig.Binary(t) }
 
-// cgroup is a cgroup of one test: the capture is scoped to it, so tests neither see each other
-// nor the rest of the machine.
+// cgroup is a cgroup of one test; see rig.Cgroup.
 type cgroup struct {
+	*rig.Cgroup
 	path string
-	dir  *os.File
 }
 
 func newCgroup(t *testing.T) *cgroup {
 	t.Helper()
-	mount := cgroup2Mount(t)
-	path, err := os.MkdirTemp(mount, "qpoint-e2e-")
-	require.NoError(t, err)
-	dir, err := os.Open(path)
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		_ = dir.Close()
-		// The kernel lets go of a cgroup a moment after its last process was reaped.
-		require.Eventually(t, func() bool {
-			err := os.Remove(path)
-			return err == nil || errors.Is(err, os.ErrNotExist)
-		}, 10*time.Second, 50*time.Millisecond, "a process was left in %s", path)
-	})
-	return &cgroup{path: path, dir: dir}
+	c := rig.NewCgroup(t)
+	return &cgroup{c, c.Path}
 }
 
-func cgroup2Mount(t *testing.T) string {
-	t.Helper()
-	info, err := os.ReadFile("/proc/self/mountinfo")
-	require.NoError(t, err)
-	for line := range strings.Lines(string(info)) {
-		before, after, ok := strings.Cut(line, " - ")
-		if ok && strings.HasPrefix(after, "cgroup2 ") {
-			return strings.Fields(before)[4]
-		}
-	}
-	t.Fatal("no cgroup v2 mount on this machine")
-	return ""
-}
-
-// command makes a command that will start inside the cgroup and die with the test process.
 func (c *cgroup) command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(c.dir.Fd()), Pdeathsig: syscall.SIGKILL}
-	return cmd
+	return c.Command(ctx, name, args...)
 }
 
-// run runs a command inside the cgroup to its end and returns its standard output.
 func (c *cgroup) run(t *testing.T, name string, args ...string) []byte {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	cmd := c.command(ctx, name, args...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	require.NoError(t, err, "%s %s: %s", name, strings.Join(args, " "), stderr.String())
-	return out
+	return c.Run(t, name, args...)
 }
 
-// start starts a server inside the cgroup; it is ended with the test.
 func (c *cgroup) start(t *testing.T, name string, args ...string) *exec.Cmd {
 	t.Helper()
-	cmd := c.command(context.Background(), name, args...)
-	var output lockedBuffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		stop(cmd, 10*time.Second)
-		if t.Failed() {
-			t.Logf("%s:\n%s", name, tail(output.String(), 30))
-		}
-	})
-	return cmd
+	return c.Start(t, name, args...)
 }
 
-// stop ends a process the gentle way and, after the grace, the hard way.
-func stop(cmd *exec.Cmd, grace time.Duration) {
-	_ = cmd.Process.Signal(syscall.SIGTERM)
-	timer := time.AfterFunc(grace, func() { _ = cmd.Process.Kill() })
-	_ = cmd.Wait()
-	timer.Stop()
-}
+func stop(cmd *exec.Cmd, grace time.Duration) { rig.Stop(cmd, grace) }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
+func freePort(t *testing.T) int { return rig.FreePort(t) }
 
 func waitPort(t *testing.T, port int) {
 	t.Helper()
-	require.Eventually(t, func() bool {
-		conn, err := net.DialTimeout("tcp", "127.0.0.1:"+strconv.Itoa(port), time.Second)
-		if err != nil {
-			return false
-		}
-		_ = conn.Close()
-		return true
-	}, 15*time.Second, 20*time.Millisecond, "nothing listens on port %d", port)
+	rig.WaitPort(t, port)
 }
 
 // collector is a running otelcol-qpoint with the demo config.
@@ -208,7 +121,7 @@ func (c *collector) begin(t *testing.T, args []string, env ...string) {
 	t.Cleanup(func() {
 		c.stop()
 		if t.Failed() {
-			t.Logf("collector:\n%s", tail(c.log.String(), 60))
+			t.Logf("collector:\n%s", rig.Tail(c.log.String(), 60))
 		}
 	})
 }
@@ -300,57 +213,15 @@ type sample struct {
 	value  float64
 }
 
-var (
-	sampleLine = regexp.MustCompile(`^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$`)
-	labelPair  = regexp.MustCompile(`([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"`)
-)
-
 // scrape reads the collector's own metrics.
-func (c *collector) scrape(t *testing.T) []sample {
+func (c *collector) scrape(t *testing.T) (samples []sample) {
 	t.Helper()
-	res, err := http.Get(c.metrics)
-	require.NoError(t, err)
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	require.NoError(t, err)
-	var samples []sample
-	for line := range strings.Lines(string(text)) {
-		m := sampleLine.FindStringSubmatch(strings.TrimSpace(line))
-		if m == nil {
-			continue
-		}
-		value, err := strconv.ParseFloat(m[3], 64)
-		if err != nil {
-			continue
-		}
-		s := sample{name: m[1], labels: map[string]string{}, value: value}
-		for _, pair := range labelPair.FindAllStringSubmatch(m[2], -1) {
-			s.labels[pair[1]] = pair[2]
-		}
-		samples = append(samples, s)
+	for _, s := range rig.Scrape(t, c.metrics) {
+		samples = append(samples, sample{s.Name, s.Labels, s.Value})
 	}
 	return samples
 }
 
-// lockedBuffer collects a process's output while a test reads it.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
+type lockedBuffer = rig.Buffer
 
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
-func tail(text string, lines int) string {
-	all := strings.Split(strings.TrimRight(text, "\n"), "\n")
-	return strings.Join(all[max(0, len(all)-lines):], "\n")
-}
+func tail(text string, lines int) string { return rig.Tail(text, lines) }
