@@ -45,18 +45,25 @@ func selfSigned(t *testing.T, dir string) {
 	require.NoError(t, err, string(out))
 }
 
-// nginx runs a server with the given directives inside its server block, in a folder it returns.
-func (l *lab) nginx(port int, dir, server string) {
-	l.t.Helper()
+// nginxConfig writes a configuration with the given directives inside its server block, for a folder of its own, and returns its path.
+func nginxConfig(t *testing.T, dir, server string) string {
+	t.Helper()
 	conf := fmt.Sprintf(`daemon off; user root; worker_processes 1; pid %[1]s/pid; error_log %[1]s/error.log;
 events { worker_connections 256; }
 http { access_log off; keepalive_requests 1000000;
   client_body_temp_path %[1]s/a; proxy_temp_path %[1]s/b; fastcgi_temp_path %[1]s/c; uwsgi_temp_path %[1]s/d; scgi_temp_path %[1]s/e;
   server { root %[1]s; %[2]s } }
 `, dir, server)
-	require.NoError(l.t, os.Chmod(dir, 0o755))
-	require.NoError(l.t, os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o644))
-	l.serve(port, "nginx", "-c", filepath.Join(dir, "nginx.conf"), "-e", filepath.Join(dir, "error.log"))
+	path := filepath.Join(dir, "nginx.conf")
+	require.NoError(t, os.Chmod(dir, 0o755))
+	require.NoError(t, os.WriteFile(path, []byte(conf), 0o644))
+	return path
+}
+
+// nginx runs a server with the given directives inside its server block.
+func (l *lab) nginx(port int, dir, server string) {
+	l.t.Helper()
+	l.serve(port, "nginx", "-c", nginxConfig(l.t, dir, server), "-e", filepath.Join(dir, "error.log"))
 }
 
 func TestE2ETLS(t *testing.T) {

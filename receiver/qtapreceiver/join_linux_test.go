@@ -23,21 +23,8 @@ const natRules = `table ip nat {
 // and ports. Without a header, every pair of spans must be one trace, and no other two.
 func TestTraceJoin(t *testing.T) {
 	client, server := newLab(t, "join-client"), newLab(t, "join-server")
-	near, router, far := newNamespace(t, "near"), newNamespace(t, "nat"), newNamespace(t, "far")
-	for i, end := range []*namespace{near, far} {
-		net, device := "10.98."+strconv.Itoa(i+1)+".", "eth"+strconv.Itoa(i)
-		router.ip("link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", end.name)
-		router.ip("address", "add", net+"1/24", "dev", device)
-		router.ip("link", "set", device, "up")
-		end.ip("address", "add", net+"2/24", "dev", "eth0")
-		end.ip("link", "set", "eth0", "up")
-	}
-	near.ip("route", "add", "default", "via", "10.98.1.1")
-	router.run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
-	nft := router.within(client, "nft", "-f", "-")
-	nft.Stdin = bytes.NewReader([]byte(natRules))
-	out, err := nft.CombinedOutput()
-	require.NoError(t, err, string(out))
+	router, near, far := newNode(t)
+	router.nft(natRules)
 
 	client.start(func(c *Config, _ *PayloadConfig) { c.Directions = []string{DirectionEgress} })
 	server.start(func(c *Config, _ *PayloadConfig) { c.Directions = []string{DirectionIngress} })

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -56,6 +57,35 @@ func (n *namespace) run(name string, args ...string) {
 // within is a command of the lab that runs in the namespace; ip becomes the program.
 func (n *namespace) within(l *lab, name string, args ...string) *exec.Cmd {
 	return l.command("ip", append([]string{"netns", "exec", n.name, name}, args...)...)
+}
+
+// nft loads rules into the namespace.
+func (n *namespace) nft(rules string) {
+	n.t.Helper()
+	_, err := exec.LookPath("nft")
+	need(n.t, err == nil, "nft")
+	cmd := exec.Command("ip", "netns", "exec", n.name, "nft", "-f", "-")
+	cmd.Stdin = strings.NewReader(rules)
+	out, err := cmd.CombinedOutput()
+	require.NoError(n.t, err, string(out))
+}
+
+// newNode makes a namespace that routes between two others, as a node does between its pods: it is 10.98.1.1 and 10.98.2.1, they are
+// 10.98.1.2 and 10.98.2.2.
+func newNode(t *testing.T) (node, first, second *namespace) {
+	t.Helper()
+	node, first, second = newNamespace(t, "node"), newNamespace(t, "first"), newNamespace(t, "second")
+	for i, pod := range []*namespace{first, second} {
+		net, device := fmt.Sprintf("10.98.%d.", i+1), fmt.Sprintf("eth%d", i)
+		node.ip("link", "add", device, "type", "veth", "peer", "name", "eth0", "netns", pod.name)
+		node.ip("address", "add", net+"1/24", "dev", device)
+		node.ip("link", "set", device, "up")
+		pod.ip("address", "add", net+"2/24", "dev", "eth0")
+		pod.ip("link", "set", "eth0", "up")
+		pod.ip("route", "add", "default", "via", net+"1")
+	}
+	node.run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
+	return node, first, second
 }
 
 // do calls f on a thread that is in the namespace.
