@@ -28,6 +28,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/qpoint-io/otelcol-qpoint/exporter/qpoints3exporter"
+	"github.com/qpoint-io/otelcol-qpoint/exporter/qpoints3exporter/internal/metadata"
 	"github.com/qpoint-io/otelcol-qpoint/exporter/qpoints3exporter/qpoints3connector"
 	"github.com/qpoint-io/otelcol-qpoint/internal/archive"
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectkey"
@@ -41,15 +42,15 @@ func startConnector(t *testing.T, h component.Host, next consumer.Logs, change f
 	return c
 }
 
-// tryConnector returns the error of Start.
-func tryConnector(t *testing.T, h component.Host, next consumer.Logs, change func(*qpoints3exporter.Config)) (connector.Logs, error) {
+// tryConnector returns the error of Start. set is what it runs with, or nothing.
+func tryConnector(t *testing.T, h component.Host, next consumer.Logs, change func(*qpoints3exporter.Config), set ...connector.Settings) (connector.Logs, error) {
 	t.Helper()
 	f := qpoints3connector.NewFactory()
 	cfg := f.CreateDefaultConfig().(*qpoints3exporter.Config)
 	cfg.Queue = configoptional.None[exporterhelper.QueueBatchConfig]()
 	cfg.Retry.Enabled = false
 	change(cfg)
-	c, err := f.CreateLogsToLogs(t.Context(), connectortest.NewNopSettings(f.Type()), cfg, next)
+	c, err := f.CreateLogsToLogs(t.Context(), append(set, connectortest.NewNopSettings(f.Type()))[0], cfg, next)
 	require.NoError(t, err)
 	if err := c.Start(t.Context(), h); err != nil {
 		return nil, err
@@ -158,7 +159,12 @@ func TestReceiptRefused(t *testing.T) {
 		return sink.ConsumeLogs(ctx, ld)
 	})
 	require.NoError(t, err)
-	c := startConnector(t, h, next, onLocalS3)
+	tel := componenttest.NewTelemetry()
+	t.Cleanup(func() { require.NoError(t, tel.Shutdown(context.Background())) })
+	settings := connectortest.NewNopSettings(metadata.Type)
+	settings.TelemetrySettings = tel.NewTelemetrySettings()
+	c, err := tryConnector(t, h, next, onLocalS3, settings)
+	require.NoError(t, err)
 	ld := logs(newKey(), 0, 2, 2)
 	err = c.ConsumeLogs(t.Context(), ld)
 	require.ErrorContains(t, err, "queue is full")
@@ -167,6 +173,10 @@ func TestReceiptRefused(t *testing.T) {
 	require.NoError(t, c.ConsumeLogs(t.Context(), ld))
 	require.Len(t, stored(t, set), 1)
 	require.Equal(t, 3, sink.LogRecordCount())
+	counted := instance{tel: tel}
+	require.EqualValues(t, 2, counted.count(t, "entries"), "each exchange once")
+	require.EqualValues(t, 1, counted.count(t, "objects"))
+	require.EqualValues(t, 1, counted.count(t, "duplicates"))
 }
 
 func TestConnectorLifecycle(t *testing.T) {

@@ -239,8 +239,7 @@ func (e *s3Exporter) putSegment(ctx context.Context, s *segment) error {
 	if err == nil {
 		e.telemetry.objects.Add(ctx, 1)
 		e.telemetry.bytes.Add(ctx, int64(len(packed.Bytes)))
-		e.stored(ctx, s)
-		return e.receipt(ctx, s, bare, packed, sum)
+		return e.stored(ctx, s, e.receipt(ctx, s, bare, packed, sum))
 	}
 	if objectstore.ClassOf(err) == objectstore.Exists {
 		var there objectstore.Object
@@ -248,11 +247,10 @@ func (e *s3Exporter) putSegment(ctx context.Context, s *segment) error {
 		switch {
 		case err == nil && there.Digest == digest:
 			e.telemetry.duplicates.Add(ctx, 1)
-			e.stored(ctx, s)
-			if there.Sum != sum {
-				return nil // another build packed the same into other bytes, and has given the receipt for them
+			if there.Sum != sum { // another build packed the same into other bytes, and has given the receipt for them
+				return e.stored(ctx, s, nil)
 			}
-			return e.receipt(ctx, s, bare, packed, sum)
+			return e.stored(ctx, s, e.receipt(ctx, s, bare, packed, sum))
 		case err == nil:
 			e.telemetry.failures.Add(ctx, 1, class(objectstore.Exists.String()))
 			e.telemetry.dropped.Add(ctx, int64(s.records()), reason(dropCollision))
@@ -265,12 +263,16 @@ func (e *s3Exporter) putSegment(ctx context.Context, s *segment) error {
 	return e.failed(ctx, s, err)
 }
 
-func (e *s3Exporter) stored(ctx context.Context, s *segment) {
-	e.telemetry.entries.Add(ctx, int64(s.records()))
+// stored counts a segment that is in the bucket. Not while its receipt is refused: it then comes again, and would be counted again.
+func (e *s3Exporter) stored(ctx context.Context, s *segment, receipt error) error {
+	if receipt == nil {
+		e.telemetry.entries.Add(ctx, int64(s.records()))
+	}
 	e.setHealth(nil)
 	if err := e.lookAtLifecycle(ctx); err != nil {
 		e.logger.Warn("The bucket's lifecycle cannot be held against `retention_classes`.", zap.Error(err))
 	}
+	return receipt
 }
 
 // failed counts a failed request and makes the error that exporterhelper acts on.
