@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,7 +103,7 @@ func walk(name, library string, v reflect.Value, out *[]key) {
 			(*out)[before].value = nil
 		}
 	case reflect.Struct:
-		if n := len(*out); name != "" && (n == 0 || (*out)[n-1].name != name) {
+		if name != "" && !slices.ContainsFunc(*out, func(k key) bool { return k.name == name }) {
 			leaf("group", nil)
 		}
 		if pkg := t.PkgPath(); pkg != "" && !strings.HasPrefix(pkg, module) {
