@@ -106,6 +106,12 @@ func TestReadmePage(t *testing.T) {
 		require.NoError(t, err, out)
 		require.Contains(t, out, `"requests":[`, begin)
 	}
+	// Names without a suffix, as docs/operate.md and the alerts have them.
+	out, err = say("curl -s http://127.0.0.1:8888/metrics")
+	require.NoError(t, err)
+	for _, name := range []string{"otelcol_receiver_qtap_stage_in", "otelcol_exporter_pulse_rows", "otelcol_exporter_queue_size", "otelcol_exporter_sent_spans"} {
+		require.Contains(t, out, "\n"+name+"{", "as it is written on pages")
+	}
 	demo.interrupt(t)
 
 	out, err = say(find(t, operate, "tar --xattrs -c").command)
@@ -119,6 +125,28 @@ func TestReadmePage(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, before, after, "the row of before is in the restored store")
 	demo.interrupt(t)
+}
+
+// TestValidate: the binary takes every configuration that is shipped, as docs/configure.md says to check one. kubernetes.yaml goes over pulse.yaml.
+func TestValidate(t *testing.T) {
+	configs := filepath.Join(root, "distributions/otelcol-qpoint/configs")
+	files, err := os.ReadDir(configs)
+	require.NoError(t, err)
+	for _, f := range files {
+		args := []string{"validate"}
+		if f.Name() == "kubernetes.yaml" {
+			args = append(args, "--config", filepath.Join(configs, "pulse.yaml"))
+		}
+		args = append(args, "--config", filepath.Join(configs, f.Name()))
+		cmd := exec.CommandContext(t.Context(), binary(t), args...)
+		cmd.Env = append(os.Environ(), "PULSE_ENDPOINT=localhost:4317", "S3_BUCKET=payloads", "QPOINT_DATA_DIR="+t.TempDir())
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s: %s", f.Name(), out)
+	}
+	cmd := exec.CommandContext(t.Context(), binary(t), "validate", "--config", "yaml:{receivers: {qtap: {colour: blue}}, exporters: {debug: }, service: {pipelines: {logs: {receivers: [qtap], exporters: [debug]}}}}")
+	out, err := cmd.CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out), "colour", "what is wrong is named")
 }
 
 // exampleCom serves https://example.com/ on loopback, and returns the folder of a .curlrc that leads there.
