@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package docs holds the README of every component to its configuration: each key stands there,
-// with its true default, and no key stands there that does not exist.
+// Package docs holds what is written to what is: the README of every component to its configuration (each key stands there,
+// with its true default, and no key that does not exist), and the pages of docs/ to commands, links, metrics and keys. Pages that are
+// made from others are made by `go test ./tests/docs -update`.
 package docs
 
 import (
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -25,71 +25,64 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/exporter/qpoints3exporter"
 	"github.com/qpoint-io/otelcol-qpoint/extension/localclickhouseextension"
 	"github.com/qpoint-io/otelcol-qpoint/extension/locals3extension"
+	"github.com/qpoint-io/otelcol-qpoint/extension/privacyguardextension"
 	"github.com/qpoint-io/otelcol-qpoint/extension/pulseapiextension"
+	"github.com/qpoint-io/otelcol-qpoint/extension/pulsetokensextension"
 	"github.com/qpoint-io/otelcol-qpoint/extension/qpointeraseextension"
 	"github.com/qpoint-io/otelcol-qpoint/processor/anonymizeprocessor"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/qtappayloadreceiver"
 )
 
+// described is a component, and where its README has its keys.
+type described struct {
+	kind, dir, heading string            // the table of keys is the first one after the heading; none: it has no keys
+	nested             map[string]string // further tables of keys, by the head of their first column: what the keys are below
+	factory            component.Factory
+}
+
+var components = []described{
+	{"receiver", "receiver/qtapreceiver", "### `qtap`", map[string]string{"Key of a rule": "rules[]::"}, qtapreceiver.NewFactory()},
+	{"receiver", "receiver/qtapreceiver", "### `qtap_payload`", nil, qtappayloadreceiver.NewFactory()},
+	{"processor", "processor/anonymizeprocessor", "## Configuration", nil, anonymizeprocessor.NewFactory()},
+	{"exporter", "exporter/pulseexporter", "## Configuration", nil, pulseexporter.NewFactory()},
+	{"exporter and connector", "exporter/qpoints3exporter", "## Configuration", nil, qpoints3exporter.NewFactory()},
+	{"extension", "extension/pulseapiextension", "## Configuration", nil, pulseapiextension.NewFactory()},
+	{"extension", "extension/pulsetokensextension", "## Configuration", nil, pulsetokensextension.NewFactory()},
+	{"extension", "extension/privacyguardextension", "", nil, privacyguardextension.NewFactory()},
+	{"extension", "extension/localclickhouseextension", "## Configuration", nil, localclickhouseextension.NewFactory()},
+	{"extension", "extension/locals3extension", "# Local S3", nil, locals3extension.NewFactory()},
+	{"extension", "extension/qpointeraseextension", "# Erase extension", nil, qpointeraseextension.NewFactory()},
+}
+
+// readme returns the component's README from its heading on.
+func (c *described) readme(t *testing.T) string {
+	t.Helper()
+	text := "\n" + read(t, c.dir+"/README.md")
+	_, section, ok := strings.Cut(text, "\n"+c.heading)
+	require.True(t, ok, "no heading %q", c.heading)
+	return section
+}
+
 func TestReadmes(t *testing.T) {
-	for _, c := range []struct {
-		dir, heading string // the table of keys is the first one after the heading
-		factory      component.Factory
-	}{
-		{"processor/anonymizeprocessor", "## Configuration", anonymizeprocessor.NewFactory()},
-		{"exporter/pulseexporter", "## Configuration", pulseexporter.NewFactory()},
-		{"exporter/qpoints3exporter", "## Configuration", qpoints3exporter.NewFactory()},
-		{"extension/localclickhouseextension", "## Configuration", localclickhouseextension.NewFactory()},
-		{"extension/locals3extension", "# Local S3", locals3extension.NewFactory()},
-		{"extension/pulseapiextension", "## Configuration", pulseapiextension.NewFactory()},
-		{"extension/qpointeraseextension", "# Erase extension", qpointeraseextension.NewFactory()},
-		{"receiver/qtapreceiver", "### `qtap`", qtapreceiver.NewFactory()},
-		{"receiver/qtapreceiver", "### `qtap_payload`", qtappayloadreceiver.NewFactory()},
-	} {
+	for _, c := range components {
+		if c.heading == "" {
+			continue
+		}
 		t.Run(c.factory.Type().String(), func(t *testing.T) {
-			text, err := os.ReadFile(filepath.Join("../..", c.dir, "README.md"))
-			require.NoError(t, err)
-			_, section, ok := strings.Cut(string(text), "\n"+c.heading+"\n")
-			if !ok {
-				section, ok = strings.CutPrefix(string(text), c.heading)
-			}
-			require.True(t, ok, "no heading %q", c.heading)
-			keys := rows(section)
+			keys := defaults(table(c.readme(t), "Key"))
 			require.NotEmpty(t, keys)
 			compare(t, c.factory, keys)
 		})
 	}
 }
 
-// Every link from one page of the tree to another leads somewhere.
-func TestLinks(t *testing.T) {
-	link := regexp.MustCompile(`\]\(([^)#\s]+)(?:#[^)]*)?\)`)
-	var found int
-	require.NoError(t, filepath.WalkDir("../..", func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if e.IsDir() && (e.Name() == "node_modules" || e.Name() == "_build" || e.Name() == ".git" || e.Name() == "data") {
-			return filepath.SkipDir
-		}
-		if filepath.Ext(path) != ".md" {
-			return nil
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
-			if !strings.Contains(m[1], "://") {
-				found++
-				_, err := os.Stat(filepath.Join(filepath.Dir(path), m[1]))
-				assert.NoError(t, err, "link in %s", path)
-			}
-		}
-		return nil
-	}))
-	require.NotZero(t, found)
+// read returns a file of the tree.
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../..", path))
+	require.NoError(t, err)
+	return string(text)
 }
 
 // shared are keys that a README describes by a link to the collector component that has them.
@@ -130,6 +123,7 @@ func compare(t *testing.T, factory component.Factory, rows map[string]string) {
 		}
 	}
 	for key := range rows {
+		key = strings.ReplaceAll(key, "<name>", "name") // of a map
 		// A nil changes nothing, but a key that does not exist is refused.
 		var value any
 		parts := strings.Split(key, "::")
@@ -172,9 +166,14 @@ var (
 	oneCode = regexp.MustCompile("^`([^`]+)`$")
 )
 
-// rows returns the keys of the first table of keys and their defaults: "" where the cell holds words.
-func rows(text string) map[string]string {
-	out := map[string]string{}
+// row is a line of a table of keys.
+type row struct {
+	keys                  []string
+	defaultCell, meanings string
+}
+
+// table returns the first table whose first column has this head.
+func table(text, head string) (out []row) {
 	inTable := false
 	for line := range strings.Lines(text) {
 		cells := strings.Split(strings.TrimSpace(line), "|")
@@ -184,20 +183,33 @@ func rows(text string) map[string]string {
 			}
 			continue
 		}
-		first, second := strings.TrimSpace(cells[1]), strings.TrimSpace(cells[2])
-		if strings.EqualFold(first, "key") {
+		first := strings.TrimSpace(cells[1])
+		if strings.EqualFold(first, head) {
 			inTable = true
 			continue
 		}
-		if !inTable {
+		if !inTable || !strings.Contains(first, "`") {
 			continue
 		}
+		r := row{defaultCell: strings.TrimSpace(cells[2]), meanings: strings.TrimSpace(strings.Join(cells[3:len(cells)-1], "|"))}
+		for _, m := range quoted.FindAllStringSubmatch(first, -1) {
+			r.keys = append(r.keys, strings.ReplaceAll(m[1], ".", "::"))
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// defaults are the values in the second column by key: "" where it holds words.
+func defaults(rows []row) map[string]string {
+	out := map[string]string{}
+	for _, r := range rows {
 		value := ""
-		if m := oneCode.FindStringSubmatch(second); m != nil {
+		if m := oneCode.FindStringSubmatch(r.defaultCell); m != nil {
 			value = m[1]
 		}
-		for _, m := range quoted.FindAllStringSubmatch(first, -1) {
-			out[strings.ReplaceAll(m[1], ".", "::")] = value
+		for _, key := range r.keys {
+			out[key] = value
 		}
 	}
 	return out

@@ -69,7 +69,7 @@ func TestCoverageReports(t *testing.T) {
 func TestEveryReasonHasAdvice(t *testing.T) {
 	b := newBench(t)
 	reasons := []string{
-		dropFiltered, dropHeldFull, dropUnclaimed, dropOpaque, dropRule, dropInstrumented, dropMalformed, dropTooMany,
+		dropFiltered, dropHeldFull, dropUnclaimed, dropOpaque, dropRefused, dropRule, dropInstrumented, dropMalformed, dropTooMany,
 		reasonRule, reasonRuleError, reasonRuleUnknown, reasonUnknownProtocol, reasonProtocolUnsupported, reasonNoRequest,
 		emit.DropQueueFull, emit.DropRefused, emit.DropDetached, "ring_full",
 	}

@@ -18,11 +18,11 @@ import (
 
 // Drop reasons.
 const (
-	dropFiltered  = "filtered"  // excluded, or not wanted by configuration
-	dropHeldFull  = "held_full" // the bounds of what may wait for its connection
-	dropUnclaimed = "unclaimed" // no socket event ever named the connection
-	dropOpaque    = "opaque"    // a protocol that is not read
-	dropRefused   = "refused"   // the socket does not take the segment
+	dropFiltered  = "filtered"     // excluded, or not wanted by configuration
+	dropHeldFull  = "held_full"    // the bounds of what may wait for its connection
+	dropUnclaimed = "unclaimed"    // no socket event ever named the connection
+	dropOpaque    = "opaque"       // a protocol that is not read
+	dropRefused   = "not_believed" // the socket does not take the segment
 )
 
 // counters are the engine's books. They belong to its goroutine; others read snapshots.
