@@ -86,7 +86,7 @@ chdb: ## fetch the embedded ClickHouse (libchdb) once
 
 .PHONY: generate
 generate: packages-build ## make the BPF objects anew from their C sources
-	go generate ./bpf/...
+	go generate ./bpf/... ./tests/bench/peer
 
 .PHONY: ui
 ui: ## build the page into extension/pulseapiextension/dist
@@ -168,9 +168,12 @@ check-arm64: ## build everything for arm64
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build ./...
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go vet $(KERNEL_TESTS)
 
-.PHONY: bench
-bench: packages-test chdb $(BINARY) ## print the overhead ratios (takes minutes; never fails)
-	go run ./tests/bench -collector $(BINARY) -config $(CONFIG)
+# FULL=1 measures the whole matrix (two to three hours), with mitmproxy and tshark beside it. RESUME=1 goes on with results.json.
+.PHONY: bench packages-bench
+bench: packages-test $(if $(FULL),packages-bench) chdb $(BINARY) ## measure what watching costs (root; at most 12 minutes, FULL=1: hours)
+	go run ./tests/bench -collector $(BINARY) $(if $(FULL),,-quick) $(if $(RESUME),-resume) -only "$(ONLY)"
+packages-bench:
+	@scripts/packages.sh mitmdump:mitmproxy tshark:tshark
 
 # ROWS=1000000 fills the store with fewer rows.
 .PHONY: bench-store
@@ -181,14 +184,14 @@ bench-store: chdb ## compare pulse with contrib's clickhouse exporter, and ask a
 .PHONY: lint
 lint: ## gofmt, licence headers, vet, golangci-lint
 	@out=$$(git ls-files '*.go' | grep -v '_bpfe' | xargs gofmt -l); if [ -n "$$out" ]; then echo "not gofmt-ed: $$out" >&2; exit 1; fi
-	@out=$$(git ls-files 'bpf/*.[ch]' '*.go' | grep -v '_bpfe' | xargs grep -L 'SPDX-License-Identifier: Apache-2.0'); if [ -n "$$out" ]; then echo "without a licence header: $$out" >&2; exit 1; fi
+	@out=$$(git ls-files 'bpf/*.[ch]' 'tests/bench/peer/*.c' '*.go' | grep -v '_bpfe' | xargs grep -L 'SPDX-License-Identifier: Apache-2.0'); if [ -n "$$out" ]; then echo "without a licence header: $$out" >&2; exit 1; fi
 	go vet ./...
 	$(TOOL) golangci-lint run --timeout 15m
 
 .PHONY: check-generated
 check-generated: generate ui ## fail when a committed generated file is not what its sources produce
-	@git diff --exit-code --stat -- bpf extension/pulseapiextension/dist || { echo 'generated files differ from their sources: commit the output of `make generate ui`' >&2; exit 1; }
-	@out=$$(git ls-files --others --exclude-standard -- bpf extension/pulseapiextension/dist); if [ -n "$$out" ]; then echo "generated but not committed: $$out" >&2; exit 1; fi
+	@git diff --exit-code --stat -- bpf tests/bench/peer extension/pulseapiextension/dist || { echo 'generated files differ from their sources: commit the output of `make generate ui`' >&2; exit 1; }
+	@out=$$(git ls-files --others --exclude-standard -- bpf tests/bench/peer extension/pulseapiextension/dist); if [ -n "$$out" ]; then echo "generated but not committed: $$out" >&2; exit 1; fi
 
 .PHONY: clean
 clean: ## remove build outputs (./data stays)

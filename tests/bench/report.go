@@ -5,65 +5,18 @@
 package main
 
 import (
-	"bufio"
-	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
-	"os"
-	"os/exec"
-	"runtime"
+	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
 
-// scrape reads the collector's own metrics: series (name and labels) to value.
-func scrape(ctx context.Context, url string) (map[string]float64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-	res, err := client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s", url, res.Status)
-	}
-	return parseMetrics(res.Body)
-}
-
-// parseMetrics reads the Prometheus text format, without the buckets of histograms.
-func parseMetrics(r io.Reader) (map[string]float64, error) {
-	m := map[string]float64{}
-	sc := bufio.NewScanner(r)
-	sc.Buffer(nil, 1<<20)
-	for sc.Scan() {
-		line := sc.Text()
-		if line == "" || line[0] == '#' || strings.Contains(line, "_bucket{") {
-			continue
-		}
-		end := strings.LastIndexByte(line, '}') + 1 // label values may hold spaces
-		i := strings.IndexByte(line[end:], ' ')
-		if i < 0 {
-			return nil, fmt.Errorf("metrics: cannot read %q", line)
-		}
-		value, _, _ := strings.Cut(strings.TrimSpace(line[end+i:]), " ") // a timestamp may follow
-		v, err := strconv.ParseFloat(value, 64)
-		if err != nil {
-			return nil, fmt.Errorf("metrics: %q: %w", line, err)
-		}
-		m[line[:end+i]] = v
-	}
-	return m, sc.Err()
-}
-
 // spread is the median and the range of some figures.
-type spread struct{ Median, Min, Max float64 }
+type spread struct {
+	Median, Min, Max float64
+	N                int
+}
 
 func spreadOf(v []float64) spread {
 	slices.Sort(v)
@@ -71,126 +24,232 @@ func spreadOf(v []float64) spread {
 	if n == 0 {
 		return spread{}
 	}
-	return spread{(v[(n-1)/2] + v[n/2]) / 2, v[0], v[n-1]}
+	return spread{(v[(n-1)/2] + v[n/2]) / 2, v[0], v[n-1], n}
 }
 
-// summary compares the samples of one case, pair by pair of the same round.
-type summary struct {
-	Case                  string
-	Without, With         spread // CPU µs of nginx per request
-	CPURatio              spread
-	RateWithout, RateWith spread // requests per second
-	RateRatio             spread
-	CollectorMicros       spread // CPU µs of the collector per request
-	CollectorCores        spread // CPU seconds of the collector per second of load
-	PeakRSS               uint64
-	Requests              uint64 // with the collector
-	Seen                  float64
-	Errors                uint64
-	Drops                 map[string]float64
+// over says a spread of ratios.
+func (s spread) over() string {
+	if s.N == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("**%.2f** (%.2f–%.2f)", s.Median, s.Min, s.Max)
 }
 
-func summarize(samples []sample) (out []summary) {
-	for _, name := range []string{"http", "https"} {
-		s := summary{Case: name, Drops: map[string]float64{}}
-		var without, with, cpu, rate0, rate1, rate, micros, cores []float64
-		base := map[int]sample{}
-		for _, x := range samples {
-			if x.Case == name && !x.Collector {
-				base[x.Round] = x
-				without, rate0 = append(without, x.micros()), append(rate0, x.Rate)
-				s.Errors += x.Errors
-			}
+func (s spread) say(format string) string {
+	if s.N == 0 {
+		return "–"
+	}
+	return fmt.Sprintf(format, s.Median)
+}
+
+// aims are the largest ratios that are wanted, of the watched program's CPU time per request.
+func aimOf(m measurement) float64 {
+	switch m.Way {
+	case "connections":
+		return 1.03
+	case "headers":
+		return 1.10
+	case wayFull:
+		if m.Load == loadBulk {
+			return 1.03
 		}
-		for _, x := range samples {
-			if x.Case != name || !x.Collector {
-				continue
-			}
-			b := base[x.Round]
-			with, rate1 = append(with, x.micros()), append(rate1, x.Rate)
-			cpu, rate = append(cpu, x.micros()/b.micros()), append(rate, x.Rate/b.Rate)
-			micros = append(micros, 1e6*x.CollectorCPU/float64(x.Requests))
-			cores = append(cores, x.CollectorCPU*x.Rate/float64(x.Requests))
-			s.PeakRSS = max(s.PeakRSS, x.CollectorRSS)
-			s.Requests += x.Requests
-			s.Errors += x.Errors
-			s.Seen += x.Seen
-			for k, v := range x.Drops {
-				s.Drops[k] += v
-			}
+		return 1.15
+	}
+	return 0
+}
+
+// aimP99 is the largest ratio of the 99th percentile of the latency at 2,000 requests/s.
+const aimP99 = 1.05
+
+// verdict holds a spread against an aim.
+func verdict(s spread, aim float64) string {
+	switch {
+	case s.N == 0 || aim == 0:
+		return ""
+	case s.Max <= aim:
+		return fmt.Sprintf("≤ %.2f", aim)
+	case s.Median <= aim:
+		return fmt.Sprintf("≤ %.2f, not in every round", aim)
+	case s.Min <= aim:
+		return fmt.Sprintf("> %.2f, not in every round", aim)
+	}
+	return fmt.Sprintf("> %.2f", aim)
+}
+
+// cells are the samples by what was measured.
+type cells map[measurement][]sample
+
+func (r *results) cells() cells {
+	c := cells{}
+	for _, s := range r.good() {
+		c[s.measurement] = append(c[s.measurement], s)
+	}
+	return c
+}
+
+// groups are what ways are compared in, in the order of the matrix.
+func (c cells) groups() (out []measurement) {
+	for _, m := range append(matrix(), quickMatrix()...) {
+		m.Way = ""
+		if !slices.Contains(out, m) && len(c.waysOf(m)) > 0 {
+			out = append(out, m)
 		}
-		if len(with) == 0 {
-			continue
-		}
-		s.Without, s.With, s.CPURatio = spreadOf(without), spreadOf(with), spreadOf(cpu)
-		s.RateWithout, s.RateWith, s.RateRatio = spreadOf(rate0), spreadOf(rate1), spreadOf(rate)
-		s.CollectorMicros, s.CollectorCores = spreadOf(micros), spreadOf(cores)
-		out = append(out, s)
 	}
 	return out
 }
 
-// aim is the largest ratio of nginx's CPU time per request that is wanted.
-const aim = 1.25
-
-func table(samples []sample) string {
-	var b strings.Builder
-	ratio := func(s spread) string { return fmt.Sprintf("**%.2f** (%.2f–%.2f)", s.Median, s.Min, s.Max) }
-	sums := summarize(samples)
-	b.WriteString("| nginx under wrk, loopback | CPU µs/request without | with | ratio (range) | requests/s without | with | ratio (range) | collector CPU µs/request | collector cores | peak RSS MiB |\n")
-	b.WriteString("|---|---|---|---|---|---|---|---|---|---|\n")
-	for _, s := range sums {
-		fmt.Fprintf(&b, "| %s | %.1f | %.1f | %s | %.0f | %.0f | %s | %.1f | %.2f | %d |\n", s.Case, s.Without.Median, s.With.Median, ratio(s.CPURatio),
-			s.RateWithout.Median, s.RateWith.Median, ratio(s.RateRatio), s.CollectorMicros.Median, s.CollectorCores.Median, s.PeakRSS>>20)
-	}
-	b.WriteString("\nMedians of the rounds, ratios of pairs of the same round.\n\n")
-	for _, s := range sums {
-		verdict := "within"
-		if s.CPURatio.Median > aim {
-			verdict = "above"
-		}
-		fmt.Fprintf(&b, "- %s: CPU ratio %.2f is %s the aim of %.2f; %.0f exchanges seen of %d requests (×2 ends); %d errors of wrk.\n",
-			s.Case, s.CPURatio.Median, verdict, aim, s.Seen, s.Requests, s.Errors)
-		if len(s.Drops) == 0 {
-			b.WriteString("  No drop was counted.\n")
-		}
-		for _, k := range sortedKeys(s.Drops) {
-			fmt.Fprintf(&b, "  - dropped: `%s` %.0f\n", k, s.Drops[k])
+// waysOf are the ways of a group that have samples.
+func (c cells) waysOf(g measurement) (out []string) {
+	for _, w := range ways {
+		g.Way = w.name
+		if len(c[g]) > 0 {
+			out = append(out, w.name)
 		}
 	}
-	return b.String()
+	return out
 }
 
-func sortedKeys(m map[string]float64) (keys []string) {
-	for k := range m {
-		keys = append(keys, k)
+// figure is the spread of a figure of one cell.
+func (c cells) figure(m measurement, f func(sample) float64) spread {
+	var v []float64
+	for _, s := range c[m] {
+		v = append(v, f(s))
 	}
-	slices.Sort(keys)
-	return keys
+	return spreadOf(v)
 }
 
-func writeResults(c config, samples []sample) error {
-	host := map[string]any{"cpus": runtime.NumCPU(), "arch": runtime.GOARCH}
-	if b, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
-		host["kernel"] = strings.TrimSpace(string(b))
-	}
-	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for line := range strings.Lines(string(b)) {
-			if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == "model name" {
-				host["cpu"] = strings.TrimSpace(v)
-				break
+// ratio is the spread of a figure by that of the same round without a watcher.
+func (c cells) ratio(m measurement, f func(sample) float64) spread {
+	base := m
+	base.Way = wayOff
+	var v []float64
+	for _, s := range c[m] {
+		for _, b := range c[base] {
+			if b.Round == s.Round && f(b) > 0 {
+				v = append(v, f(s)/f(b))
 			}
 		}
 	}
-	if b, err := exec.Command("nginx", "-v").CombinedOutput(); err == nil {
-		host["nginx"] = strings.TrimSpace(string(b))
+	return spreadOf(v)
+}
+
+func p99(s sample) float64 {
+	if s.Latency == nil {
+		return 0
 	}
-	b, err := json.MarshalIndent(map[string]any{
-		"time": time.Now().UTC().Format(time.RFC3339), "host": host, "rounds": c.rounds, "duration_seconds": c.duration.Seconds(),
-		"connections": c.connections, "body_bytes": c.size, "summary": summarize(samples), "samples": samples,
-	}, "", "  ")
-	if err != nil {
-		return err
+	return s.Latency.P99
+}
+
+// machine is the CPU time of all CPUs per request: watcher, load and kernel in it.
+func machine(s sample) float64 { return 1e6 * s.Machine / float64(s.Requests) }
+
+// report is everything that the samples say, in Markdown.
+func report(r *results) string {
+	var b strings.Builder
+	c := r.cells()
+	fmt.Fprintf(&b, "# What watching costs: figures\n\nMade by `tests/bench` from `results.json`; see [README.md](README.md) for how. %s, %d CPUs (%s), kernel %s, %s, node %s. %d rounds of %.0f s",
+		r.Time.Format(time.DateOnly), r.CPUs, r.Host["cpu"], r.Host["kernel"], strings.TrimPrefix(r.Host["nginx"], "nginx version: "), r.Host["node"], r.Settings.Rounds, r.Settings.Seconds)
+	lo, hi := loads(r.good())
+	fmt.Fprintf(&b, ", load average before a measurement %.1f to %.1f.\n", lo, hi)
+	if r.Stopped != "" {
+		fmt.Fprintf(&b, "\n**Not complete**: %s.\n", r.Stopped)
 	}
-	return os.WriteFile(c.out, append(b, '\n'), 0o644)
+	b.WriteString("\nA ratio is that of two measurements of the same round, one after the other; the table has the median of the rounds and the range.\n")
+	watchedTable(&b, c)
+	latencyTable(&b, c)
+	collectorTable(&b, c)
+	othersTable(&b, c)
+	notes(&b, r, c)
+	return b.String()
+}
+
+func loads(samples []sample) (lo, hi float64) {
+	for i, s := range samples {
+		if i == 0 {
+			lo, hi = s.LoadAverage, s.LoadAverage
+		}
+		lo, hi = min(lo, s.LoadAverage), max(hi, s.LoadAverage)
+	}
+	return lo, hi
+}
+
+func watchedTable(b *strings.Builder, c cells) {
+	b.WriteString("\n## The watched program\n\nCPU time (user and system) of the watched program per request, with ÷ without. `again` is nothing against nothing: a ratio closer to 1 than that says nothing.\n\n")
+	b.WriteString("| program/scheme/load | way | µs without | with | ratio (range) | aim | requests/s without | with | ratio (range) | whole machine, ratio (range) |\n|---|---|---|---|---|---|---|---|---|---|\n")
+	for _, g := range c.groups() {
+		for _, name := range c.waysOf(g) {
+			m, off := g, g
+			m.Way, off.Way = name, wayOff
+			if name == wayOff {
+				continue
+			}
+			cpu := c.ratio(m, sample.micros)
+			fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", g.group(), name,
+				c.figure(off, sample.micros).say("%.1f"), c.figure(m, sample.micros).say("%.1f"), cpu.over(), verdict(cpu, aimOf(m)),
+				c.figure(off, sample.rate).say("%.0f"), c.figure(m, sample.rate).say("%.0f"), c.ratio(m, sample.rate).over(), c.ratio(m, machine).over())
+		}
+	}
+}
+
+func latencyTable(b *strings.Builder, c cells) {
+	b.WriteString("\n## Latency at a fixed rate\n\nµs from when a request was due to the end of its response, so without coordinated omission.\n\n")
+	b.WriteString("| program/scheme/load | way | p50 | p99 | p99.9 | p99, ratio (range) | aim | p99 from when it was sent |\n|---|---|---|---|---|---|---|---|\n")
+	for _, g := range c.groups() {
+		for _, name := range c.waysOf(g) {
+			m := g
+			m.Way = name
+			if c[m][0].Latency == nil {
+				continue
+			}
+			ratio, aim := c.ratio(m, p99), 0.0
+			if name == wayOff {
+				ratio = spread{}
+			}
+			if wayNamed(name).level != "" && g.Load == load2k {
+				aim = aimP99
+			}
+			fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", g.group(), name,
+				c.figure(m, func(s sample) float64 { return s.Latency.P50 }).say("%.0f"), c.figure(m, p99).say("%.0f"),
+				c.figure(m, func(s sample) float64 { return s.Latency.P999 }).say("%.0f"), ratio.over(), verdict(ratio, aim),
+				c.figure(m, func(s sample) float64 { return s.Service.P99 }).say("%.0f"))
+		}
+	}
+}
+
+func collectorTable(b *strings.Builder, c cells) {
+	b.WriteString("\n## The collector\n\nmCPU is CPU time from before the load until it has settled, by the seconds of the load; the embedded ClickHouse, a process of its own, apart. Both ends of a connection are on this host: two exchanges are seen of each request.\n\n")
+	b.WriteString("| program/scheme/load | way | requests/s | mCPU (range) | ClickHouse mCPU | CPU µs/request | RSS MiB, at most | exchanges seen of all |\n|---|---|---|---|---|---|---|---|\n")
+	var drops strings.Builder
+	for _, g := range c.groups() {
+		for _, name := range c.waysOf(g) {
+			m := g
+			if m.Way = name; wayNamed(name).level == "" {
+				continue
+			}
+			cpu := c.figure(m, func(s sample) float64 { return 1e3 * s.Watcher / s.Seconds })
+			seen := c.figure(m, func(s sample) float64 { return 100 * s.Seen / float64(2*s.Requests) }).say("%.1f %%")
+			if name == "connections" {
+				seen = "–"
+			}
+			fmt.Fprintf(b, "| %s | %s | %s | %s (%.0f–%.0f) | %s | %s | %s | %s |\n", g.group(), name, c.figure(m, sample.rate).say("%.0f"),
+				cpu.say("%.0f"), cpu.Min, cpu.Max, c.figure(m, func(s sample) float64 { return 1e3 * s.Engine / s.Seconds }).say("%.0f"),
+				c.figure(m, func(s sample) float64 { return 1e6 * s.Watcher / float64(s.Requests) }).say("%.1f"),
+				c.figure(m, func(s sample) float64 { return float64(s.WatcherPeak) / (1 << 20) }).say("%.0f"), seen)
+			sum, requests := map[string]float64{}, uint64(0)
+			for _, s := range c[m] {
+				requests += s.Requests
+				for k, v := range s.Drops {
+					sum[k] += v
+				}
+			}
+			for _, k := range slices.Sorted(maps.Keys(sum)) {
+				fmt.Fprintf(&drops, "- %s: `%s` %.0f, of %d requests\n", m, k, sum[k], requests)
+			}
+		}
+	}
+	b.WriteString("\nDropped, by what counted it, in all rounds together:\n\n")
+	if drops.Len() == 0 {
+		drops.WriteString("- nothing\n")
+	}
+	b.WriteString(drops.String())
 }
