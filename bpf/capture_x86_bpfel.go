@@ -58,6 +58,7 @@ const (
 	CaptureVarOwnInode       = "own_inode"
 	CaptureVarOwnListening   = "own_listening"
 	CaptureVarPacketRoom     = "packet_room"
+	CaptureVarPaused         = "paused"
 	CaptureVarPortBits       = "port_bits"
 	CaptureVarScan           = "scan"
 	CaptureVarScopeCgroup    = "scope_cgroup"
@@ -163,6 +164,7 @@ type CaptureVariableSpecs struct {
 	OwnInode     *ebpf.VariableSpec `ebpf:"own_inode"`
 	OwnListening *ebpf.VariableSpec `ebpf:"own_listening"`
 	PacketRoom   *ebpf.VariableSpec `ebpf:"packet_room"`
+	Paused       *ebpf.VariableSpec `ebpf:"paused"`
 	PortBits     *ebpf.VariableSpec `ebpf:"port_bits"`
 	Scan         *ebpf.VariableSpec `ebpf:"scan"`
 	ScopeCgroup  *ebpf.VariableSpec `ebpf:"scope_cgroup"`
@@ -238,6 +240,7 @@ type CaptureVariables struct {
 	OwnInode     *ebpf.Variable `ebpf:"own_inode"`
 	OwnListening *ebpf.Variable `ebpf:"own_listening"`
 	PacketRoom   *ebpf.Variable `ebpf:"packet_room"`
+	Paused       *ebpf.Variable `ebpf:"paused"`
 	PortBits     *ebpf.Variable `ebpf:"port_bits"`
 	Scan         *ebpf.Variable `ebpf:"scan"`
 	ScopeCgroup  *ebpf.Variable `ebpf:"scope_cgroup"`

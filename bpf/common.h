@@ -130,6 +130,9 @@ const volatile __u64 packet_room = 0;
 
 // Set when own_listeners has entries.
 __u32 own_listening = 0;
+// Set while user space can afford nothing but the lives and the counters of sockets: no segment is copied and no
+// secret is read, of whatever connection.
+__u32 paused = 0;
 // Records that found no room, by kind.
 __u64 lost[RECORD_KINDS] = {};
 

@@ -93,7 +93,7 @@ inline_always bool current_denied(void)
 // unwanted says that secrets of this process, or of any, are not to be read now.
 inline_always bool unwanted(void)
 {
-	return bpf_ktime_get_ns() - heartbeat > HEARTBEAT_MAX || current_denied();
+	return paused || bpf_ktime_get_ns() - heartbeat > HEARTBEAT_MAX || current_denied();
 }
 
 // tls13_client_label says whether a label of RFC 8446 §7.1, without "tls13 ", leads to traffic

@@ -11,6 +11,7 @@ enum skip_reason {
 	SKIP_RULE,   // rules keep no request of the connection
 	SKIP_UNREAD, // nobody reads what it carries
 	SKIP_CAP,    // content past the body cap
+	SKIP_BUDGET, // more than user space can afford
 	SKIP_REASONS,
 };
 

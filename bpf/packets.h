@@ -340,10 +340,14 @@ inline_always int on_packet(struct __sk_buff *skb, __u32 dir)
 			count_skipped(st->order_reason, left);
 			return 1;
 		}
+		if (paused) {
+			count_skipped(SKIP_BUDGET, left);
+			return 1;
+		}
 		if (left) {
 			off = unwanted_bytes(st, dir, be32(tcp + 4), left);
 			left -= off;
-			count_skipped(SKIP_CAP, off);
+			count_skipped(st->order_reason, off);
 			// An end is reported whatever else the segment holds.
 			if (!left && !(tcp[13] & (TCP_FIN | TCP_RST)))
 				return 1;

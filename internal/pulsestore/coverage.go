@@ -11,9 +11,9 @@ import (
 )
 
 // coverageIdentity is what one row of `coverage` is about; rows of the same are one. A feature has one state at
-// a time; the connections of a process may have several.
-const coverageIdentity = "host_id, subject, name, executable, container_id, service_name, if(subject = 'feature', '', state), " +
-	"if(subject = 'feature', '', reason), environment"
+// a time, and so has the governor; the connections of a process may have several.
+const coverageIdentity = "host_id, subject, name, executable, container_id, service_name, if(subject IN ('feature', 'governor'), '', state), " +
+	"if(subject IN ('feature', 'governor'), '', reason), environment"
 
 type coverageColumns struct {
 	batch

@@ -214,12 +214,12 @@ const (
 // Coverage attributes, on `qpoint.coverage` logs. Rows of one host with the same subject, name, process, state and reason
 // replace each other.
 const (
-	CoverageSubject = "qpoint.coverage.subject" // feature | library | process | drops
-	CoverageName    = "qpoint.coverage.name"    // of the feature, library or stage; the executable's for a process
-	CoverageState   = "qpoint.coverage.state"   // supported | missing | unknown; attached; seen | not_seen; dropped
-	CoverageReason  = "qpoint.coverage.reason"  // why something is missing, not seen or dropped
+	CoverageSubject = "qpoint.coverage.subject" // feature | library | process | drops | governor
+	CoverageName    = "qpoint.coverage.name"    // of the feature, library or stage; the executable's for a process; level
+	CoverageState   = "qpoint.coverage.state"   // supported | missing | unknown; attached; seen | not_seen; dropped; full | headers | connections
+	CoverageReason  = "qpoint.coverage.reason"  // why something is missing, not seen or dropped; the limit that is exceeded: cpu | memory
 	CoverageAdvice  = "qpoint.coverage.advice"  // what to do about it, of a fixed set of texts
-	CoverageCount   = "qpoint.coverage.count"   // connections of a process, or what was dropped, since the receiver's start
+	CoverageCount   = "qpoint.coverage.count"   // connections of a process, what was dropped, or steps down, since the receiver's start
 )
 
 // Finding attributes, on `qpoint.finding` logs, with ServerAddress, ServerPort and ConnectionRole. Trace and span id are those of

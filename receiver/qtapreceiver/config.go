@@ -69,8 +69,20 @@ type Config struct {
 	RulesFile string `mapstructure:"rules_file"`
 	// Instrumented is what is done with the spans of processes that send spans themselves: annotate or suppress.
 	Instrumented Instrumented `mapstructure:"instrumented"`
+	// Limits are what this process may use. Above them connections are looked into less deep.
+	Limits LimitsConfig `mapstructure:"limits"`
 	// Doctor prints on standard output what this host and the rights of this process allow, and ends the collector.
 	Doctor bool `mapstructure:"doctor"`
+
+	_ struct{}
+}
+
+// LimitsConfig is the budget of the whole process; what is 0 has no limit.
+type LimitsConfig struct {
+	// CPU is the CPU time that may be used, averaged over some seconds, in cores: 0.25 is a quarter of one.
+	CPU float64 `mapstructure:"cpu"`
+	// MemoryMiB is the memory that the Go runtime may have of the system, in MiB.
+	MemoryMiB int `mapstructure:"memory_mib"`
 
 	_ struct{}
 }
@@ -188,6 +200,13 @@ func (c *Config) Validate() error {
 	}
 	if n := c.RingSizeMiB; n < 1 || n > 1024 || n&(n-1) != 0 {
 		bad("`ring_size_mib` %d must be a power of two from 1 to 1024", n)
+	}
+	if l := c.Limits; !(l.CPU >= 0 && l.CPU <= 1024) { // NaN is neither
+		bad("`limits::cpu` %v must be a number of cores, such as 0.25, or 0 for no limit", l.CPU)
+	} else if l.MemoryMiB < 0 || l.MemoryMiB > 1<<24 {
+		bad("`limits::memory_mib` %d must be a number of MiB, such as 512, or 0 for no limit", l.MemoryMiB)
+	} else if (l.CPU > 0 || l.MemoryMiB > 0) && c.maxLevel() == LevelConnections {
+		bad("`limits` need `level` or `max_level` headers or full: there is nothing below connections to step down to")
 	}
 	if i := c.Instrumented; i != InstrumentedAnnotate && i != InstrumentedSuppress {
 		bad("`instrumented` %q must be annotate or suppress", i)

@@ -43,6 +43,8 @@ type lab struct {
 	slot   *slot
 	open   openFunc
 	lossy  bool // the test makes the ring overflow
+	host   component.Host
+	tune   func(*tap) // before it starts; may be nil
 
 	recording     *recorded // with -record
 	recordingName string
@@ -70,7 +72,7 @@ func newLab(t *testing.T, name string) *lab {
 	need(t, os.Geteuid() == 0, "root, to load BPF programs")
 	root := cgroup2Mount()
 	need(t, root != "", "a cgroup v2 mount")
-	l := &lab{t: t, open: openKernel, cgroup: filepath.Join(root, fmt.Sprintf("qtap-test-%s-%d", name, os.Getpid()))}
+	l := &lab{t: t, open: openKernel, host: componenttest.NewNopHost(), cgroup: filepath.Join(root, fmt.Sprintf("qtap-test-%s-%d", name, os.Getpid()))}
 	require.NoError(t, os.Mkdir(l.cgroup, 0o755))
 	t.Cleanup(func() {
 		for range 100 {
@@ -124,8 +126,11 @@ func (l *lab) start(mod func(*Config, *PayloadConfig)) {
 	pset := receivertest.NewNopSettings(metadata.PayloadType)
 	pl, err := NewPayloadFactory().CreateLogs(ctx, pset, pcfg, &l.payloads)
 	require.NoError(l.t, err)
+	if l.tune != nil {
+		l.tune(l.slot.tap)
+	}
 	for _, c := range []component.Component{pl, tr, lg} {
-		require.NoError(l.t, c.Start(ctx, componenttest.NewNopHost()))
+		require.NoError(l.t, c.Start(ctx, l.host))
 		l.parts = append(l.parts, c)
 	}
 	l.t.Cleanup(l.stop)

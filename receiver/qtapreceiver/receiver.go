@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/component"
-	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/ptrace"
@@ -22,6 +21,7 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/emit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/engine"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/governor"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/metadata"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/process"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/restart"
@@ -65,11 +65,14 @@ type tap struct {
 	traces consumer.Traces
 	logs   consumer.Logs
 
+	measure   func() governor.Usage
+	lookEvery time.Duration // at the engine, whether it goes on
+
 	mu      sync.Mutex
 	running bool
 	over    bool
 
-	source    event.Source
+	capture   *capture
 	sessions  *restart.Store // nil without `tls::restart_state`
 	engine    *engine.Engine
 	emitter   *emit.Emitter[*process.Info]
@@ -85,7 +88,7 @@ func newTap(cfg *Config, set receiver.Settings, open openFunc) (*tap, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tap{cfg: cfg, set: set, open: open, slot: slotOf(set.ID), obs: obs}, nil
+	return &tap{cfg: cfg, set: set, open: open, slot: slotOf(set.ID), obs: obs, measure: governor.Measure, lookEvery: time.Second}, nil
 }
 
 func (t *tap) ended() bool {
@@ -114,7 +117,7 @@ func (t *tap) start(_ context.Context, host component.Host) (err error) {
 	if err != nil {
 		return fmt.Errorf("%s: %w", t.set.ID, err)
 	}
-	t.source, t.sessions = src, nil
+	t.capture, t.sessions = newCapture(src), nil
 	if r := t.cfg.TLS.RestartState; r.Directory != "" {
 		if t.sessions, err = restart.Open(r.Directory, r.TTL, t.set.Logger); err != nil {
 			return errors.Join(fmt.Errorf("%s: %w", t.set.ID, err), src.Close())
@@ -138,15 +141,16 @@ func (t *tap) start(_ context.Context, host component.Host) (err error) {
 		Processes: process.NewResolver("/", process.ReadHost("/")),
 		Coverage:  engine.CoverageSettings{Interval: t.cfg.CoverageInterval, Host: hostCoverage(src), Books: t.books},
 		UnreadTLS: unreadTLS(src),
+		Budget:    t.budget(host),
 	}
 	if t.sessions != nil {
 		settings.Sessions = t.sessions
 		settings.DenyProcesses, settings.NoSecrets = t.cfg.TLS.DenyProcesses, !t.cfg.TLS.Enabled
 	}
 	t.engine = engine.New(settings)
-	watch, err := t.startRules()
+	watchRules, err := t.startRules()
 	if err == nil {
-		t.telemetry, err = newTelemetry(t.set.TelemetrySettings, t.engine, t.books)
+		t.telemetry, err = newTelemetry(t.set.TelemetrySettings, t.engine, t.books, t.cfg.Limits)
 	}
 	if err == nil {
 		err = t.slot.attachEngine(t.engine, t.emitter)
@@ -159,14 +163,12 @@ func (t *tap) start(_ context.Context, host component.Host) (err error) {
 
 	var ctx context.Context
 	ctx, t.cancel = context.WithCancel(context.Background())
-	t.wg.Go(func() {
-		if err := src.Run(ctx, t.engine); err != nil && ctx.Err() == nil {
-			t.set.Logger.Error("Reading kernel events failed. Nothing is captured any more.", zap.Error(err))
-			componentstatus.ReportStatus(host, componentstatus.NewPermanentErrorEvent(err))
-		}
-	})
-	if watch != nil {
-		t.wg.Go(func() { watch(ctx, host) })
+	c := t.capture
+	c.engine, c.cancel = t.engine, t.cancel
+	go t.run(ctx, host, c) // stop waits for it, unless it is stuck
+	t.wg.Go(func() { t.watch(host, c) })
+	if watchRules != nil {
+		t.wg.Go(func() { watchRules(ctx, host) })
 	}
 	t.running, t.over = true, false
 	t.set.Logger.Info("Watching connections", fields...)
@@ -184,20 +186,24 @@ func (t *tap) stop(ctx context.Context) error {
 	}
 	t.running, t.over = false, true
 	t.cancel()
-	t.wg.Wait()
 	if t.cfg.Doctor {
+		t.wg.Wait()
 		return nil
 	}
-	err := t.source.Close()
 	now := time.Now().UnixNano()
-	t.engine.Close(now)
+	rests, err := t.capture.end(now)
+	t.wg.Wait()
 	err = errors.Join(err, t.sessions.Close())
-	if p := t.slot.payloads(); p != nil {
+	if p := t.slot.payloads(); p != nil && rests {
 		// Its segments are reported through this receiver, so they go before it does.
 		p.Segmenter.Drain(ctx, now)
 	}
 	t.slot.detachEngine()
-	t.emitter.Close(ctx)
+	if rests {
+		t.emitter.Close(ctx)
+	} else {
+		t.emitter.Stop(ctx)
+	}
 	t.telemetry.close()
 	if err != nil {
 		return fmt.Errorf("%s: %w", t.set.ID, err)

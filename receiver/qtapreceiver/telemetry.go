@@ -12,14 +12,16 @@ import (
 
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/engine"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/governor"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/metadata"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/rules"
 )
 
 // telemetry publishes the books of the engine and of what follows it, stage by stage. The
 // values are read when they are collected, so a busy host pays nothing for them.
 type telemetry struct{ reg metric.Registration }
 
-func newTelemetry(set component.TelemetrySettings, e *engine.Engine, books func() []engine.Stage) (*telemetry, error) {
+func newTelemetry(set component.TelemetrySettings, e *engine.Engine, books func() []engine.Stage, limits LimitsConfig) (*telemetry, error) {
 	m := set.MeterProvider.Meter(metadata.ScopeName)
 	var errs error
 	counter := func(name, unit, desc string) metric.Int64ObservableCounter {
@@ -51,6 +53,10 @@ func newTelemetry(set component.TelemetrySettings, e *engine.Engine, books func(
 	stopped := counter("connections_stopped", "{connection}", "Connections whose bytes the kernel was told not to copy any more, by reason.")
 	skipped := counter("skipped", "By", "Payload bytes that the kernel did not copy because nobody wants them, by reason.")
 	ordersFailed := counter("orders_failed", "{order}", "Orders about connections that the kernel did not take: it copies more than is wanted.")
+	level := gauge("level", "1", "How deep connections are looked into within the limits: 1 at the present level, else 0.")
+	levelSteps := counter("level_steps", "{step}", "Steps of that level, by direction.")
+	used, err := m.Float64ObservableGauge("otelcol_receiver_qtap_limit_used", metric.WithUnit("1"), metric.WithDescription("Part of each limit that is used."))
+	errs = firstError(errs, err)
 	processes := gauge("processes", "{process}", "Processes in the cache.")
 	if errs != nil {
 		return nil, fmt.Errorf("own metrics: %w", errs)
@@ -90,8 +96,25 @@ func newTelemetry(set component.TelemetrySettings, e *engine.Engine, books func(
 		}
 		o.ObserveInt64(ordersFailed, int64(st.OrdersFailed))
 		o.ObserveInt64(processes, int64(st.Processes))
+		if b := st.Budget; b.Level != "" {
+			for _, l := range []rules.Level{rules.LevelFull, rules.LevelHeaders, rules.LevelConnections} {
+				var is int64
+				if l == b.Level {
+					is = 1
+				}
+				o.ObserveInt64(level, is, metric.WithAttributes(attribute.String("level", string(l))))
+			}
+			o.ObserveInt64(levelSteps, int64(b.Down), metric.WithAttributes(attribute.String("direction", "down")))
+			o.ObserveInt64(levelSteps, int64(b.Up), metric.WithAttributes(attribute.String("direction", "up")))
+			if limit := limits.CPU; limit > 0 {
+				o.ObserveFloat64(used, b.CPU/limit, metric.WithAttributes(attribute.String("limit", governor.CPU)))
+			}
+			if limit := limits.MemoryMiB; limit > 0 {
+				o.ObserveFloat64(used, float64(b.Memory)/float64(limit*mib), metric.WithAttributes(attribute.String("limit", governor.Memory)))
+			}
+		}
 		return nil
-	}, in, out, dropped, inFlight, lost, missing, gaps, refused, conns, opened, evicted, expired, excluded, secrets, ruleErrors, rulesUnknown, stopped, skipped, ordersFailed, processes)
+	}, in, out, dropped, inFlight, lost, missing, gaps, refused, conns, opened, evicted, expired, excluded, secrets, ruleErrors, rulesUnknown, stopped, skipped, ordersFailed, processes, level, levelSteps, used)
 	if err != nil {
 		return nil, fmt.Errorf("own metrics: %w", err)
 	}

@@ -18,6 +18,8 @@ const (
 	SubjectLibrary = "library"
 	SubjectProcess = "process"
 	SubjectDrops   = "drops"
+	// SubjectGovernor is how deep connections are looked into within the limits of the configuration.
+	SubjectGovernor = "governor"
 )
 
 // States of rows.
@@ -75,16 +77,20 @@ var advice = map[string]string{
 	"queue_full":           "a pipeline is slower than the host: look at its exporters, or sample with rules",
 	"refused":              "a pipeline refused the data: look at the errors of its processors and exporters",
 	"detached":             "no pipeline takes this signal of the receiver",
+	"failed":               "the receiver has failed and is detached: look at the log of the collector, report what it says, and restart it",
 	"held_full":            "too many packets waited for their connection: raise ring_size_mib",
 	"unclaimed":            "packets came without a socket of their own: the cgroup may be wrong, or events were lost",
 	"rule":                 "rules keep no more than records of connections. Change them to see requests",
 	"rule_error":           "an expression of a rule failed: correct it",
 	"rule_unknown":         "a rule looks at names of a pod that are not known: mount /var/log/pods into the collector",
+	"limits_cpu":           "the collector used more than limits::cpu, so it looks less deep. Raise that, exclude ports and processes, or sample with rules",
+	"limits_memory":        "the collector used more than limits::memory_mib, so it looks less deep. Raise that, or lower GOMEMLIMIT so that garbage is collected earlier",
 	"instrumented":         "the program sends its spans itself and instrumented is suppress: its connections have their records",
 
 	// What was given up, by stage. Some of it is no loss, and says so.
 	"filtered":           "no loss: own connections, and what the configuration leaves out",
 	"unread":             "no loss: connections that nobody can read were not copied any more. The rows of processes say why",
+	"over_budget":        "the collector was over its limits, see the row of the governor. Raise limits, exclude ports and processes, or sample with rules",
 	"body_cap":           "no loss: bodies past max_body_size were not copied. Raise it to keep more",
 	"duplicate":          "no loss: bytes that were sent again",
 	"after_close":        "no loss: what came after the end of its connection",

@@ -157,9 +157,21 @@ func offer[T any](l *lane[T], book *Ledger, b batch[T]) {
 	}
 }
 
+// Abandon drops the batches that are being made: who made them has failed, and one of their records may be half done.
+func (e *Emitter[R]) Abandon() {
+	e.Spans.Drop(DropFailed, uint64(e.spans))
+	e.Logs.Drop(DropFailed, uint64(e.records))
+	e.reset()
+}
+
 // Close flushes, hands everything over and ends the goroutines; see lane.close for ctx.
 func (e *Emitter[R]) Close(ctx context.Context) {
 	e.Flush()
+	e.Stop(ctx)
+}
+
+// Stop is Close without what is in no batch yet. It may be called from any goroutine.
+func (e *Emitter[R]) Stop(ctx context.Context) {
 	if e.traces != nil {
 		e.traces.close(ctx)
 	}

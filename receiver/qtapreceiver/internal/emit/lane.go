@@ -12,6 +12,7 @@ const (
 	DropQueueFull = "queue_full" // the pipeline was slower than the host, for longer than the queue
 	DropRefused   = "refused"    // the pipeline returned an error
 	DropDetached  = "detached"   // nobody takes this signal
+	DropFailed    = "failed"     // the receiver itself has failed
 )
 
 // lane hands batches to one consumer from a goroutine of its own, so that a slow pipeline

@@ -83,7 +83,7 @@ func (a *application) data(dir event.Direction, t int64, pos uint64, b []byte) {
 	}
 	a.keep()
 	if a.stack.next == nil && a.c.joined() && tls.SniffRecords(b) {
-		a.stack.giveUp(tls.ReasonAttachedLate)
+		a.stack.giveUp(a.c.lateReason())
 	}
 	if client, known := a.c.fromClient(dir); known {
 		a.stack.Data(client, t, pos, b)

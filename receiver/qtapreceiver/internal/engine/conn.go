@@ -12,6 +12,7 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/process"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/stream"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/tls"
 )
 
 // tuple is a connection as one end sees it: two network namespaces may use the same addresses.
@@ -64,6 +65,8 @@ type conn struct {
 	excluded bool // an end belongs to the collector: leave no trace
 	ignored  bool // not wanted by configuration
 	active   bool // in Engine.active
+	// blind: it is not read, as the budget does not allow it; wasBlind: it is read again.
+	blind, wasBlind bool
 
 	announced  bool  // its first record was emitted
 	announceAt int64 // when it shall be, 0: not decided by traffic yet
@@ -155,6 +158,14 @@ func (c *conn) opened(r event.Role) {
 
 // joined says that the connection's beginning was not seen.
 func (c *conn) joined() bool { return c.dirs[0].joined || c.dirs[1].joined }
+
+// lateReason is why TLS is not read whose handshake was not seen.
+func (c *conn) lateReason() string {
+	if c.wasBlind {
+		return reasonOverBudget
+	}
+	return tls.ReasonAttachedLate
+}
 
 // fromClient says whether bytes of direction dir come from the end that opened the connection;
 // known is false while the role is not.

@@ -49,7 +49,8 @@ type coverer struct {
 // when more becomes known; one that closes before anything is known is not seen either.
 func (e *Engine) cover(c *conn, closed bool) {
 	a := &c.app
-	if e.coverage.tracker == nil || !a.encrypted && a.reason != tls.ReasonAttachedLate {
+	late := a.reason == tls.ReasonAttachedLate || a.reason == reasonOverBudget && (closed || !c.blind)
+	if e.coverage.tracker == nil || !a.encrypted && !late {
 		return
 	}
 	visibility, reason := a.visibility()
@@ -79,8 +80,15 @@ func (e *Engine) emitCoverage(now int64, all bool) {
 	rows := e.coverage.tracker.Report(all)
 	if all {
 		rows = append(slices.Clone(e.coverage.set.Host), rows...)
+		if e.set.Budget != nil {
+			rows = append(rows, e.budgetRow())
+		}
 		rows = append(rows, e.dropRows()...)
 	}
+	e.emitRows(now, rows)
+}
+
+func (e *Engine) emitRows(now int64, rows []coverage.Row) {
 	for i := range rows {
 		row := &rows[i]
 		p := row.Process

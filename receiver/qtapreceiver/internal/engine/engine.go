@@ -49,6 +49,7 @@ const (
 	maxHeldConn = 256 << 10
 	// maxCharged bounds the bytes that unfinished exchanges may hold, in total.
 	maxCharged = 256 << 20
+	// Of a budget of memory they are at most a sixteenth and a quarter.
 )
 
 // Settings are what an Engine works with.
@@ -77,6 +78,8 @@ type Settings struct {
 	// are not read. With NoSecrets, which says that no process's are, nobody's is.
 	DenyProcesses []string
 	NoSecrets     bool
+	// Budget keeps the process within a budget; nil has none.
+	Budget *Budget
 }
 
 // Payloads is where payloads go while a `qtap_payload` receiver is attached.
@@ -93,6 +96,7 @@ type Engine struct {
 	set      Settings
 	host     process.Host
 	payloads atomic.Pointer[Payloads]
+	beats    atomic.Uint64
 
 	byCookie map[event.Cookie]*conn
 	byTuple  map[tuple]*conn
@@ -104,10 +108,11 @@ type Engine struct {
 	names     map[nameKey]nameEntry
 	quicFlows map[quicKey]*quicFlow
 
-	held    int
-	charged int // Σ application.charge
-	now     int64
-	sweepAt int64
+	held, maxHeld       int
+	charged, maxCharged int // Σ application.charge
+	budget              budgeted
+	now                 int64
+	sweepAt             int64
 
 	coverage coverer
 	rules    atomic.Pointer[rules.Set]
@@ -133,9 +138,17 @@ func New(set Settings) *Engine {
 		resolvers: map[resolverKey]*resolver{}, names: map[nameKey]nameEntry{}, quicFlows: map[quicKey]*quicFlow{},
 		keys: newKeyStore(),
 	}
+	e.maxHeld, e.maxCharged = maxHeld, maxCharged
+	if b := set.Budget; b != nil {
+		e.budget.level = b.Top()
+		if memory := b.Limits().Memory; memory > 0 {
+			e.maxHeld, e.maxCharged = min(maxHeld, int(memory/16)), min(maxCharged, int(memory/4))
+		}
+	}
 	e.counts.init()
+	e.coverage = coverer{set: set.Coverage, host: process.Collector(e.host)}
 	if set.Coverage.Interval > 0 {
-		e.coverage = coverer{set: set.Coverage, tracker: coverage.NewTracker(), host: process.Collector(e.host)}
+		e.coverage.tracker = coverage.NewTracker()
 	}
 	return e
 }
@@ -156,6 +169,10 @@ func (e *Engine) Packet(p *event.Packet) {
 	if c.excluded || c.ignored {
 		e.counts.dropBytes(dropFiltered, n)
 		e.remind(c, n)
+		return
+	}
+	if c.blind {
+		e.counts.dropBytes(dropOverBudget, n)
 		return
 	}
 	if p.Refused {
@@ -182,7 +199,7 @@ func (e *Engine) Packet(p *event.Packet) {
 	}
 	e.remind(c, n)
 	e.steer(c)
-	for e.charged > maxCharged {
+	for e.charged > e.maxCharged {
 		e.evict(maxConns, func(a, b *conn) bool { return a.app.charge > b.app.charge })
 	}
 }
@@ -214,7 +231,7 @@ func (e *Engine) feed(c *conn, p *event.Packet) {
 // hold keeps a copy of a packet until the connection is known and its streams are anchored.
 func (e *Engine) hold(c *conn, p *event.Packet) {
 	size := len(p.Data) + heldCost
-	if c.heldSize+size > maxHeldConn || e.held+size > maxHeld {
+	if c.heldSize+size > maxHeldConn || e.held+size > e.maxHeld {
 		e.counts.dropBytes(dropHeldFull, uint64(len(p.Data)))
 		return
 	}
@@ -296,6 +313,9 @@ func (e *Engine) create(cookie event.Cookie, t tuple, now int64) *conn {
 	}
 	e.foresee(c)
 	e.activate(c)
+	if e.blinds() {
+		e.blind(c)
+	}
 	return c
 }
 
@@ -421,12 +441,15 @@ func (e *Engine) Socket(s *event.Socket) {
 		c.dirs[event.Egress].anchor(s.SndNxt)
 	case event.SocketStats:
 		c.books = *s
+		if c.blind && !e.blinds() {
+			e.unblind(c)
+		}
 		// It was there before the capture, or its beginning was lost, or it was given up to make room.
 		anchored := c.dirs[event.Egress].stream.Anchored()
 		c.asServer = c.role == event.RoleUnknown && !anchored
 		c.dirs[event.Ingress].join(s.RcvNxt, s.BytesReceived, s.RcvISN, s.HasISN)
 		c.dirs[event.Egress].join(s.SndNxt, s.BytesSent, s.SndISN, s.HasISN)
-		if !anchored {
+		if !anchored && !c.wasBlind {
 			e.resume(c)
 		}
 		c.dirs[event.Ingress].stream.Received(s.RcvNxt)

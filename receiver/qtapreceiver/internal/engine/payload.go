@@ -51,6 +51,9 @@ func (e *Engine) payload(c *conn, x *l7.Exchange, trace pcommon.TraceID, span pc
 	case x.Request.Truncated || x.Response != nil && x.Response.Truncated:
 		return semantic.PayloadTruncated, reasonBodyCap, key
 	case cut(&x.Request) || x.Response != nil && cut(x.Response):
+		if e.cutByBudget(x.Request.Start) {
+			return semantic.PayloadTruncated, reasonOverBudget, key
+		}
 		return semantic.PayloadTruncated, reasonCaptureOff, key // when the message began
 	}
 	return semantic.PayloadPending, "", key

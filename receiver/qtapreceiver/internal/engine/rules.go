@@ -39,13 +39,23 @@ type verdict struct {
 	rule   *rules.Rule // nil: the receiver's level
 	level  rules.Level
 	failed string // why nobody knows what is wanted
+	over   bool   // the level is what the budget allows, and more was wanted
 }
 
 // drop says that not even a span is kept.
 func (v verdict) drop() bool { return !v.level.Requests() }
 
-// judge finds the rule of an exchange.
+// judge finds out what is kept of an exchange. The budget takes no span: what was read is paid for.
 func (e *Engine) judge(a *application, x *l7.Exchange, t *target) verdict {
+	v := e.match(a, x, t)
+	if v.level == rules.LevelFull && e.affordable(v.level) != v.level {
+		v.level, v.over = rules.LevelHeaders, true
+	}
+	return v
+}
+
+// match finds the rule of an exchange.
+func (e *Engine) match(a *application, x *l7.Exchange, t *target) verdict {
 	set := e.rules.Load()
 	if set == nil {
 		return verdict{level: e.set.Level}
@@ -181,6 +191,9 @@ func (v verdict) class() string {
 
 // reason is who says what the level is.
 func (v verdict) reason() string {
+	if v.over {
+		return reasonOverBudget
+	}
 	if v.rule == nil {
 		return reasonLevel
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/emit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/governor"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/dns"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http1"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http2"
@@ -23,6 +24,8 @@ const (
 	dropUnclaimed = "unclaimed"    // no socket event ever named the connection
 	dropOpaque    = "opaque"       // a protocol that is not read
 	dropRefused   = "not_believed" // the socket does not take the segment
+	// dropOverBudget: the receiver's budget did not allow to read it.
+	dropOverBudget = reasonOverBudget
 )
 
 // counters are the engine's books. They belong to its goroutine; others read snapshots.
@@ -108,6 +111,8 @@ type Stats struct {
 	OrdersFailed uint64
 	// Lost are the events that did not fit into the ring, by kind.
 	Lost map[string]uint64
+	// Budget is what the governor has come to; its Level is "" when there is none.
+	Budget governor.State
 }
 
 type snapshot struct {
@@ -133,6 +138,10 @@ func (e *Engine) Stats() Stats {
 func (e *Engine) stats() Stats {
 	c := &e.counts
 	st := &c.stream
+	var budget governor.State
+	if e.set.Budget != nil {
+		budget = e.set.Budget.State()
+	}
 	return Stats{
 		Stages: []Stage{
 			{"capture", "By", emit.Totals{In: c.captured, Out: st.In, InFlight: int64(c.heldBytes), Dropped: maps.Clone(c.dropped)}},
@@ -168,6 +177,7 @@ func (e *Engine) stats() Stats {
 		Skipped:      c.skipped,
 		OrdersFailed: c.ordersFailed,
 		Lost:         maps.Clone(c.lost),
+		Budget:       budget,
 	}
 }
 

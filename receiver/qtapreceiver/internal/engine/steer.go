@@ -34,8 +34,8 @@ type steering struct {
 	set     *rules.Set
 	missing rules.Facts
 	proc    *process.Info
-	// highest is the level that no exchange of the connection comes above.
-	highest rules.Level
+	// wanted is the level that no exchange of the connection comes above, highest that which none can come above now.
+	wanted, highest rules.Level
 
 	order     event.Order
 	orderedAt int64
@@ -45,19 +45,19 @@ type steering struct {
 // steer finds out what is wanted of a connection, and tells the source what is not.
 func (e *Engine) steer(c *conn) {
 	e.foresee(c)
-	if e.set.Control == nil || c.cookie == 0 || c.excluded {
+	if e.set.Control == nil || c.cookie == 0 || c.excluded || c.blind {
 		return
 	}
 	s := &c.steering
 	switch {
 	case s.order.Level != event.OrderAll || c.ignored || c.closing:
-	case s.highest.Requests() || c.serverEnd().Port() == dnsPort || c.clientEnd().Port() == dnsPort: // DNS is no matter of rules
+	case s.wanted.Requests() || c.serverEnd().Port() == dnsPort || c.clientEnd().Port() == dnsPort: // DNS is no matter of rules
 		if c.app.unread() {
 			e.stop(c, event.OrderConnections, event.SkipUnread)
 		} else {
 			e.skipBody(c)
 		}
-	case s.highest == rules.LevelNone:
+	case s.wanted == rules.LevelNone:
 		e.stop(c, event.OrderNone, event.SkipRule)
 		e.ignore(c)
 		c.closing, c.closedAt, c.linger = true, e.now, e.now+int64(silenceLinger)
@@ -79,18 +79,15 @@ func (e *Engine) remind(c *conn, bytes uint64) {
 func (e *Engine) foresee(c *conn) {
 	s, set := &c.steering, e.rules.Load()
 	if set == nil {
-		s.set, s.highest = nil, e.set.Level
-		return
+		s.set, s.wanted = nil, e.set.Level
+	} else if missing := c.unknownFacts(); s.set != set || s.missing != missing || s.proc != c.proc {
+		s.set, s.missing, s.proc = set, missing, c.proc
+		env := &e.ruleEnv
+		c.app.fillEnv(env)
+		env.Missing = missing
+		s.wanted = set.Highest(env)
 	}
-	missing := c.unknownFacts()
-	if s.set == set && s.missing == missing && s.proc == c.proc {
-		return
-	}
-	s.set, s.missing, s.proc = set, missing, c.proc
-	env := &e.ruleEnv
-	c.app.fillEnv(env)
-	env.Missing = missing
-	s.highest = set.Highest(env)
+	s.highest = e.affordable(s.wanted)
 }
 
 // unknownFacts are the facts that are not known of a connection, or not for good.
@@ -169,6 +166,9 @@ func (e *Engine) skipBody(c *conn) {
 		return
 	}
 	s.order = event.Order{Reason: event.SkipCap}
+	if s.highest != s.wanted {
+		s.order.Reason = event.SkipBudget
+	}
 	for dir := range c.dirs {
 		h := &c.dirs[dir]
 		s.order.Skip[dir] = s.until[dir] > h.base+h.stream.Offset()

@@ -22,6 +22,7 @@ import (
 type control struct {
 	orders map[event.Cookie][]event.Order
 	denied map[uint32]bool
+	paused []bool
 	calls  int
 	fail   bool
 }
@@ -37,6 +38,14 @@ func (c *control) Order(cookie event.Cookie, o event.Order) error {
 func (c *control) DenySecrets(tgid uint32, deny bool) error {
 	c.calls++
 	c.denied[tgid] = deny
+	return nil
+}
+
+func (c *control) Pause(pause bool) error {
+	if c.fail {
+		return errors.New("no")
+	}
+	c.paused = append(c.paused, pause)
 	return nil
 }
 

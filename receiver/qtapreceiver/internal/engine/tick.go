@@ -18,6 +18,7 @@ func (e *Engine) activate(c *conn) {
 
 // Idle implements event.Handler: what waits for time rather than for an event.
 func (e *Engine) Idle(now int64) {
+	e.beats.Add(1)
 	e.now = max(e.now, now)
 	e.keys.Tick(now)
 	// Only connections that had an event lately are looked at each time: the table may be large.
@@ -41,6 +42,7 @@ func (e *Engine) Idle(now int64) {
 		if e.set.Sessions != nil {
 			e.set.Sessions.Tick()
 		}
+		e.govern(now)
 		e.publish()
 		e.coverageTick(now)
 		e.judgeProcesses()
@@ -50,6 +52,16 @@ func (e *Engine) Idle(now int64) {
 	if p := e.payloads.Load(); p != nil {
 		p.Segmenter.Tick(now)
 	}
+}
+
+// Beats counts Idles. It may be called from any goroutine.
+func (e *Engine) Beats() uint64 { return e.beats.Load() }
+
+// Abandon takes the place of Close after a panic of the engine: nothing is read, or said, from a state that nobody knows,
+// and no secret stays in memory.
+func (e *Engine) Abandon() {
+	e.keys.Close()
+	e.set.Emitter.Abandon()
 }
 
 // tick does what is due for one connection; false when only an event can make more due.
@@ -72,7 +84,7 @@ func (e *Engine) tick(c *conn, now int64) bool {
 		e.forget(c)
 		return false
 	}
-	if c.ready {
+	if c.ready && !c.blind {
 		for i := range c.dirs {
 			c.dirs[i].stream.Tick(now)
 		}
@@ -139,7 +151,7 @@ func (e *Engine) finish(c *conn) {
 	}
 	e.counts.dropBytes(dropUnclaimed, e.unhold(c))
 	// What was ordered not to be copied is not missing.
-	if said && c.books.Kind == event.SocketClosed && !e.set.NoPackets && c.steering.order.Level == event.OrderAll {
+	if said && c.books.Kind == event.SocketClosed && !e.set.NoPackets && c.steering.order.Level == event.OrderAll && !c.blind {
 		c.dirs[event.Ingress].end(c.closedAt, c.books.BytesReceived)
 		c.dirs[event.Egress].end(c.closedAt, c.books.BytesSent)
 	}

@@ -252,6 +252,8 @@ const (
 	SkipUnread
 	// SkipCap is the reason for content past the body cap.
 	SkipCap
+	// SkipBudget is the reason for what the budget of the receiver does not allow.
+	SkipBudget
 	skipReasons
 )
 
@@ -259,7 +261,9 @@ const (
 const SkipReasons = int(skipReasons)
 
 // String returns the reason as metrics name it.
-func (r SkipReason) String() string { return [...]string{"rule", "unread", "body_cap"}[r] }
+func (r SkipReason) String() string {
+	return [...]string{"rule", "unread", "body_cap", "over_budget"}[r]
+}
 
 // Order says what is wanted of one connection from now on. It takes the place of the one before.
 type Order struct {
@@ -278,6 +282,9 @@ type Controller interface {
 	// DenySecrets says whether the TLS secrets of a process are not wanted. A new image of the process has
 	// nothing denied.
 	DenySecrets(tgid uint32, deny bool) error
+	// Pause says whether no packet and no secret is wanted, of whatever connection, besides what was ordered of each.
+	// Socket, process and datagram events go on.
+	Pause(pause bool) error
 }
 
 // SkipHandler is a Handler that wants to know how many payload bytes were not copied because of orders, counted

@@ -241,6 +241,30 @@ func (c *Capture) Summary() Summary {
 	return s
 }
 
+// Detach takes every program off the host, and leaves the rest as it is: for a Run that does not return. That ends when
+// it comes to it.
+func (c *Capture) Detach() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, stop := range c.stop {
+		stop()
+	}
+	return c.detach()
+}
+
+// detach ends the hooks. What asks for counters (the scan) is asked by Run alone.
+func (c *Capture) detach() error {
+	var errs []error
+	if c.keys != nil {
+		errs = append(errs, c.keys.close())
+	}
+	for i := len(c.links) - 1; i >= 0; i-- {
+		errs = append(errs, c.links[i].Close())
+	}
+	c.links = nil
+	return errors.Join(errs...)
+}
+
 // Close detaches everything and frees it. A Run that is under way returns first.
 func (c *Capture) Close() error {
 	c.mu.Lock()
@@ -253,10 +277,7 @@ func (c *Capture) Close() error {
 		stop()
 	}
 	c.runs.Wait()
-	var errs []error
-	if c.keys != nil {
-		errs = append(errs, c.keys.close())
-	}
+	errs := []error{c.detach()}
 	if c.mapped != nil {
 		c.mapped.close()
 	}
@@ -265,9 +286,6 @@ func (c *Capture) Close() error {
 	}
 	if c.scan != nil {
 		errs = append(errs, c.scan.Close())
-	}
-	for i := len(c.links) - 1; i >= 0; i-- {
-		errs = append(errs, c.links[i].Close())
 	}
 	if c.reader != nil {
 		errs = append(errs, c.reader.Close())

@@ -53,6 +53,18 @@ func (c *Capture) DenySecrets(tgid uint32, deny bool) error {
 	return nil
 }
 
+// Pause implements event.Controller.
+func (c *Capture) Pause(pause bool) error {
+	var v uint32
+	if pause {
+		v = 1
+	}
+	if err := c.coll.Variables[bpf.CaptureVarPaused].Set(v); err != nil {
+		return fmt.Errorf("pause the capture, or go on with it: %w", err)
+	}
+	return nil
+}
+
 // reportSkipped tells the handler how many bytes orders have spared since the last time.
 func (c *Capture) reportSkipped(d *decoder) error {
 	h, ok := d.handler.(event.SkipHandler)

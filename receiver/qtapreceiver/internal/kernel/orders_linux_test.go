@@ -156,3 +156,29 @@ func TestDenySecrets(t *testing.T) {
 	}
 	require.NotEmpty(t, h.secretsOf(h.curl(url).pid))
 }
+
+// TestPause copies nothing and reads no secret while it is paused, of connections that are open and of new ones, and
+// reports their lives; afterwards all is as before.
+func TestPause(t *testing.T) {
+	h, n := openOrdering(t, func(*Capture, *nginx, any) {})
+	require.NoError(t, h.capture.Pause(true))
+	got := h.curl("--limit-rate", "30M", fmt.Sprintf("http://127.0.0.1:%d/file", n.http))
+	require.True(t, bytes.Equal(n.file, got.body), "the program is not touched")
+	h.ended(got.localPort, uint16(n.http))
+	require.Empty(t, h.lost)
+	require.Zero(t, h.copied(got.localPort, uint16(n.http)))
+	closed := h.connection(got.localPort, uint16(n.http))[event.SocketClosed]
+	require.Equal(t, got.header+got.payload, closed.BytesReceived, "its counters are whole")
+	requireAll(t, 2*(got.request+got.header+got.payload), h.skipped[event.SkipBudget], h.connection(uint16(n.http), got.localPort)[event.SocketClosed].Retransmits)
+
+	url := fmt.Sprintf("https://127.0.0.1:%d/none", n.https)
+	blind := h.curl(url)
+	h.ended(blind.localPort, uint16(n.https))
+	require.NoError(t, h.capture.Pause(false))
+	seen := h.curl(url)
+	h.ended(seen.localPort, uint16(n.https))
+	require.NotEmpty(t, h.secretsOf(seen.pid))
+	require.Empty(t, h.secretsOf(blind.pid))
+	require.NotZero(t, h.copied(seen.localPort, uint16(n.https)))
+	require.Zero(t, h.copied(blind.localPort, uint16(n.https)))
+}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/qpoint-io/otelcol-qpoint/bpf"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/panics"
 )
 
 // drainInterval is how long records wait in the ring at most. The programs wake nobody, which
@@ -36,21 +37,29 @@ func (c *Capture) Run(ctx context.Context, h event.Handler) error {
 		return nil
 	}
 	defer end()
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, fail := context.WithCancelCause(ctx)
 	var wg, scans sync.WaitGroup
 	defer wg.Wait()
 	defer scans.Wait()
-	defer cancel()
+	defer fail(nil)
+	// What fails beside the reader ends it, too.
+	beside := func(wg *sync.WaitGroup, f func(context.Context)) {
+		wg.Go(func() {
+			if err := panics.Catch(func() error { f(ctx); return nil }); err != nil {
+				fail(err)
+			}
+		})
+	}
 	if c.scan != nil {
-		scans.Go(func() { c.scanSockets(ctx) })
+		beside(&scans, c.scanSockets)
 	}
 	d := decoder{handler: h}
 	if c.keys != nil {
 		d.onExec = c.keys.onExec
-		wg.Go(func() { c.keys.run(ctx) })
+		beside(&wg, c.keys.run)
 	}
 	if c.files != nil {
-		wg.Go(func() { c.files.run(ctx) })
+		beside(&wg, c.files.run)
 	}
 
 	var rec ringbuf.Record
@@ -62,6 +71,9 @@ func (c *Capture) Run(ctx context.Context, h event.Handler) error {
 		if err := c.drain(ctx, &d, &rec); err != nil {
 			return err
 		}
+	}
+	if err := context.Cause(ctx); errors.As(err, new(*panics.Error)) {
+		return err
 	}
 	scans.Wait()
 	if c.scan != nil {

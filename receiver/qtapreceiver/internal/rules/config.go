@@ -105,3 +105,11 @@ func Parse(text []byte, levels Levels) (*Set, error) {
 	}
 	return Compile(file.Rules, levels)
 }
+
+// Lower returns the lower of two levels.
+func Lower(a, b Level) Level {
+	if a.depth() < b.depth() {
+		return a
+	}
+	return b
+}

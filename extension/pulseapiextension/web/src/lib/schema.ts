@@ -135,11 +135,11 @@ export type Coverage = {
   environment: string;
   host_id: string;
   host_name?: string;
-  /** `feature`: of the kernel, or a right of the collector; `library`: its TLS secrets are captured; `process`: an executable with TLS traffic; `drops`: what a stage gave up. */
+  /** `feature`: of the kernel, or a right of the collector; `library`: its TLS secrets are captured; `process`: an executable with TLS traffic; `drops`: what a stage gave up; `governor`: how deep a host with limits looks. */
   subject: string;
-  /** Of the feature, library, executable or stage. */
+  /** Of the feature, library, executable or stage; level. */
   name?: string;
-  /** supported, missing or unknown; attached; seen or not_seen; dropped */
+  /** supported, missing or unknown; attached; seen or not_seen; dropped; full, headers or connections */
   state: string;
   reason?: string;
   /** What to do. */
