@@ -32,6 +32,7 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/internal/privacy"
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore/filter"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // server is a started extension and what a test needs to talk to it.
@@ -480,7 +481,7 @@ func TestStoreTrouble(t *testing.T) {
 	for range concurrent {
 		go func() { _, body, _ := s.call(t, "GET", "/api/v1/requests", ""); answers <- fmt.Sprint(body["code"]) }()
 	}
-	require.Eventually(t, func() bool { return len(s.api.queue.slots) == concurrent }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(s.api.queue.slots) == concurrent }, testkit.Patience, 10*time.Millisecond)
 	require.Equal(t, "busy", s.code(t, 503, "GET", "/api/v1/requests", ""), "one more than may run at once")
 	close(store.block)
 	for range concurrent {

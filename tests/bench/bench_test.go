@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 func TestParseWrk(t *testing.T) {
@@ -87,7 +89,7 @@ func TestChild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(testkit.Patience)
 	for {
 		cpu, err := groupCPU(c.pid())
 		if err != nil {
@@ -101,10 +103,10 @@ func TestChild(t *testing.T) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	if err := c.stop(10 * time.Second); err != nil {
+	if err := c.stop(testkit.Patience); err != nil {
 		t.Fatal(err)
 	}
-	for deadline = time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline = time.Now().Add(testkit.Patience); ; time.Sleep(10 * time.Millisecond) {
 		if _, err := groupCPU(c.pid()); err != nil {
 			break
 		}
