@@ -31,7 +31,6 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
-	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
 	"github.com/qpoint-io/otelcol-qpoint/exporter/pulseexporter/internal/metadata"
@@ -39,9 +38,10 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/internal/privacy"
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 const policy = "policy-of-the-test"
 

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -35,6 +34,7 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectkey"
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore/s3settings"
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // host is a host with extensions that keeps the reported status events.
@@ -65,21 +65,13 @@ func (h *host) statuses() (out []componentstatus.Status) {
 
 var localS3 = component.MustNewID("local_s3")
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
-	return ln.Addr().String()
-}
-
 // startBucket starts a real S3 server (versitygw) for the test.
 func startBucket(t *testing.T) (*host, s3settings.Settings) {
 	t.Helper()
 	f := locals3extension.NewFactory()
 	cfg := f.CreateDefaultConfig().(*locals3extension.Config)
 	cfg.DataDir = filepath.Join(t.TempDir(), "s3")
-	cfg.Endpoint = freeAddress(t)
+	cfg.Endpoint = testkit.Addr(t)
 	ext, err := f.Create(t.Context(), extensiontest.NewNopSettings(f.Type()), cfg)
 	require.NoError(t, err)
 	require.NoError(t, ext.Start(t.Context(), componenttest.NewNopHost()))

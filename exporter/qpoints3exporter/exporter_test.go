@@ -27,6 +27,7 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/internal/archive"
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectkey"
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 func logs(key string, from, to, count int) plog.Logs {
@@ -187,7 +188,7 @@ func TestWithoutCredentials(t *testing.T) {
 func TestUnreachable(t *testing.T) {
 	h, set := startBucket(t)
 	target := strings.TrimPrefix(set.Endpoint, "http://")
-	address := freeAddress(t)
+	address := testkit.Addr(t)
 	exp := startExporter(t, h, func(cfg *qpoints3exporter.Config) {
 		cfg.Endpoint, cfg.Bucket, cfg.AccessKey, cfg.SecretKey = "http://"+address, set.Bucket, set.AccessKey, set.SecretKey
 		queue := exporterhelper.NewDefaultQueueConfig()
@@ -199,10 +200,10 @@ func TestUnreachable(t *testing.T) {
 	require.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError}, h.statuses())
 	key := newKey()
 	require.NoError(t, exp.ConsumeLogs(t.Context(), logs(key, 0, 2, 2)))
-	require.Eventually(t, func() bool { return exp.count(t, "failures", attribute.String("class", "retry")) > 1 }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return exp.count(t, "failures", attribute.String("class", "retry")) > 1 }, testkit.Patience, 10*time.Millisecond)
 
 	forward(t, address, target)
-	require.Eventually(t, func() bool { return exp.count(t, "objects") == 1 }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return exp.count(t, "objects") == 1 }, testkit.Patience, 10*time.Millisecond)
 	require.Contains(t, stored(t, set), inDefault(key))
 	require.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError, componentstatus.StatusOK}, h.statuses())
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore/s3settings"
 	"github.com/qpoint-io/otelcol-qpoint/internal/retention"
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // TestRetentionClasses: the class is in the key and in a tag, and the receipt says until when.
@@ -110,13 +111,14 @@ func TestLifecycleOfBucket(t *testing.T) {
 	good := `<LifecycleConfiguration><Rule><ID>x</ID><Status>Enabled</Status><Filter><Prefix>default/short/</Prefix></Filter><Expiration><Days>1</Days></Expiration></Rule></LifecycleConfiguration>`
 	none := `<Error><Code>NoSuchLifecycleConfiguration</Code></Error>`
 
+	before := time.Now()
 	object, err := start(t, 200, good, qpoints3exporter.LifecycleRequire)
 	require.NoError(t, err)
 	at, ok := object.Attributes().Get(semantic.ObjectExpires)
 	require.True(t, ok)
 	expires := time.Unix(0, at.Int()).UTC()
 	require.Zero(t, expires.Sub(expires.Truncate(24*time.Hour)), "S3 removes at midnight UTC")
-	require.WithinRange(t, expires, time.Now().Add(24*time.Hour-time.Minute), time.Now().Add(48*time.Hour))
+	require.WithinRange(t, expires, before.Add(24*time.Hour-time.Second), time.Now().Add(48*time.Hour))
 
 	for _, tc := range []struct {
 		status int
@@ -213,7 +215,7 @@ func (s lateStorage) S3Settings() s3settings.Settings { return s.set }
 func TestExpiryOfLateStorage(t *testing.T) {
 	h, set := startBucket(t)
 	late := lateStorage{h.extensions[localS3], h.extensions[localS3].(s3settings.Expirer), set}
-	address := freeAddress(t)
+	address := testkit.Addr(t)
 	late.set.Endpoint = "http://" + address
 	h.extensions[localS3] = late
 	var sink consumertest.LogsSink
@@ -226,7 +228,7 @@ func TestExpiryOfLateStorage(t *testing.T) {
 	require.NoError(t, c.ConsumeLogs(t.Context(), logs(objectkey.New("short", "host-1", time.Now()), 0, 1, 1)))
 	_, ok := only(t, &sink, semantic.EventObject).Attributes().Get(semantic.ObjectExpires)
 	require.True(t, ok)
-	require.Eventually(t, func() bool { return len(stored(t, set)) == 0 }, time.Minute, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return len(stored(t, set)) == 0 }, testkit.Patience, 100*time.Millisecond)
 }
 
 func TestDeclaredClasses(t *testing.T) {

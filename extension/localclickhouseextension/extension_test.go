@@ -24,14 +24,14 @@ import (
 	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/extension/extensiontest"
-	"go.uber.org/goleak"
 	"go.uber.org/zap/zaptest"
 	"golang.org/x/sys/unix"
 
 	"github.com/qpoint-io/otelcol-qpoint/extension/localclickhouseextension/internal/metadata"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // needLibrary skips a test on a machine without libchdb, where that is allowed.
 func needLibrary(t testing.TB) {
@@ -156,7 +156,6 @@ func TestCancel(t *testing.T) {
 		`SELECT sipHash64(number) FROM numbers(1000000000000)`,                           // rows without end
 	} {
 		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
-		begin := time.Now()
 		rows, err := conn.Query(ctx, statement)
 		if err == nil {
 			for rows.Next() {
@@ -165,13 +164,12 @@ func TestCancel(t *testing.T) {
 			_ = rows.Close()
 		}
 		cancel()
-		require.Error(t, err)
-		assert.Less(t, time.Since(begin), 5*time.Second)
+		require.ErrorIs(t, err, context.DeadlineExceeded, "what runs for hours has not come to its end") // nor does the driver's own patience end it
 	}
 	assert.Eventually(t, func() bool {
 		var running uint64
 		return conn.QueryRow(context.Background(), `SELECT count() FROM system.processes WHERE query LIKE '%sipHash64(number)%' AND query NOT LIKE '%system.processes%'`).Scan(&running) == nil && running == 0
-	}, 5*time.Second, 50*time.Millisecond, "a cancelled statement still runs")
+	}, testkit.Patience, 50*time.Millisecond, "a cancelled statement still runs")
 }
 
 func TestMemoryCap(t *testing.T) {
@@ -234,6 +232,7 @@ func TestRestart(t *testing.T) {
 	require.NoError(t, conn.Exec(ctx, `INSERT INTO t SELECT number FROM numbers(1000)`))
 	for range 2 {
 		pid := childPID(t, e)
+		require.Positive(t, pid)
 		require.NoError(t, unix.Kill(pid, unix.SIGKILL))
 		assert.Equal(t, componentstatus.StatusRecoverableError, (<-host.events).Status())
 		// A statement that comes meanwhile waits in the socket's backlog.
@@ -298,7 +297,7 @@ func TestParentKilled(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, cmd.Process.Kill())
 	_ = cmd.Wait()
-	assert.Eventually(t, func() bool { return errors.Is(unix.Kill(pid, 0), unix.ESRCH) }, 5*time.Second, 10*time.Millisecond, "the child outlives its parent")
+	assert.Eventually(t, func() bool { return errors.Is(unix.Kill(pid, 0), unix.ESRCH) }, testkit.Patience, 10*time.Millisecond, "the child outlives its parent")
 
 	e := newTestExtension(t, dir)
 	require.NoError(t, e.Start(context.Background(), componenttest.NewNopHost()), "a successor must start")

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // statusOf reads a field of /proc/<pid>/status; 0 when the process is gone.
@@ -102,7 +103,7 @@ func TestWritersAndDashboards(t *testing.T) {
 		}
 		if pid := childPID(t, e); pid > 0 {
 			require.NoError(t, unix.Kill(pid, unix.SIGKILL))
-			assert.Eventually(t, func() bool { now := childPID(t, e); return now > 0 && now != pid }, time.Minute, 10*time.Millisecond)
+			assert.Eventually(t, func() bool { now := childPID(t, e); return now > 0 && now != pid }, testkit.Patience, 10*time.Millisecond)
 		}
 	}
 	writing.Wait()

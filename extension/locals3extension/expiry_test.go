@@ -18,6 +18,7 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectkey"
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore"
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore/s3settings"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // TestExpiry: what is older than its class is kept goes, by itself, and nothing else does.
@@ -58,13 +59,13 @@ func TestExpiry(t *testing.T) {
 	require.Len(t, left(), 7, "nothing goes without rules")
 	withdraw := ext.(s3settings.Expirer).Expire([]s3settings.Expiry{{Prefix: "p/prod/short/", After: time.Hour}, {Prefix: "p/prod/long/", After: 24 * time.Hour}})
 	defer withdraw()
-	require.Eventually(t, func() bool { return len(left()) == 5 }, time.Minute, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(left()) == 5 }, testkit.Patience, 10*time.Millisecond)
 	require.ElementsMatch(t, append(keys[2:], late), left())
 	require.NoFileExists(t, filepath.Join(cfg.DataDir, cfg.Bucket, keys[0]))
 	require.Eventually(t, func() bool {
 		m, err := tel.GetMetric("otelcol_extension_local_s3_expired_objects")
 		return err == nil && m.Data.(metricdata.Sum[int64]).DataPoints[0].Value == 2
-	}, time.Minute, 10*time.Millisecond)
+	}, testkit.Patience, 10*time.Millisecond)
 	m, err := tel.GetMetric("otelcol_extension_local_s3_expired_bytes")
 	require.NoError(t, err)
 	require.EqualValues(t, len("payload 0")*2, m.Data.(metricdata.Sum[int64]).DataPoints[0].Value)

@@ -28,6 +28,7 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/extension/locals3extension/internal/metadata"
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore"
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore/s3settings"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 const origin = "http://127.0.0.1:8686"
@@ -36,10 +37,7 @@ func testConfig(t *testing.T) *Config {
 	t.Helper()
 	cfg := createDefaultConfig().(*Config)
 	cfg.DataDir = filepath.Join(t.TempDir(), "s3")
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	cfg.Endpoint = ln.Addr().String()
-	require.NoError(t, ln.Close())
+	cfg.Endpoint = testkit.Addr(t)
 	return cfg
 }
 

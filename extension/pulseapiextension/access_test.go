@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // people is an authenticator whose bearer tokens are names, with the teams that it knows of each.
@@ -174,6 +175,8 @@ func TestRateLimit(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.RequestsPerSecond = 1
 	s := start(t, cfg, &rows{})
+	moment := time.Now()
+	s.api.now = func() time.Time { return moment } // however long the calls take
 	limited := false
 	for range 10 {
 		status, body, header := s.call(t, "GET", "/api/v1/me", "")
@@ -214,7 +217,7 @@ func TestQueue(t *testing.T) {
 	for range q.most {
 		go func() { done <- q.enter(t.Context()) }()
 	}
-	require.Eventually(t, func() bool { return q.waiting.Load() == q.most }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return q.waiting.Load() == q.most }, testkit.Patience, time.Millisecond)
 	require.Error(t, q.enter(t.Context()), "no more may wait")
 	for range q.most {
 		q.leave()

@@ -32,6 +32,7 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/internal/privacy"
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore/filter"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // server is a started extension and what a test needs to talk to it.
@@ -54,6 +55,7 @@ func testConfig(t *testing.T) *Config {
 	cfg.NetAddr.Endpoint = "127.0.0.1:0"
 	cfg.ClickHouse = "local_clickhouse"
 	cfg.LocalTokenFile = filepath.Join(t.TempDir(), "token")
+	cfg.Queries.Timeout, cfg.Queries.QueueTimeout = testkit.Patience, testkit.Patience // what is asked here has an answer, if a late one
 	cfg.S3 = &S3Config{Endpoint: "http://127.0.0.1:1", Bucket: "qpoint", Region: "us-east-1", PathStyle: true, AccessKey: "AKIDEXAMPLE", SecretKey: "very-secret"}
 	return cfg
 }
@@ -463,7 +465,9 @@ func TestWithoutBucket(t *testing.T) {
 
 func TestStoreTrouble(t *testing.T) {
 	store := &rows{err: errors.New("dial tcp 10.9.8.7:9000: user default, password hunter2")}
-	s := start(t, testConfig(t), store)
+	cfg := testConfig(t)
+	cfg.Queries.QueueTimeout = 100 * time.Millisecond
+	s := start(t, cfg, store)
 	status, body, header := s.call(t, "GET", "/api/v1/requests", "")
 	require.Equal(t, 503, status)
 	require.Equal(t, "store_unavailable", body["code"])
@@ -480,7 +484,7 @@ func TestStoreTrouble(t *testing.T) {
 	for range concurrent {
 		go func() { _, body, _ := s.call(t, "GET", "/api/v1/requests", ""); answers <- fmt.Sprint(body["code"]) }()
 	}
-	require.Eventually(t, func() bool { return len(s.api.queue.slots) == concurrent }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(s.api.queue.slots) == concurrent }, testkit.Patience, 10*time.Millisecond)
 	require.Equal(t, "busy", s.code(t, 503, "GET", "/api/v1/requests", ""), "one more than may run at once")
 	close(store.block)
 	for range concurrent {

@@ -14,7 +14,6 @@ import (
 	"image/color"
 	"image/png"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -40,6 +39,7 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore/s3settings"
 	"github.com/qpoint-io/otelcol-qpoint/internal/privacy"
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // TestBrowser opens the page in Chromium, on the real extension, store and bucket, and drives it by
@@ -125,7 +125,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	engine := startClickHouse(t)
 	w := &world{engine: engine.(pulsestore.Engine), ids: map[string]string{}, bodies: map[string]string{}}
-	page, refusedAt, keysAt, s3Port := freeEndpoint(t), freeEndpoint(t), freeEndpoint(t), freeEndpoint(t)
+	page, refusedAt, keysAt, s3Port := testkit.Addr(t), testkit.Addr(t), testkit.Addr(t), testkit.Addr(t)
 	data := t.TempDir()
 	w.folder = filepath.Join(data, "qpoint")
 	storage := startS3(t, data, s3Port, "http://"+page, "http://"+refusedAt, "http://"+keysAt)
@@ -155,7 +155,7 @@ func newWorld(t *testing.T) *world {
 	require.Equal(t, "no_tables", w.live.code(t, 503, "GET", "/api/v1/requests", ""), "extensions start before `pulse` makes the tables")
 	require.NoError(t, w.store.Migrate(t.Context(), pulsestore.SchemaOptions{}))
 	w.cors = one("127.0.0.1:0", func(*Config) {}) // its origin is not in the bucket's CORS rule
-	w.down = one("127.0.0.1:0", own(S3Config{Endpoint: "http://" + freeEndpoint(t), Bucket: "qpoint", Region: "us-east-1", PathStyle: true, AccessKey: "a", SecretKey: "b"}))
+	w.down = one("127.0.0.1:0", own(S3Config{Endpoint: "http://" + testkit.Addr(t), Bucket: "qpoint", Region: "us-east-1", PathStyle: true, AccessKey: "a", SecretKey: "b"}))
 	// local_s3 refuses a wrong signature without CORS headers, so that a page cannot tell.
 	w.refused = one(refusedAt, own(S3Config{Endpoint: set.Endpoint, Bucket: "qpoint", Region: "us-east-1", PathStyle: true, AccessKey: set.AccessKey, SecretKey: "wrong"}))
 	w.keys, w.bucketKeys = one(keysAt, own(S3Config{Endpoint: set.Endpoint, Bucket: "qpoint", Region: set.Region, PathStyle: true})), set
@@ -168,14 +168,6 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(polite.Close)
 	w.denied = one("127.0.0.1:0", own(S3Config{Endpoint: polite.URL, Bucket: "qpoint", Region: "us-east-1", PathStyle: true, AccessKey: "a", SecretKey: "b"}))
 	return w
-}
-
-func freeEndpoint(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func startClickHouse(t *testing.T) component.Component {

@@ -22,6 +22,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // someRows are 40 requests and 4 connections of two environments, a minute ago.
@@ -287,7 +288,7 @@ func tails(t *testing.T, s *server, store *pulsestore.Store) {
 		return strings.Contains(data, "000000000000004d") && strings.Contains(data, "closed")
 	})
 	require.NoError(t, res.Body.Close())
-	require.Eventually(t, func() bool { return s.api.streams.open() == 0 }, 10*time.Second, 10*time.Millisecond, "a stream ends when its client leaves")
+	require.Eventually(t, func() bool { return s.api.streams.open() == 0 }, testkit.Patience, 10*time.Millisecond, "a stream ends when its client leaves")
 
 	var open []*http.Response
 	for range maxStreamsPerCaller {
@@ -309,7 +310,7 @@ func (w withToken) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // tools talks to the MCP endpoint as the SDK's own client.
 func tools(t *testing.T, s *server) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	client := mcp.NewClient(&mcp.Implementation{Name: "test", Version: "1"}, nil)
 	connect := func(token string) (*mcp.ClientSession, error) {
@@ -430,14 +431,14 @@ func TestTailEnds(t *testing.T) {
 	defer res.Body.Close()
 	_, err := io.Copy(io.Discard, res.Body)
 	require.NoError(t, err, "a clean end")
-	require.Eventually(t, func() bool { return s.api.streams.open() == 0 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return s.api.streams.open() == 0 }, testkit.Patience, 10*time.Millisecond)
 }
 
 // TestStopsWithStreams: a live stream must not keep the collector from stopping.
 func TestStopsWithStreams(t *testing.T) {
 	s := start(t, testConfig(t), &rows{})
 	res := s.raw(t, "/api/v1/requests/tail")
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	require.NoError(t, s.Shutdown(ctx))
 	_, err := io.Copy(&bytes.Buffer{}, res.Body)

@@ -24,6 +24,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // provider is an OpenID Connect provider that signs everybody in as sam of the team shop. Discovery, keys and signatures
@@ -93,7 +95,7 @@ func (p *provider) sign(audience, nonce string, lifetime time.Duration) string {
 func TestOIDC(t *testing.T) {
 	p := newProvider(t)
 	cfg := testConfig(t)
-	cfg.NetAddr.Endpoint = freeEndpoint(t)
+	cfg.NetAddr.Endpoint = testkit.Addr(t)
 	cfg.OIDC = &OIDCConfig{IssuerURL: p.url, ClientID: "pulse", ClientSecret: "very-secret-client", RedirectURL: "http://" + cfg.NetAddr.Endpoint + "/api/v1/login/callback", UsernameClaim: "email"}
 	cfg.Access = &AccessConfig{Grants: []GrantConfig{{Attribute: "groups", Value: "shop", Roles: []string{"viewer"}}}}
 	s := start(t, cfg, &rows{})

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // countryFile makes a database of countries as a user may supply one.
@@ -83,8 +84,8 @@ func TestCallerLeaves(t *testing.T) {
 		_, err := http.DefaultClient.Do(r)
 		done <- err
 	}()
-	require.Eventually(t, func() bool { return len(s.api.queue.slots) == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(s.api.queue.slots) == 1 }, testkit.Patience, time.Millisecond)
 	cancel()
 	require.Error(t, <-done)
-	require.Eventually(t, func() bool { return len(s.api.queue.slots) == 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(s.api.queue.slots) == 0 }, testkit.Patience, time.Millisecond)
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/qpoint-io/otelcol-qpoint/extension/pulsetokensextension/internal/metadata"
 	"github.com/qpoint-io/otelcol-qpoint/internal/identity"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 var (
@@ -135,15 +136,16 @@ func TestFile(t *testing.T) {
 	ext := started(t, &Config{File: path})
 	sender, err := ask(ext, tokenA)
 	require.NoError(t, err)
-	require.Zero(t, sender.Admit(time.Now(), 10))
+	now := time.Now()
+	require.Zero(t, sender.Admit(now, 10))
 
 	write(one(tokenB))
-	require.Eventually(t, func() bool { _, err := ask(ext, tokenB); return err == nil }, 20*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { _, err := ask(ext, tokenB); return err == nil }, testkit.Patience, 50*time.Millisecond)
 	_, err = ask(ext, tokenA)
 	require.ErrorIs(t, err, errUnknown, "a token that was removed is not valid any more")
 	sender, err = ask(ext, tokenB)
 	require.NoError(t, err)
-	require.Positive(t, sender.Admit(time.Now(), 10), "a new token does not refill the quota")
+	require.Positive(t, sender.Admit(now, 10), "a new token does not refill the quota")
 
 	write("environments: {eu: {tokens: [{name: x, sha256: wrong}]}}")
 	time.Sleep(1500 * time.Millisecond)

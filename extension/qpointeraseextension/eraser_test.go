@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -33,6 +32,7 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectkey"
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore"
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore/s3settings"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 type host struct {
@@ -50,10 +50,7 @@ func startBucket(t *testing.T) (component.Component, *objectstore.S3) {
 	f := locals3extension.NewFactory()
 	cfg := f.CreateDefaultConfig().(*locals3extension.Config)
 	cfg.DataDir = filepath.Join(t.TempDir(), "s3")
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	cfg.Endpoint = ln.Addr().String()
-	require.NoError(t, ln.Close())
+	cfg.Endpoint = testkit.Addr(t)
 	ext, err := f.Create(t.Context(), extensiontest.NewNopSettings(f.Type()), cfg)
 	require.NoError(t, err)
 	require.NoError(t, ext.Start(t.Context(), componenttest.NewNopHost()))
@@ -158,7 +155,7 @@ func TestEraseYoung(t *testing.T) {
 	storage, store := startBucket(t)
 	e := start(t, storage, func(c *Config) { c.Storage = &localS3 })
 	segment := objectkey.New("default", "h", time.Now())
-	young := objectkey.New("default", "h", time.Now().Add(-erasure.OnItsWay+time.Minute))
+	young := objectkey.New("default", "h", time.Now().Add(-erasure.OnItsWay+testkit.Patience))
 	old := objectkey.New("default", "h", time.Now().Add(-erasure.OnItsWay-time.Second))
 	for _, key := range []string{objectkey.Part(segment, "a"), young, old} {
 		put := objectstore.Put{Key: objectkey.InBucket("", "eu", key), Body: pack(t, 1), Digest: "digest", Sum: "sum"}

@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -126,19 +125,6 @@ func TestEmail(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{"", "@", "a@b", "@example.com", "a@.com", "a@com.", "a@@example.com", "a@b@example.com", "a b@example.com", "a@exa mple.com", "a/b@example.com"} {
 		require.False(t, IsEmail(s), s)
-	}
-}
-
-// TestLinear holds the detectors to linear time on the inputs that break backtracking ones.
-func TestLinear(t *testing.T) {
-	t.Parallel()
-	for _, unit := range []string{"a", "1", "a1", "eyJ.", "a@", "%40", "1-", "x.", "A"} {
-		s := strings.Repeat(unit, 8<<20/len(unit))
-		start := time.Now()
-		Segment(s)
-		IsCard(s)
-		IsIBAN(s)
-		require.Less(t, time.Since(start), 5*time.Second, unit)
 	}
 }
 

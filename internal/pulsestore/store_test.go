@@ -20,14 +20,14 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/extension/extensiontest"
-	"go.uber.org/goleak"
 
 	"github.com/qpoint-io/otelcol-qpoint/extension/localclickhouseextension"
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore/filter"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // engine starts the embedded ClickHouse for one test.
 func engine(t testing.TB) *clickhouse.Options {
@@ -393,11 +393,12 @@ func TestInsertTwice(t *testing.T) {
 		return rows
 	}
 	const n = 30_000 // several pieces of an insert
-	require.NoError(t, s.Insert(ctx, push(0, n)))
-	require.NoError(t, s.Insert(ctx, push(0, n)))
 	conn, err := clickhouse.Open(opts)
 	require.NoError(t, err)
 	defer conn.Close()
+	require.NoError(t, conn.Exec(ctx, "SYSTEM STOP MERGES")) // they would make one row of two before these are counted
+	require.NoError(t, s.Insert(ctx, push(0, n)))
+	require.NoError(t, s.Insert(ctx, push(0, n)))
 	count := func(table, final string) (count uint64) {
 		require.NoError(t, conn.QueryRow(ctx, "SELECT count() FROM qpoint."+table+" "+final).Scan(&count))
 		return count

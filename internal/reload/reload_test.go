@@ -13,11 +13,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
-	"go.uber.org/goleak"
 	"go.uber.org/zap"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 func TestLoad(t *testing.T) {
 	t.Parallel()
@@ -58,7 +59,7 @@ func TestWatch(t *testing.T) {
 	select {
 	case text := <-used:
 		require.Equal(t, "two", text)
-	case <-time.After(20 * time.Second):
+	case <-time.After(testkit.Patience):
 		t.Fatal("the change was not seen")
 	}
 	cancel()

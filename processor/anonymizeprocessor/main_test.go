@@ -5,7 +5,7 @@ package anonymizeprocessor
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // cornerServer answers as few servers do, but may.
@@ -89,12 +90,12 @@ func TestE2ECorners(t *testing.T) {
 			got := l.run("curl", append(c.args, "-sS", fmt.Sprintf("http://127.0.0.1:%d%s", to, c.path))...)
 			require.NotEmpty(t, got)
 			var client, server *seen
-			require.Eventually(t, func() bool { client, server = l.spans(c.path); return client != nil && server != nil }, 10*time.Second, 20*time.Millisecond)
+			require.Eventually(t, func() bool { client, server = l.spans(c.path); return client != nil && server != nil }, testkit.Patience, 20*time.Millisecond)
 			require.Equal(t, client.span.TraceID(), server.span.TraceID())
 			require.Equal(t, client.span.SpanID(), server.span.ParentSpanID())
 			for _, x := range []*seen{client, server} {
 				var lr plog.LogRecord
-				require.Eventually(t, func() bool { var ok bool; lr, _, ok = l.payload(x.span.SpanID()); return ok }, 10*time.Second, 20*time.Millisecond)
+				require.Eventually(t, func() bool { var ok bool; lr, _, ok = l.payload(x.span.SpanID()); return ok }, testkit.Patience, 20*time.Millisecond)
 				body, _ := lr.Attributes().Get(semantic.PayloadResponseBody)
 				m := x.span.Attributes()
 				if c.incomplete != "" {

@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // nameServer answers over UDP and TCP: A records for named.test, no such name for the rest, nothing
@@ -97,7 +98,7 @@ func TestE2EDNS(t *testing.T) {
 					c.Close()
 				}
 				return err == nil
-			}, 10*time.Second, 20*time.Millisecond)
+			}, testkit.Patience, 20*time.Millisecond)
 
 			conf := "nameserver " + host + "\noptions timeout:1 attempts:1\n"
 			if transport == "tcp" {
@@ -117,7 +118,7 @@ func TestE2EDNS(t *testing.T) {
 					return text(m, semantic.ConnectionState) == "closed" && text(m, semantic.ServerPort) == strconv.Itoa(port)
 				})
 				return len(closed) >= 2
-			}, 5*time.Second, 20*time.Millisecond)
+			}, testkit.Patience, 20*time.Millisecond)
 			named := 0
 			for _, m := range closed {
 				if text(m, semantic.ConnectionRole) != "client" || text(m, semantic.ServerNameSource) == "" {
@@ -152,7 +153,7 @@ func TestE2EDNS(t *testing.T) {
 					want = append(want, query{role, "silent.test", "A", "", "timeout"})
 				}
 				for _, q := range want {
-					require.Eventually(t, func() bool { return queries()[q] == 1 }, 10*time.Second, 50*time.Millisecond, "%+v in %+v", q, queries())
+					require.Eventually(t, func() bool { return queries()[q] == 1 }, testkit.Patience, 50*time.Millisecond, "%+v in %+v", q, queries())
 				}
 			}
 			l.stop()

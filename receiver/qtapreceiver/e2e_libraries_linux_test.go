@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // npmProgram is a program that an npm package of tests/ brings.
@@ -114,7 +115,7 @@ func (l *lab) verifyNotVisible(exe string, port int, reason string, ask func()) 
 	for range 10 {
 		before := len(l.closedBy(exe, port))
 		ask()
-		require.Eventually(l.t, func() bool { return len(l.closedBy(exe, port)) > before }, 20*time.Second, 50*time.Millisecond, "closing record of %s", exe)
+		require.Eventually(l.t, func() bool { return len(l.closedBy(exe, port)) > before }, testkit.Patience, 50*time.Millisecond, "closing record of %s", exe)
 		for _, m := range l.closedBy(exe, port) {
 			require.Equal(l.t, "not_visible", text(m, semantic.PayloadVisibility))
 			require.Equal(l.t, "1.3", text(m, semantic.TLSProtocolVersion))

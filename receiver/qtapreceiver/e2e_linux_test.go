@@ -21,6 +21,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 func TestE2EPlain(t *testing.T) {
@@ -180,7 +181,7 @@ func TestE2EEveryRequest(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	require.Eventually(t, func() bool { return l.traces.SpanCount() >= 2*clients*each }, 10*time.Second, 50*time.Millisecond,
+	require.Eventually(t, func() bool { return l.traces.SpanCount() >= 2*clients*each }, testkit.Patience, 50*time.Millisecond,
 		"%d spans", l.traces.SpanCount())
 	l.stop()
 	require.Equal(t, 2*clients*each, l.traces.SpanCount())
@@ -288,7 +289,7 @@ func TestE2ENotVisible(t *testing.T) {
 			return text(m, semantic.ConnectionState) == "closed" && text(m, semantic.ServerPort) == strconv.Itoa(port)
 		})
 		return len(closed) == 2
-	}, 10*time.Second, 50*time.Millisecond)
+	}, testkit.Patience, 50*time.Millisecond)
 	for _, m := range closed {
 		require.Equal(t, "not_visible", text(m, semantic.PayloadVisibility))
 		require.Equal(t, "no_secret", text(m, semantic.PayloadReason))
@@ -313,7 +314,7 @@ func TestE2EConnectionsOnly(t *testing.T) {
 			received, _ := m.Get(semantic.ConnectionReceivedBytes)
 			return text(m, semantic.ConnectionState) == "closed" && sent.Int()+received.Int() > 1000
 		})) == 2
-	}, 5*time.Second, 20*time.Millisecond)
+	}, testkit.Patience, 20*time.Millisecond)
 	l.stop()
 	require.Zero(t, l.traces.SpanCount())
 	require.Zero(t, l.payloads.LogRecordCount())
@@ -337,7 +338,7 @@ func TestE2EShortLived(t *testing.T) {
 	for range n {
 		l.run("curl", "-s", fmt.Sprintf("http://127.0.0.1:%d/f", port))
 	}
-	require.Eventually(t, func() bool { return l.traces.SpanCount() == 2*n }, 5*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return l.traces.SpanCount() == 2*n }, testkit.Patience, 20*time.Millisecond)
 	l.stop()
 	paths := map[string]int{}
 	for _, td := range l.traces.AllTraces() {

@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // goTLS builds testdata/gotls and returns its path.
@@ -104,7 +105,7 @@ func TestE2EGnuTLS(t *testing.T) {
 	require.Eventually(t, func() bool {
 		client, server := l.spans("/.git/HEAD")
 		return client != nil && server != nil && strings.HasPrefix(text(client.res, semantic.ProcessExecutableName), "git-remote-http")
-	}, 5*time.Second, 20*time.Millisecond)
+	}, testkit.Patience, 20*time.Millisecond)
 	l.stop()
 }
 
@@ -171,7 +172,7 @@ func TestE2EManyNode(t *testing.T) {
 	selfSigned(t, dir)
 	l.serve(port, "node", "-e", nodeServer, dir, strconv.Itoa(port))
 	l.run("node", "-e", nodeClient, strconv.Itoa(port), strconv.Itoa(conns), strconv.Itoa(requests))
-	require.Eventually(t, func() bool { return l.traces.SpanCount() >= 2*conns*requests }, 20*time.Second, 50*time.Millisecond, "%d spans", l.traces.SpanCount())
+	require.Eventually(t, func() bool { return l.traces.SpanCount() >= 2*conns*requests }, testkit.Patience, 50*time.Millisecond, "%d spans", l.traces.SpanCount())
 	time.Sleep(time.Second)
 	l.stop()
 	require.Equal(t, 2*conns*requests, l.traces.SpanCount())

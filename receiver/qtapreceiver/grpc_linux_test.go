@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // TestE2EGRPCStream watches grpc-go at both ends: messages of a stream are emitted as they come, whole and counted; a call
@@ -28,7 +29,7 @@ func TestE2EGRPCStream(t *testing.T) {
 	client.Stdout = &out
 	require.NoError(t, client.Start())
 	const watch, check = "/grpc.health.v1.Health/Watch", "/grpc.health.v1.Health/Check"
-	require.Eventually(t, func() bool { return len(l.partsOf(watch, port, ptrace.SpanKindClient)) > 0 }, 30*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return len(l.partsOf(watch, port, ptrace.SpanKindClient)) > 0 }, testkit.Patience, 20*time.Millisecond)
 	require.Nil(t, l.own(watch, port, ptrace.SpanKindClient), "while it goes on")
 	require.NoError(t, client.Wait())
 	lines := strings.Fields(out.String())
@@ -46,7 +47,7 @@ func TestE2EGRPCStream(t *testing.T) {
 			}
 			_, _, ok := l.payload(own.SpanID())
 			return ok
-		}, 30*time.Second, 20*time.Millisecond)
+		}, testkit.Patience, 20*time.Millisecond)
 		own := l.own(watch, port, kind)
 		require.Equal(t, "grpc", text(own.Attributes(), semantic.RPCSystemName))
 		require.Equal(t, "1", text(own.Attributes(), semantic.RPCRequestMessages))

@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // closed waits for the closing records of n connection ends to a port.
@@ -29,7 +30,7 @@ func (l *lab) closed(port, n int) (out []pcommon.Map) {
 			return text(m, semantic.ConnectionState) == "closed" && text(m, semantic.ServerPort) == strconv.Itoa(port) && text(m, semantic.TLSEstablished) != ""
 		})
 		return len(out) >= n
-	}, 15*time.Second, 50*time.Millisecond)
+	}, testkit.Patience, 50*time.Millisecond)
 	require.Len(l.t, out, n)
 	return out
 }

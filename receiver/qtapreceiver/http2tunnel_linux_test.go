@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // webSocketServer2 takes WebSockets in streams of HTTP/2 (RFC 8441), and serves a page that opens one; the page is loaded
@@ -79,7 +80,7 @@ func TestE2EWebSocketHTTP2(t *testing.T) {
 			}
 			return got
 		}
-		require.Eventually(t, func() bool { return len(said()) == 4 }, 30*time.Second, 50*time.Millisecond, "%v", said())
+		require.Eventually(t, func() bool { return len(said()) == 4 }, testkit.Patience, 50*time.Millisecond, "%v", said())
 		require.Equal(t, map[string]int{"true 1 hello from a browser": 1, "false 1 echo hello from a browser": 1, "true 8 \x03\xe8enough": 1, "false 8 \x03\xe8": 1}, said())
 		own := l.own("/chat", port, kind)
 		require.NotNil(t, own)
@@ -94,7 +95,7 @@ func TestE2EWebSocketHTTP2(t *testing.T) {
 			require.Equal(t, "websocket", text(s.Attributes(), semantic.NetworkProtocolName))
 			require.Equal(t, "1.3", text(s.Attributes(), semantic.TLSProtocolVersion))
 		}
-		require.Eventually(t, func() bool { return l.own("/image", port, kind) != nil }, 30*time.Second, 50*time.Millisecond, "the connection goes on")
+		require.Eventually(t, func() bool { return l.own("/image", port, kind) != nil }, testkit.Patience, 50*time.Millisecond, "the connection goes on")
 	}
 	l.stop()
 }
@@ -162,7 +163,7 @@ func TestE2EConnectHTTP2(t *testing.T) {
 				}
 			}
 			return n == 4
-		}, 30*time.Second, 50*time.Millisecond, "%s at four ends", path)
+		}, testkit.Patience, 50*time.Millisecond, "%s at four ends", path)
 		require.Len(t, ends(), 2, "two connections, two traces")
 		for _, spans := range ends() {
 			require.Len(t, spans, 2)

@@ -32,6 +32,7 @@ import (
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectkey"
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/metadata"
 )
 
@@ -182,7 +183,7 @@ func (l *lab) serve(port int, name string, args ...string) *exec.Cmd {
 		}
 		c.Close()
 		return true
-	}, 10*time.Second, 20*time.Millisecond)
+	}, testkit.Patience, 20*time.Millisecond)
 	return cmd
 }
 
@@ -265,7 +266,7 @@ func (l *lab) verify(path string, body []byte, clientExe, serverExe, scheme, url
 	t := l.t
 	t.Helper()
 	var c, s *seen
-	require.Eventually(t, func() bool { c, s = l.spans(path); return c != nil && s != nil }, 5*time.Second, 20*time.Millisecond, "spans of %s", path)
+	require.Eventually(t, func() bool { c, s = l.spans(path); return c != nil && s != nil }, testkit.Patience, 20*time.Millisecond, "spans of %s", path)
 	require.Equal(t, c.span.TraceID(), s.span.TraceID(), "both ends are one trace")
 	require.Equal(t, c.span.SpanID(), s.span.ParentSpanID())
 	require.Equal(t, url, text(c.span.Attributes(), semantic.URLFull))
@@ -289,7 +290,7 @@ func (l *lab) verify(path string, body []byte, clientExe, serverExe, scheme, url
 
 		var lr plog.LogRecord
 		var at string
-		require.Eventually(t, func() bool { var ok bool; lr, at, ok = l.payload(x.span.SpanID()); return ok }, 5*time.Second, 20*time.Millisecond, "payload of %s", path)
+		require.Eventually(t, func() bool { var ok bool; lr, at, ok = l.payload(x.span.SpanID()); return ok }, testkit.Patience, 20*time.Millisecond, "payload of %s", path)
 		require.Equal(t, key, at)
 		require.Equal(t, x.span.TraceID(), lr.TraceID())
 		got, _ := lr.Attributes().Get(semantic.PayloadResponseBody)
@@ -298,7 +299,7 @@ func (l *lab) verify(path string, body []byte, clientExe, serverExe, scheme, url
 			return len(l.records(semantic.EventSegment, func(m pcommon.Map) bool {
 				return text(m, semantic.SegmentKey) == key && text(m, semantic.SegmentState) == "sent"
 			})) == 1
-		}, 5*time.Second, 20*time.Millisecond)
+		}, testkit.Patience, 20*time.Millisecond)
 
 		id := text(m, semantic.ConnectionID)
 		var closed []pcommon.Map
@@ -307,7 +308,7 @@ func (l *lab) verify(path string, body []byte, clientExe, serverExe, scheme, url
 				return text(m, semantic.ConnectionID) == id && text(m, semantic.ConnectionState) == "closed"
 			})
 			return len(closed) == 1
-		}, 5*time.Second, 20*time.Millisecond, "closing record of %s", exe)
+		}, testkit.Patience, 20*time.Millisecond, "closing record of %s", exe)
 		seq, _ := m.Get(semantic.ExchangeSequence) // the asked-for exchange is the connection's last
 		require.Equal(t, strconv.FormatInt(seq.Int()+1, 10), text(closed[0], semantic.ConnectionRequests))
 		sent, _ := closed[0].Get(semantic.ConnectionSentBytes)
@@ -320,12 +321,7 @@ func (l *lab) verify(path string, body []byte, clientExe, serverExe, scheme, url
 	}
 }
 
-func freePort(t *testing.T) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
+func freePort(t *testing.T) int { return testkit.Port(t) }
 
 func randomFile(t *testing.T, path string, n int) []byte {
 	b := make([]byte, n)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/archive"
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // slowServer answers /poll when there is something to say, and everything else with a body that comes in pieces: its
@@ -126,7 +127,7 @@ func TestE2ELongResponse(t *testing.T) {
 	// Each of the streams is in parts before any of them ends.
 	for _, q := range questions {
 		if q.path != "/poll" {
-			require.Eventually(t, func() bool { return len(l.partsOf(q.path, q.port, ptrace.SpanKindServer)) > 0 }, 30*time.Second, 20*time.Millisecond, q.path)
+			require.Eventually(t, func() bool { return len(l.partsOf(q.path, q.port, ptrace.SpanKindServer)) > 0 }, testkit.Patience, 20*time.Millisecond, q.path)
 		}
 	}
 	require.Nil(t, l.own("/events", plain, ptrace.SpanKindServer), "parts come while it goes on")
@@ -145,7 +146,7 @@ func TestE2ELongResponse(t *testing.T) {
 				}
 				_, _, ok := l.payload(s.SpanID())
 				return ok
-			}, 30*time.Second, 20*time.Millisecond, q.path)
+			}, testkit.Patience, 20*time.Millisecond, q.path)
 		}
 	}
 	l.stop()

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // peerProgram is a copy of the test's binary: a process of the same file would be the collector's own.
@@ -51,7 +52,7 @@ func (l *lab) background(cmd *exec.Cmd, port int) {
 		v4, _ := os.ReadFile(net + "tcp")
 		v6, _ := os.ReadFile(net + "tcp6")
 		return strings.Contains(string(v4)+string(v6), want)
-	}, 20*time.Second, 20*time.Millisecond)
+	}, testkit.Patience, 20*time.Millisecond)
 }
 
 // owners checks that each end of an exchange names its process.

@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // quicRecords are the connection records of QUIC at a server's port, by role, in order.
@@ -61,7 +62,7 @@ func TestE2EQUIC(t *testing.T) {
 				return v.Int()
 			}
 			for _, role := range []string{"client", "server"} {
-				require.Eventually(t, func() bool { return len(l.quicRecords(port)[role]) == 2 }, 30*time.Second, 50*time.Millisecond, "%s", role)
+				require.Eventually(t, func() bool { return len(l.quicRecords(port)[role]) == 2 }, testkit.Patience, 50*time.Millisecond, "%s", role)
 			}
 			all := l.quicRecords(port)
 			for role, ms := range all {
@@ -118,7 +119,7 @@ func TestE2EQUICBrowser(t *testing.T) {
 				}
 			}
 			return false
-		}, 60*time.Second, 100*time.Millisecond, role)
+		}, testkit.Patience, 100*time.Millisecond, role)
 		require.Equal(t, "quic.lab.test", text(m, semantic.ServerAddress), role)
 		require.Regexp(t, "^q13d[0-9]{4}h3_", text(m, semantic.TLSClientJA4), role)
 		require.Equal(t, "1", text(m, semantic.NetworkProtocolVersion))

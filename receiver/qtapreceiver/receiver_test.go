@@ -23,10 +23,10 @@ import (
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
-	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/metadata"
 )
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 		peer(os.Args[1:])
 		return
 	}
-	goleak.VerifyTestMain(m)
+	testkit.Main(m)
 }
 
 // scripted is a source that plays a list of events when told to.
@@ -153,7 +153,7 @@ func TestBothReceiversInAnyOrder(t *testing.T) {
 						require.NoError(t, c.Start(ctx, guardedHost()))
 					}
 					src.play <- exchange
-					require.Eventually(t, func() bool { return traces.SpanCount() == 1 }, 5*time.Second, 5*time.Millisecond)
+					require.Eventually(t, func() bool { return traces.SpanCount() == 1 }, testkit.Patience, 5*time.Millisecond)
 					order = []component.Component{tr, lg, pl}
 					if last == "qtap" {
 						order = []component.Component{pl, tr, lg}
@@ -304,7 +304,7 @@ func TestSourceFailureIsReported(t *testing.T) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		return len(h.events) == 1 && h.events[0].Status() == componentstatus.StatusPermanentError
-	}, 5*time.Second, 5*time.Millisecond)
+	}, testkit.Patience, 5*time.Millisecond)
 	require.NoError(t, r.Shutdown(ctx))
 }
 
@@ -330,7 +330,7 @@ func TestOwnMetrics(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, r.Start(ctx, componenttest.NewNopHost()))
 	src.play <- exchange
-	require.Eventually(t, func() bool { return traces.SpanCount() == 1 }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return traces.SpanCount() == 1 }, testkit.Patience, 5*time.Millisecond)
 
 	read := func(name string) map[string]int64 {
 		got, err := tel.GetMetric("otelcol_receiver_qtap_" + name)
@@ -350,7 +350,7 @@ func TestOwnMetrics(t *testing.T) {
 		}
 		return points
 	}
-	require.Eventually(t, func() bool { return read("stage_out")["exchanges"] == 1 && read("stage_out")["spans"] == 1 }, 5*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return read("stage_out")["exchanges"] == 1 && read("stage_out")["spans"] == 1 }, testkit.Patience, 20*time.Millisecond)
 	in, out, dropped, inFlight := read("stage_in"), read("stage_out"), read("stage_dropped"), read("stage_in_flight")
 	for stage := range in {
 		require.Equal(t, in[stage], out[stage]+dropped[stage]+inFlight[stage], stage)

@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.uber.org/zap"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event/replay"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/metadata"
@@ -181,7 +182,7 @@ func replayed(t *testing.T, recording []byte) *consumertest.TracesSink {
 	}).CreateTraces(ctx, set, createDefaultConfig(), sink)
 	require.NoError(t, err)
 	require.NoError(t, r.Start(ctx, componenttest.NewNopHost()))
-	require.Eventually(t, func() bool { return sink.SpanCount() == 6 }, 5*time.Second, 5*time.Millisecond, "spans of the recording")
+	require.Eventually(t, func() bool { return sink.SpanCount() == 6 }, testkit.Patience, 5*time.Millisecond, "spans of the recording")
 	require.NoError(t, r.Shutdown(ctx))
 	return sink
 }

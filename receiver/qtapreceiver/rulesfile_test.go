@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer/consumertest"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/metadata"
 )
 
@@ -50,21 +51,21 @@ func TestRulesFile(t *testing.T) {
 		return slices.Clone(h.events)
 	}
 	replace(t, file, "rules: [{match: 'server.port ==', level: full}]")
-	require.Eventually(t, func() bool { return len(events()) == 1 }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(events()) == 1 }, testkit.Patience, 10*time.Millisecond)
 	bad := events()[0]
 	require.Equal(t, componentstatus.StatusRecoverableError, bad.Status())
 	require.ErrorContains(t, bad.Err(), file)
 	require.ErrorContains(t, bad.Err(), "what was read before stays")
 	src.play <- exchange
 	require.NoError(t, os.Remove(file))
-	require.Eventually(t, func() bool { return len(events()) == 2 }, 5*time.Second, 10*time.Millisecond, "a file that is gone")
+	require.Eventually(t, func() bool { return len(events()) == 2 }, testkit.Patience, 10*time.Millisecond, "a file that is gone")
 	src.play <- exchange
 	require.Zero(t, traces.SpanCount(), "the rules of before stay")
 
 	replace(t, file, "rules: [{match: 'server.port == 443', level: none}]")
-	require.Eventually(t, func() bool { return len(events()) == 3 }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(events()) == 3 }, testkit.Patience, 10*time.Millisecond)
 	require.Equal(t, componentstatus.StatusOK, events()[2].Status())
 	src.play <- exchange
-	require.Eventually(t, func() bool { return traces.SpanCount() == 1 }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return traces.SpanCount() == 1 }, testkit.Patience, 5*time.Millisecond)
 	require.NoError(t, r.Shutdown(ctx))
 }

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // startTLSServer speaks as much of each protocol as leads to TLS, and then takes lines until one says QUIT.
@@ -92,7 +93,7 @@ func TestE2EStartTLS(t *testing.T) {
 						text(m, semantic.ConnectionRole) == role && text(m, semantic.TLSEstablished) != ""
 				})
 				return len(closed) == 1
-			}, 30*time.Second, 50*time.Millisecond, "%s %s", kind, role)
+			}, testkit.Patience, 50*time.Millisecond, "%s %s", kind, role)
 			m := closed[0]
 			require.Equal(t, "true", text(m, semantic.TLSEstablished))
 			require.Equal(t, "1.3", text(m, semantic.TLSProtocolVersion))

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // connectProxy is a forward proxy: it answers CONNECT and passes bytes on.
@@ -120,7 +121,7 @@ func TestE2EConnectTunnel(t *testing.T) {
 				}
 				return out
 			}
-			require.Eventually(t, func() bool { return len(ends()) == 4 }, 5*time.Second, 50*time.Millisecond, "four ends")
+			require.Eventually(t, func() bool { return len(ends()) == 4 }, testkit.Patience, 50*time.Millisecond, "four ends")
 			got := ends()
 			near, far := got[end{"curl", "Client", "1"}], got[end{"python", "Client", "0"}]
 			require.False(t, near.IsEmpty())

@@ -17,6 +17,7 @@ import (
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectkey"
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // modules is where `npm ci` in tests/ put the packages that programs of these tests need.
@@ -89,7 +90,7 @@ func TestE2EWebSocket(t *testing.T) {
 			client.Stdout = &out
 			require.NoError(t, client.Start())
 			started := time.Now()
-			require.Eventually(t, func() bool { return len(l.messages(ptrace.SpanKindClient)) == 10 }, 5*time.Second, 20*time.Millisecond,
+			require.Eventually(t, func() bool { return len(l.messages(ptrace.SpanKindClient)) == 10 }, testkit.Patience, 20*time.Millisecond,
 				"the messages of the first parts")
 			require.Less(t, time.Since(started), 3*time.Second, "before the client went on")
 			require.NoError(t, client.Wait())
@@ -106,7 +107,7 @@ func TestE2EWebSocket(t *testing.T) {
 				want[m]++
 			}
 			for _, kind := range []ptrace.SpanKind{ptrace.SpanKindClient, ptrace.SpanKindServer} {
-				require.Eventually(t, func() bool { return len(l.messages(kind)) == len(want) }, 5*time.Second, 20*time.Millisecond, "%s: %d messages", kind, len(l.messages(kind)))
+				require.Eventually(t, func() bool { return len(l.messages(kind)) == len(want) }, testkit.Patience, 20*time.Millisecond, "%s: %d messages", kind, len(l.messages(kind)))
 				got := map[string]int{}
 				for _, m := range l.messages(kind) {
 					dir := "<"

@@ -23,6 +23,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/qpoint-io/otelcol-qpoint/tests/bench/peer"
 )
 
@@ -255,7 +256,7 @@ func TestChild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(testkit.Patience)
 	for {
 		_, others, err := groupCPU(c.pid())
 		if err != nil {
@@ -272,10 +273,10 @@ func TestChild(t *testing.T) {
 	if !strings.Contains(string(c.output()), "hello") {
 		t.Errorf("output %q", c.output())
 	}
-	if err := c.stop(time.Minute); err != nil {
+	if err := c.stop(testkit.Patience); err != nil {
 		t.Fatal(err)
 	}
-	for deadline = time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	for deadline = time.Now().Add(testkit.Patience); ; time.Sleep(10 * time.Millisecond) {
 		if _, _, err := groupCPU(c.pid()); err != nil {
 			break
 		}

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // request is what the tests read of one row of GET /api/v1/requests.
@@ -72,7 +74,7 @@ func (c *collector) pair(t *testing.T, since time.Time, method, path string) (cl
 	require.Eventually(t, func() bool {
 		rows = slices.DeleteFunc(c.requestsAt(t, since, path), func(r request) bool { return r.Method != method })
 		return len(rows) >= 2
-	}, 10*time.Second, 50*time.Millisecond, "both ends of %s %s", method, path)
+	}, testkit.Patience, 50*time.Millisecond, "both ends of %s %s", method, path)
 	require.Len(t, rows, 2, "each end gives exactly one row")
 	for _, r := range rows {
 		switch r.Kind {
@@ -196,7 +198,7 @@ func (c *collector) entry(t *testing.T, row request) []byte {
 		require.NoError(t, err)
 		require.Equal(t, http.StatusPartialContent, res.StatusCode, "%s", entry)
 		return true
-	}, 10*time.Second, 100*time.Millisecond, "the payload of %s %s (%s)", row.Method, row.Path, row.Payload.State)
+	}, testkit.Patience, 100*time.Millisecond, "the payload of %s %s (%s)", row.Method, row.Path, row.Payload.State)
 	return entry
 }
 

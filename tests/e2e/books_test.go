@@ -18,6 +18,8 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // requireConserved waits until nothing is under way and then asserts, for every stage of the receiver,
@@ -57,7 +59,7 @@ func (c *collector) requireConserved(t *testing.T) {
 		for stage, b := range books {
 			require.InDelta(col, b.in, b.out+b.dropped+b.inFlight, 0, "stage %s: %+v", stage, *b)
 		}
-	}, 5*time.Second, 100*time.Millisecond)
+	}, testkit.Patience, 100*time.Millisecond)
 	t.Logf("books: %v", func() (lines []string) {
 		for stage, b := range books {
 			text, _ := json.Marshal(map[string]float64{"in": b.in, "out": b.out, "dropped": b.dropped, "in_flight": b.inFlight})

@@ -26,6 +26,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/qpoint-io/otelcol-qpoint/tests/privacy/canary"
 )
 
@@ -239,7 +240,7 @@ func (p *proof) hold(t *testing.T) {
 		return cmd, out
 	}
 	server, said := actor("server")
-	require.Eventually(t, func() bool { return strings.Contains(said.String(), "ready") }, 60*time.Second, 20*time.Millisecond, "%s", said)
+	require.Eventually(t, func() bool { return strings.Contains(said.String(), "ready") }, testkit.Patience, 20*time.Millisecond, "%s", said)
 	client, told := actor("client")
 	require.NoError(t, client.Wait(), "client: %s\nserver: %s", told, said)
 	require.NoError(t, server.Wait(), "server: %s", said)

@@ -23,6 +23,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // ask is request without an opinion of the answer.
@@ -43,7 +45,7 @@ func (c *collector) ask(t *testing.T, method, path, body string) (status int, an
 			return false
 		}
 		return true
-	}, 60*time.Second, 500*time.Millisecond)
+	}, testkit.Patience, 500*time.Millisecond)
 	require.NoError(t, err)
 	defer res.Body.Close()
 	answer, err = io.ReadAll(res.Body)

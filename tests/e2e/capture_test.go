@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // TestCapture drives curl and python against nginx and python, over http and https, v4 and v6, and holds what
@@ -134,7 +136,7 @@ func TestCapture(t *testing.T) {
 				require.Eventually(t, func() bool {
 					rows = c.requestsAt(t, since, "/python/{id}")
 					return len(rows) >= 20
-				}, 10*time.Second, 50*time.Millisecond, "both ends of ten requests")
+				}, testkit.Patience, 50*time.Millisecond, "both ends of ten requests")
 				require.Len(t, rows, 20)
 				connections, traces := map[string]bool{}, map[string][]string{}
 				for _, row := range rows {

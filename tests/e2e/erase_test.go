@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // objects returns what is in the bucket: bytes by name below it.
@@ -177,7 +179,7 @@ func TestRetentionClass(t *testing.T) {
 			}
 		}
 		return true
-	}, 2*time.Minute, 200*time.Millisecond, "what is older than its class is kept goes")
+	}, testkit.Patience, 200*time.Millisecond, "what is older than its class is kept goes")
 	require.False(t, time.Now().Before(expires), "and not before")
 	require.NotEmpty(t, c.entry(t, long), "the rest stays")
 	require.Positive(t, c.total(t, "otelcol_extension_local_s3_expired_objects"))

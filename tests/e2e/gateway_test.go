@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // gateway is what the processes of one gateway test share.
@@ -117,7 +119,7 @@ func TestGateway(t *testing.T) {
 	}
 
 	drive()
-	require.Eventually(t, func() bool { return count() != "" }, 60*time.Second, 200*time.Millisecond, "nothing arrived")
+	require.Eventually(t, func() bool { return count() != "" }, testkit.Patience, 200*time.Millisecond, "nothing arrived")
 	drive()
 	require.NoError(t, pulse.cmd.Process.Kill()) // with what it has taken, and not yet stored
 	pulse.stop()
@@ -126,7 +128,7 @@ func TestGateway(t *testing.T) {
 
 	const want = 3 * each * 2 // a span of each end
 	expected := fmt.Sprintf("('eu','/empty',%d,%d)\n('us','/missing',%d,%d)", want, want, want, want)
-	require.Eventually(t, func() bool { return count() == expected }, 90*time.Second, 500*time.Millisecond, "want:\n%s\nhave:\n%s", expected, lazy(count))
+	require.Eventually(t, func() bool { return count() == expected }, testkit.Patience, 500*time.Millisecond, "want:\n%s\nhave:\n%s", expected, lazy(count))
 	for environment, agent := range agents {
 		require.EqualValues(t, want, agent.total(t, "otelcol_receiver_accepted_spans"), environment)
 		require.Zero(t, agent.total(t, "otelcol_exporter_send_failed_spans"), environment)

@@ -17,6 +17,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // grpcRole makes the test binary a gRPC program: a process of its own, inside the cgroup.
@@ -85,7 +87,7 @@ func TestCaptureGRPC(t *testing.T) {
 	require.Eventually(t, func() bool {
 		checks, watches = c.requestsAt(t, since, "/grpc.health.v1.Health/Check"), c.requestsAt(t, since, "/grpc.health.v1.Health/Watch")
 		return len(checks) >= 22 && len(watches) >= 2
-	}, 10*time.Second, 50*time.Millisecond, "both ends of twelve calls: %v", func() any { return c.requests(t, since) })
+	}, testkit.Patience, 50*time.Millisecond, "both ends of twelve calls: %v", func() any { return c.requests(t, since) })
 	require.Len(t, checks, 22)
 	require.Len(t, watches, 2)
 	traces := map[string]int{}

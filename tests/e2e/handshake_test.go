@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // TestHandshake holds what the API tells of TLS handshakes against what curl and nginx did: two connections, the
@@ -49,7 +51,7 @@ func TestHandshake(t *testing.T) {
 			}
 		}
 		return len(found) == 4
-	}, 15*time.Second, 100*time.Millisecond, "both ends of two connections: %+v", found)
+	}, testkit.Patience, 100*time.Millisecond, "both ends of two connections: %+v", found)
 	roles := map[string]int{}
 	for _, conn := range found {
 		require.NotNil(t, conn.Resumed)

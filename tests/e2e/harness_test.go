@@ -21,6 +21,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/qpoint-io/otelcol-qpoint/tests/rig"
 )
 
@@ -131,7 +132,7 @@ func (c *collector) ready(t *testing.T) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		return c.cmd.ProcessState != nil || strings.Contains(c.log.String(), "Everything is ready")
-	}, 60*time.Second, 50*time.Millisecond, "the collector did not become ready:\n%s", &c.log)
+	}, testkit.Patience, 50*time.Millisecond, "the collector did not become ready:\n%s", &c.log)
 }
 
 // startCollector starts the collector and waits until it captures.

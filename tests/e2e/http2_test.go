@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // TestCaptureHTTP2 drives curl (nghttp2) against nginx over HTTP/2: by ALPN within TLS 1.3, and in the clear
@@ -82,7 +84,7 @@ func TestCaptureHTTP2(t *testing.T) {
 		require.Eventually(t, func() bool {
 			rows = c.requestsAt(t, since, "/page.bin")
 			return len(rows) >= 80
-		}, 10*time.Second, 50*time.Millisecond, "both ends of forty requests")
+		}, testkit.Patience, 50*time.Millisecond, "both ends of forty requests")
 		require.Len(t, rows, 80)
 		traces, connections := map[string]int{}, map[string]int{}
 		for _, row := range rows {

@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // otlpSink starts a collector of another file, so that it is not taken for one of ours, and returns where it takes OTLP.
@@ -81,10 +83,10 @@ func TestInstrumented(t *testing.T) {
 							}
 						}
 						return kinds["curl client"] > 0 && kinds["nginx server"] > 0
-					}, 10*time.Second, 100*time.Millisecond)
+					}, testkit.Patience, 100*time.Millisecond)
 					require.Equal(col, want, kinds)
 					require.True(col, mode != "annotate" || strings.Contains(c.log.String(), "qpoint.instrumented: Str(otlp)"))
-				}, 60*time.Second, time.Second)
+				}, testkit.Patience, time.Second)
 				ends := 0
 				require.Eventually(t, func() bool {
 					ends = 0
@@ -94,7 +96,7 @@ func TestInstrumented(t *testing.T) {
 						}
 					}
 					return ends >= 3
-				}, 20*time.Second, 100*time.Millisecond, "its connections have their records: %d", ends)
+				}, testkit.Patience, 100*time.Millisecond, "its connections have their records: %d", ends)
 				if mode == "suppress" {
 					require.Eventually(t, func() bool {
 						dropped := 0.0
@@ -104,7 +106,7 @@ func TestInstrumented(t *testing.T) {
 							}
 						}
 						return dropped >= 2
-					}, 10*time.Second, 100*time.Millisecond)
+					}, testkit.Patience, 100*time.Millisecond)
 				}
 				c.requireConserved(t)
 				require.Zero(t, c.stop().ExitCode())

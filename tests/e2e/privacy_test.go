@@ -26,6 +26,8 @@ import (
 	"filippo.io/age"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // finding is what the tests read of one row of GET /api/v1/findings.
@@ -91,7 +93,7 @@ func TestFindings(t *testing.T) {
 		require.Eventually(t, func() bool {
 			rows = c.findings(t, "?limit=1000")
 			return has(want)
-		}, 15*time.Second, 100*time.Millisecond, "%+v is not in %+v", want, rows)
+		}, testkit.Patience, 100*time.Millisecond, "%+v is not in %+v", want, rows)
 	}
 	answer := string(c.get(t, "/api/v1/findings?limit=1000"))
 	require.NotContains(t, answer, someCard)
@@ -163,7 +165,7 @@ func TestEncryptedPayloads(t *testing.T) {
 	require.Eventually(t, func() bool {
 		rows = c.requests(t, since)
 		return len(rows) >= 2
-	}, 10*time.Second, 50*time.Millisecond)
+	}, testkit.Patience, 50*time.Millisecond)
 
 	for _, row := range rows {
 		entry := c.entry(t, row)
@@ -252,7 +254,7 @@ func crash(t *testing.T, cmd *exec.Cmd) string {
 	require.Eventually(t, func() bool {
 		name, err := os.Readlink("/proc/" + itoa(cmd.Process.Pid) + "/exe")
 		return err == nil && !strings.Contains(filepath.Base(name), "sh")
-	}, 10*time.Second, 10*time.Millisecond)
+	}, testkit.Patience, 10*time.Millisecond)
 	require.NoError(t, cmd.Process.Signal(unix.SIGABRT))
 	_ = cmd.Wait()
 	return dir

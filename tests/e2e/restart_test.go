@@ -19,6 +19,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // keepAlive is a client with one connection that it keeps: it gets each path that it reads.
@@ -184,7 +186,7 @@ func TestRestart(t *testing.T) {
 				require.Eventually(t, func() bool {
 					rows := c.connections(t, began, id)
 					return len(rows) == 1 && rows[0].Time.After(at)
-				}, 20*time.Second, 50*time.Millisecond, "connection %s", id)
+				}, testkit.Patience, 50*time.Millisecond, "connection %s", id)
 			}
 		}
 	}

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // leastRights are the capabilities that the documentation names.
@@ -58,7 +60,7 @@ func TestLeastRights(t *testing.T) {
 			t.Logf("collector:\n%s", tail(c.log.String(), 60))
 		}
 	})
-	require.Eventually(t, func() bool { return strings.Contains(c.log.String(), "Everything is ready") }, 60*time.Second, 50*time.Millisecond, "%s", &c.log)
+	require.Eventually(t, func() bool { return strings.Contains(c.log.String(), "Everything is ready") }, testkit.Patience, 50*time.Millisecond, "%s", &c.log)
 	token, err := os.ReadFile(filepath.Join(data, "token"))
 	require.NoError(t, err)
 	c.token = strings.TrimSpace(string(token))

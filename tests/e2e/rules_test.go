@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // coverage is what the tests read of one row of GET /api/v1/coverage.
@@ -63,7 +65,7 @@ func TestCoverage(t *testing.T) {
 		rows = c.coverage(t, "")
 		return find("process", "curl", "seen") != nil && find("process", "nginx", "seen") != nil &&
 			find("process", "openssl", "not_seen") != nil
-	}, 30*time.Second, 100*time.Millisecond, "%v", &rows)
+	}, testkit.Patience, 100*time.Millisecond, "%v", &rows)
 	require.Equal(t, "/usr/bin/curl", find("process", "curl", "seen").Executable)
 	require.Equal(t, "unknown_protocol", find("process", "openssl", "not_seen").Reason)
 	require.NotNil(t, find("feature", "CAP_BPF", "supported"))
@@ -174,14 +176,14 @@ func TestRules(t *testing.T) {
 
 	// A file with an error changes nothing; the next good one does, without a restart.
 	write("rules: [{match: url.pth == '/plain.bin', level: none}]")
-	require.Eventually(t, func() bool { return strings.Contains(c.log.String(), "What was read before stays") }, 10*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(c.log.String(), "What was read before stays") }, testkit.Patience, 50*time.Millisecond)
 	requireOneLine(t, c.log.String(), file, "rule 1 of `rules`", "pth")
 	since = time.Now()
 	get("/small.bin")
 	client, _ = c.pair(t, since, "GET", "/small.bin")
 	require.Equal(t, "max_body_size", client.Payload.Reason)
 	write("rules: [{match: 'url.path == \"/small.bin\"', level: none}]")
-	require.Eventually(t, func() bool { return strings.Contains(c.log.String(), "File read anew") }, 10*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(c.log.String(), "File read anew") }, testkit.Patience, 50*time.Millisecond)
 	since = time.Now()
 	get("/small.bin")
 	get("/page.bin")

@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // TestSecurityPage runs the commands that docs/security.md gives to verify an installation, as they stand there, beside the demo with the ports and
@@ -49,7 +51,7 @@ func TestSecurityPage(t *testing.T) {
 			require.EventuallyWithT(t, func(col *assert.CollectT) { // on a busy machine things take longer than a page can say
 				out, err := c.cgroup.command(t.Context(), "bash", "-c", command).CombinedOutput()
 				require.NoError(col, err, "%s\n%s", command, out)
-			}, 60*time.Second, time.Second)
+			}, testkit.Patience, time.Second)
 		})
 	}
 	// Commands that ask for nothing to be found can fail: here is what they would find.

@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // skipped are the bytes that the kernel did not copy, by reason.
@@ -78,7 +80,7 @@ func TestSteering(t *testing.T) {
 		rows := c.requestsAt(t, since, "/big.bin")
 		require.Len(col, rows, 1)
 		require.Equal(col, "server", rows[0].Kind)
-	}, 20*time.Second, 100*time.Millisecond)
+	}, testkit.Patience, 100*time.Millisecond)
 
 	// By the name in the handshake.
 	local := curl("https", "a.quiet.test", "/big.bin")
@@ -93,7 +95,7 @@ func TestSteering(t *testing.T) {
 			}
 		}
 		require.Equal(col, 2, ends)
-	}, 20*time.Second, 100*time.Millisecond)
+	}, testkit.Patience, 100*time.Millisecond)
 	require.NotZero(t, local)
 
 	// A body past what is wanted of it, and a level that is raised.
@@ -101,7 +103,7 @@ func TestSteering(t *testing.T) {
 	curl("http", "big.test", "/big.bin")
 	require.EventuallyWithT(t, func(col *assert.CollectT) {
 		require.Greater(col, c.skipped(t)["body_cap"]-before, 1.5*size, "both ends")
-	}, 20*time.Second, 100*time.Millisecond)
+	}, testkit.Patience, 100*time.Millisecond)
 	curl("http", "whole.test", "/big.bin")
 	curl("https", "whole.test", "/page.bin")
 	curl("https", "other.test", "/page.bin")
@@ -109,7 +111,7 @@ func TestSteering(t *testing.T) {
 	require.Eventually(t, func() bool {
 		rows = append(c.requestsAt(t, since, "/big.bin"), c.requestsAt(t, since, "/page.bin")...)
 		return len(rows) == 9
-	}, 20*time.Second, 100*time.Millisecond, "%v", &rows)
+	}, testkit.Patience, 100*time.Millisecond, "%v", &rows)
 	for _, row := range rows {
 		state := row.Payload.State + " " + row.Payload.Reason
 		switch {
@@ -141,7 +143,7 @@ func TestSteering(t *testing.T) {
 		for _, key := range []string{"drops kernel rule", "drops kernel body_cap", "process curl rule", "process nginx rule"} {
 			require.NotEmpty(col, found[key], "%s in %v", key, found)
 		}
-	}, 30*time.Second, 200*time.Millisecond)
+	}, testkit.Patience, 200*time.Millisecond)
 	var captured, lost float64
 	for _, s := range c.scrape(t) {
 		switch {

@@ -16,14 +16,14 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/extension/extensiontest"
-	"go.uber.org/goleak"
 
 	"github.com/qpoint-io/otelcol-qpoint/extension/localclickhouseextension"
 	"github.com/qpoint-io/otelcol-qpoint/internal/pulsestore"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/qpoint-io/otelcol-qpoint/tests/fill"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 func engine(t testing.TB) *clickhouse.Options {
 	t.Helper()

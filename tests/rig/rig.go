@@ -25,6 +25,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // Root is the checkout's root. Tests that import this package are two folders below it.
@@ -68,7 +70,7 @@ func NewCgroup(t testing.TB) *Cgroup {
 		require.Eventually(t, func() bool {
 			err := os.Remove(path)
 			return err == nil || errors.Is(err, os.ErrNotExist)
-		}, 60*time.Second, 50*time.Millisecond, "a process was left in %s", path)
+		}, testkit.Patience, 50*time.Millisecond, "a process was left in %s", path)
 	})
 	return &Cgroup{Path: path, dir: dir}
 }
@@ -97,7 +99,7 @@ func (c *Cgroup) Command(ctx context.Context, name string, args ...string) *exec
 // Run runs a command inside the cgroup to its end and returns its standard output.
 func (c *Cgroup) Run(t testing.TB, name string, args ...string) []byte {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	cmd := c.Command(ctx, name, args...)
 	var stderr bytes.Buffer
@@ -131,14 +133,8 @@ func Stop(cmd *exec.Cmd, grace time.Duration) {
 	timer.Stop()
 }
 
-// FreePort returns a port of 127.0.0.1 that nothing listens on.
-func FreePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
+// FreePort returns a port of 127.0.0.1 that nothing listens on, and that nobody else is given.
+func FreePort(t testing.TB) int { return testkit.Port(t) }
 
 // WaitPort waits until something listens on a port of 127.0.0.1.
 func WaitPort(t testing.TB, port int) {
@@ -150,7 +146,7 @@ func WaitPort(t testing.TB, port int) {
 		}
 		_ = conn.Close()
 		return true
-	}, 60*time.Second, 20*time.Millisecond, "nothing listens on port %d", port)
+	}, testkit.Patience, 20*time.Millisecond, "nothing listens on port %d", port)
 }
 
 // Sample is one line of the collector's own metrics.

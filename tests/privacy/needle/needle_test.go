@@ -19,7 +19,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 func zipped(b []byte) []byte {
@@ -58,7 +59,7 @@ func noise(r *rand.Rand, n int) []byte {
 	return out
 }
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // TestEveryForm plants one of many secrets in each form among noise, at every offset of a base64 group, and asks for exactly it.
 func TestEveryForm(t *testing.T) {

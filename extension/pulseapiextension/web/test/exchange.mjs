@@ -18,7 +18,7 @@ async function go(page, name) {
 async function copied(page, what) {
   await page.evaluate(() => navigator.clipboard.writeText(''));
   await what();
-  for (let i = 0; i < 100; i++) {
+  for (let i = 0; i < 2400; i++) { // two minutes
     const text = await page.evaluate(() => navigator.clipboard.readText());
     if (text) return text;
     await page.waitForTimeout(50);

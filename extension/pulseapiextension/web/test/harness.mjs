@@ -23,7 +23,7 @@ let current; // what a failed step is shown by
 export async function open(url, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: 'light', ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(+(process.env.WAIT ?? 20_000)) /* the machine of a CI is busy */;
+  page.setDefaultTimeout(+(process.env.WAIT ?? 120_000)) /* the machine of a CI is busy */;
   page.on('pageerror', (e) => complaints.push(String(e.stack)));
   page.on('console', (m) => /Content Security Policy|Uncaught/.test(m.text()) && complaints.push(m.text()));
   page.on('request', (r) => /^(data|blob|about):/.test(r.url()) || ['127.0.0.1', 'localhost'].includes(new URL(r.url()).hostname) || strangers.add(r.url()));
@@ -51,7 +51,7 @@ export const control = (what) => fetch(`${s.control}/${what}`).then((r) => asser
 /** Nothing that axe-core finds against WCAG 2.2 A and AA. */
 export async function accessible(page, what) {
   // What is being asked anew is dimmed, and what changes fades: for a moment, and not what is judged.
-  await page.waitForFunction(() => !document.querySelector('.stale') && document.getAnimations().every((a) => a.playState !== 'running' || a.effect.getComputedTiming().iterations === Infinity), { timeout: 5000 }).catch(() => {});
+  await page.waitForFunction(() => !document.querySelector('.stale') && document.getAnimations().every((a) => a.playState !== 'running' || a.effect.getComputedTiming().iterations === Infinity), { timeout: 30_000 }).catch(() => {});
   await page.evaluate(axe); // by the protocol: the policy of the page lets no script of ours in
   const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] }));
   assert.deepEqual(violations.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target} ${n.any.concat(n.all).map((c) => c.message)}`).slice(0, 4).join(' | ')}`), [], what);

@@ -8,13 +8,13 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/process"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/tls"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // TestAdvicePasses: an advice that `anonymize` would remove is none.
 func TestAdvicePasses(t *testing.T) {

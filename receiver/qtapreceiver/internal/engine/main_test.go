@@ -14,14 +14,14 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/ptrace"
-	"go.uber.org/goleak"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/emit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/process"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // t0 is when every script begins.
 const t0 = int64(1_780_000_000_000_000_000)
@@ -132,7 +132,7 @@ func (b *bench) delivered() {
 	b.emitter.Flush()
 	require.Eventually(b.t, func() bool {
 		return b.emitter.Spans.Totals().InFlight == 0 && b.emitter.Logs.Totals().InFlight == 0
-	}, time.Minute, time.Millisecond)
+	}, testkit.Patience, time.Millisecond)
 }
 
 // spans returns every span so far.

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/net/quic"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 )
 
@@ -32,7 +33,7 @@ type recorded struct {
 // handshake lets a client and a server of golang.org/x/net/quic shake hands through a relay, and returns what went through.
 func handshake(t *testing.T, retry bool) (out []recorded) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)

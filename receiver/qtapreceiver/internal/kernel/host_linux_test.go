@@ -10,7 +10,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,9 +21,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 	"go.uber.org/zap/zaptest"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 )
 
@@ -33,7 +32,7 @@ func TestMain(m *testing.M) {
 		serveAsCollector()
 		return
 	}
-	goleak.VerifyTestMain(m)
+	testkit.Main(m)
 }
 
 // needRoot skips a test that cannot run here. In CI it has to run.
@@ -67,7 +66,7 @@ func newCgroup(t testing.TB) string {
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		// A process that was just killed may still be leaving.
-		require.Eventually(t, func() bool { return os.Remove(dir) == nil }, 5*time.Second, 20*time.Millisecond)
+		require.Eventually(t, func() bool { return os.Remove(dir) == nil }, testkit.Patience, 20*time.Millisecond)
 	})
 	return dir
 }
@@ -140,7 +139,7 @@ func (h *host) settle() {
 	require.Eventually(h.t, func() bool {
 		h.look()
 		return h.idles >= was+3
-	}, 10*time.Second, 5*time.Millisecond)
+	}, testkit.Patience, 5*time.Millisecond)
 }
 
 // ended waits until both ends of a connection have ended, and settles: a program may be gone
@@ -150,7 +149,7 @@ func (h *host) ended(a, b uint16) {
 	require.Eventually(h.t, func() bool {
 		h.look()
 		return h.connection(a, b)[event.SocketClosed].Cookie != 0 && h.connection(b, a)[event.SocketClosed].Cookie != 0
-	}, 10*time.Second, 5*time.Millisecond)
+	}, testkit.Patience, 5*time.Millisecond)
 	h.settle()
 }
 
@@ -163,13 +162,7 @@ func (h *host) look() {
 }
 
 // freePort returns a port that nothing listens on.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
+func freePort(t *testing.T) int { return testkit.Port(t) }
 
 // waitListening waits without connecting, which would be captured.
 func waitListening(t *testing.T, port int) {
@@ -181,7 +174,7 @@ func waitListening(t *testing.T, port int) {
 		v6, err := os.ReadFile("/proc/net/tcp6")
 		require.NoError(t, err)
 		return strings.Contains(string(v4)+string(v6), want)
-	}, 10*time.Second, 10*time.Millisecond)
+	}, testkit.Patience, 10*time.Millisecond)
 }
 
 // nginx is a web server with a file of its own, over http and https, IPv4 and IPv6.

@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // logged waits until exactly the given lines were read of key logs.
@@ -28,7 +30,7 @@ func (h *host) logged(want map[string]bool) {
 			got[fmt.Sprintf("%s %s %s", s.Label, hex.EncodeToString(s.Context), hex.EncodeToString(s.Secret))] = true
 		}
 		return len(got) >= len(want)
-	}, 5*time.Second, 10*time.Millisecond)
+	}, testkit.Patience, 10*time.Millisecond)
 	require.Equal(h.t, want, got)
 }
 
@@ -95,5 +97,5 @@ assert len(urllib.request.urlopen(sys.argv[1], context=c).read()) == 1000`, url,
 	h.look()
 	before := len(h.secrets)
 	curl("fifo.log")
-	require.Eventually(t, func() bool { h.look(); return len(h.secrets)-before >= 4 }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { h.look(); return len(h.secrets)-before >= 4 }, testkit.Patience, 10*time.Millisecond)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 )
 
@@ -36,7 +37,7 @@ func openssl1Command(t *testing.T) (exe, libs string) {
 // waitLibrary waits until a library is probed.
 func (h *host) waitLibrary(path string) {
 	h.t.Helper()
-	require.Eventually(h.t, func() bool { return slices.Contains(h.capture.Summary().Libraries, path) }, 30*time.Second, 10*time.Millisecond, path)
+	require.Eventually(h.t, func() bool { return slices.Contains(h.capture.Summary().Libraries, path) }, testkit.Patience, 10*time.Millisecond, path)
 }
 
 // TestOpenSSL1Secrets runs openssl of OpenSSL 1.1 as server, and as client of a server with OpenSSL 3.

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap/zaptest"
 	"golang.org/x/sys/unix"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 )
 
@@ -60,7 +61,7 @@ for line in sys.stdin:
 		ours = h.connection(uint16(port), uint16(n.http))[event.SocketStats]
 		theirs = h.connection(uint16(n.http), uint16(port))[event.SocketStats]
 		return ours.Cookie != 0 && theirs.Cookie != 0
-	}, 5*time.Second, 10*time.Millisecond)
+	}, testkit.Patience, 10*time.Millisecond)
 	require.True(t, ours.PreExisting)
 	require.True(t, theirs.PreExisting)
 	require.Equal(t, event.RoleClient, ours.Role)
@@ -89,7 +90,7 @@ for line in sys.stdin:
 	require.Eventually(t, func() bool {
 		h.look()
 		return h.connection(uint16(port), uint16(n.http))[event.SocketStats].BytesReceived == uint64(2*size)
-	}, 5*time.Second, 10*time.Millisecond)
+	}, testkit.Patience, 10*time.Millisecond)
 
 	stdin.Close()
 	require.NoError(t, client.Wait())
@@ -97,7 +98,7 @@ for line in sys.stdin:
 	require.Eventually(t, func() bool {
 		h.look()
 		return h.connection(uint16(port), uint16(n.http))[event.SocketClosed].Cookie != 0
-	}, 5*time.Second, 10*time.Millisecond)
+	}, testkit.Patience, 10*time.Millisecond)
 	closed := h.connection(uint16(port), uint16(n.http))[event.SocketClosed]
 	require.Equal(t, event.CloseFIN, closed.CloseReason)
 	require.EqualValues(t, 2*size, closed.BytesReceived)
@@ -154,7 +155,7 @@ for line in sys.stdin:
 		h.look()
 		ours, theirs = h.connection(client, server)[event.SocketStats], h.connection(server, client)[event.SocketStats]
 		return ours.Cookie != 0 && theirs.Cookie != 0
-	}, 10*time.Second, 10*time.Millisecond)
+	}, testkit.Patience, 10*time.Millisecond)
 	if ours.Retransmits+theirs.Retransmits == 0 {
 		require.Equal(t, event.RoleClient, ours.Role)
 		require.Equal(t, event.RoleServer, theirs.Role)

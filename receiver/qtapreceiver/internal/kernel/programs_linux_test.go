@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 )
 
@@ -160,6 +161,6 @@ func testOlderKernel(t *testing.T, lacks []string) {
 			}
 		}
 		return false
-	}, 10*time.Second, 50*time.Millisecond)
+	}, testkit.Patience, 50*time.Millisecond)
 	require.NoError(t, cmd.Wait())
 }

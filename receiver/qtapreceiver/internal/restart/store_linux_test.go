@@ -17,18 +17,18 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/features"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/sys/unix"
 
 	"github.com/qpoint-io/otelcol-qpoint/bpf"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/tls"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // bpffs mounts a BPF file system of its own.
 func bpffs(t *testing.T) string {
@@ -121,7 +121,7 @@ func TestSessionsOutliveTheProcess(t *testing.T) {
 	var e bpf.RestartEntry
 	require.NoError(t, m.Lookup(uint64(cookie), &e))
 	require.NoError(t, conn.Close())
-	require.Eventually(t, func() bool { return m.Lookup(uint64(cookie), &e) != nil }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return m.Lookup(uint64(cookie), &e) != nil }, testkit.Patience, 10*time.Millisecond)
 
 	s = open(t, dir, time.Minute)
 	require.False(t, s.Save(cookie, closing, true), "it has ended: nothing would remove it")
@@ -160,7 +160,7 @@ func TestTTL(t *testing.T) {
 	require.NoError(t, err)
 	defer m.Close()
 	var key uint64
-	require.Eventually(t, func() bool { return m.NextKey(nil, &key) != nil }, 10*time.Second, 10*time.Millisecond, "everything is gone")
+	require.Eventually(t, func() bool { return m.NextKey(nil, &key) != nil }, testkit.Patience, 10*time.Millisecond, "everything is gone")
 
 	// Where nothing looked, the next start does.
 	s = open(t, dir, time.Minute)

@@ -65,6 +65,13 @@ func (c *capture) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// sent is how much the client has sent so far.
+func (c *capture) sent() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.stream(true))
+}
+
 func (c *capture) stream(fromClient bool) (b []byte) {
 	for _, s := range c.seen {
 		if s.secret == nil && s.fromClient == fromClient {

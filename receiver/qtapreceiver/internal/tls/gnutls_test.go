@@ -12,9 +12,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // gnuTLS runs gnutls-cli against gnutls-serv, which echoes each line, through the recording proxy.
@@ -23,13 +24,11 @@ func (o *openSSL) gnuTLS(serverArgs, clientArgs, lines []string) *capture {
 	need(o.t, "gnutls-cli")
 	need(o.t, "gnutls-serv")
 	_ = os.Remove(o.path("keys"))
-	ctx, cancel := context.WithTimeout(o.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(o.t.Context(), testkit.Patience)
 	defer cancel()
-	probe, err := net.Listen("tcp", "127.0.0.1:0")
+	o.server = testkit.Addr(o.t)
+	_, port, err := net.SplitHostPort(o.server)
 	require.NoError(o.t, err)
-	o.server = probe.Addr().String()
-	_, port, _ := net.SplitHostPort(o.server)
-	require.NoError(o.t, probe.Close())
 	server := exec.CommandContext(ctx, "gnutls-serv", append([]string{"--echo", "--quiet", "-p", port, "--x509certfile", o.path(o.cert), "--x509keyfile", o.path(o.cert)}, serverArgs...)...)
 	require.NoError(o.t, server.Start())
 	defer func() {
@@ -46,8 +45,7 @@ func (o *openSSL) gnuTLS(serverArgs, clientArgs, lines []string) *capture {
 		"--insecure", "--inline-commands", "--sni-hostname", "example.test", "--alpn", "http/1.1", "-p", strconv.Itoa(l.Addr().(*net.TCPAddr).Port), "127.0.0.1",
 	}, clientArgs...)...)
 	client.Env = append(os.Environ(), "SSLKEYLOGFILE="+o.path("keys"))
-	in, err := client.StdinPipe()
-	require.NoError(o.t, err)
+	in := o.input(client)
 	out, err := client.StdoutPipe()
 	require.NoError(o.t, err)
 	require.NoError(o.t, client.Start())
@@ -63,13 +61,10 @@ func (o *openSSL) gnuTLS(serverArgs, clientArgs, lines []string) *capture {
 	}
 	wait("- Simple Client Mode:")
 	for _, line := range lines {
-		_, err := io.WriteString(in, line+"\n")
-		require.NoError(o.t, err)
-		if strings.HasPrefix(line, "^") {
-			time.Sleep(300 * time.Millisecond)
-			continue
+		o.write(in, line)
+		if !strings.HasPrefix(line, "^") { // what follows a command does, too
+			wait(line[max(0, len(line)-20):])
 		}
-		wait(line[max(0, len(line)-20):])
 	}
 	require.NoError(o.t, in.Close())
 	_, _ = io.Copy(io.Discard, out)

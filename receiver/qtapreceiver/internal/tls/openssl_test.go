@@ -12,13 +12,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 )
 
@@ -26,8 +29,9 @@ import (
 type openSSL struct {
 	t      *testing.T
 	dir    string
-	server string    // address
-	in     io.Writer // the server's input
+	server string   // address
+	in     *os.File // the server's input
+	said   *said    // by the server, when it takes commands
 	shim   string
 	ends   bool   // s_client ends by itself
 	cert   string // of gnutls-serv
@@ -69,25 +73,72 @@ func (o *openSSL) command(ctx context.Context, args ...string) *exec.Cmd {
 
 // serve starts s_server, which answers each line by its reverse; when plain is set it takes commands instead.
 func (o *openSSL) serve(plain bool, args ...string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(o.t, err)
-	o.server = l.Addr().String()
-	require.NoError(o.t, l.Close())
+	o.server = testkit.Addr(o.t)
 	args = append([]string{"s_server", "-accept", o.server, "-cert", o.path("cert.pem")}, args...)
 	if !plain {
 		args = append(args, "-rev", "-quiet")
 	}
 	c := o.command(o.t.Context(), args...)
 	c.Cancel = func() error { return c.Process.Kill() }
-	in, err := c.StdinPipe() // it ends at the end of its input
-	require.NoError(o.t, err)
-	o.in = in
+	o.in = o.input(c) // it ends at the end of its input
+	if o.said = nil; plain {
+		o.said = &said{}
+		c.Stdout = o.said
+	}
 	require.NoError(o.t, c.Start())
 	o.t.Cleanup(func() {
 		_ = c.Process.Kill()
 		_ = c.Wait()
-		_ = in.Close()
+		_ = o.in.Close()
 	})
+}
+
+// input gives a program a pipe to read, and returns its other end.
+func (o *openSSL) input(c *exec.Cmd) *os.File {
+	o.t.Helper()
+	r, w, err := os.Pipe()
+	require.NoError(o.t, err)
+	c.Stdin = r
+	o.t.Cleanup(func() { _, _ = r.Close(), w.Close() })
+	return w
+}
+
+// write gives a program a line and returns when it has read it: these programs take a command only at the beginning of what
+// one read gives them.
+func (o *openSSL) write(in *os.File, line string) {
+	o.t.Helper()
+	_, err := io.WriteString(in, line+"\n")
+	require.NoError(o.t, err)
+	o.until("the program reads its input", func() bool {
+		left, err := unix.IoctlGetInt(int(in.Fd()), unix.TIOCINQ)
+		require.NoError(o.t, err)
+		return left == 0
+	})
+}
+
+func (o *openSSL) until(what string, happened func() bool) {
+	o.t.Helper()
+	for end := time.Now().Add(testkit.Patience); !happened(); time.Sleep(time.Millisecond) {
+		require.True(o.t, time.Now().Before(end), what)
+	}
+}
+
+// said is what a program printed so far.
+type said struct {
+	mu  sync.Mutex
+	out bytes.Buffer
+}
+
+func (s *said) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.Write(b)
+}
+
+func (s *said) has(text string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Contains(s.out.String(), text)
 }
 
 // toServer begins a line that s_server is given, not s_client.
@@ -99,7 +150,10 @@ func (o *openSSL) connect(echo bool, lines []string, args ...string) *capture {
 	o.t.Helper()
 	_ = os.Remove(o.path("keys"))
 	_ = os.Remove(o.path("kdf"))
-	ctx, cancel := context.WithTimeout(o.t.Context(), 20*time.Second)
+	if session := slices.Index(args, "-sess_out"); session >= 0 {
+		require.NoError(o.t, os.RemoveAll(args[session+1]))
+	}
+	ctx, cancel := context.WithTimeout(o.t.Context(), testkit.Patience)
 	defer cancel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(o.t, err)
@@ -109,8 +163,7 @@ func (o *openSSL) connect(echo bool, lines []string, args ...string) *capture {
 	go func() { done <- o.proxy(ctx, l, rec) }()
 	args = append([]string{"s_client", "-connect", l.Addr().String(), "-servername", "example.test", "-alpn", "h2,http/1.1", "-keylogfile", o.path("keys")}, args...)
 	c := o.command(ctx, args...)
-	in, err := c.StdinPipe()
-	require.NoError(o.t, err)
+	in := o.input(c)
 	out, err := c.StdoutPipe()
 	require.NoError(o.t, err)
 	require.NoError(o.t, c.Start())
@@ -125,19 +178,30 @@ func (o *openSSL) connect(echo bool, lines []string, args ...string) *capture {
 	}
 	wait("---\n")
 	for _, line := range lines {
-		if line, ok := strings.CutPrefix(line, toServer); ok {
-			_, err := io.WriteString(o.in, line+"\n")
-			require.NoError(o.t, err)
-			time.Sleep(300 * time.Millisecond)
-			continue
-		}
-		_, err := io.WriteString(in, line+"\n")
-		require.NoError(o.t, err)
-		if echo && len(line) > 1 {
+		command, toServer := strings.CutPrefix(line, toServer)
+		switch {
+		case toServer && len(command) > 1:
+			o.write(o.in, command)
+			wait(command)
+		case toServer:
+			before := rec.sent()
+			o.write(o.in, command)
+			o.until("the client answers what the server asks of it", func() bool { return rec.sent() > before })
+		case len(line) == 1:
+			o.write(in, line) // what follows it does, too
+		case echo:
+			o.write(in, line)
 			wait(reverse(line))
-		} else {
-			time.Sleep(150 * time.Millisecond) // commands of s_client have no echo
+		default:
+			o.write(in, line)
+			o.until("the server has the line", func() bool { return o.said.has(line) })
 		}
+	}
+	if session := slices.Index(args, "-sess_out"); session >= 0 && !echo { // what was echoed came after it
+		o.until("the client has a session", func() bool {
+			text, _ := os.ReadFile(args[session+1])
+			return bytes.Contains(text, []byte("-----END SSL SESSION"))
+		})
 	}
 	if !o.ends {
 		_, _ = io.WriteString(in, "Q\n")
@@ -172,7 +236,7 @@ func (o *openSSL) proxy(ctx context.Context, l net.Listener, rec *capture) error
 	}
 	defer a.Close()
 	var b net.Conn
-	for range 100 { // until s_server listens
+	for ctx.Err() == nil { // until s_server listens
 		var d net.Dialer
 		if b, err = d.DialContext(ctx, "tcp", o.server); err == nil {
 			break

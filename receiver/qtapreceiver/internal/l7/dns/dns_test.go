@@ -8,11 +8,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 func header(id uint16, response bool, code dnsmessage.RCode) dnsmessage.Header {
 	return dnsmessage.Header{ID: id, Response: response, RCode: code, RecursionDesired: true}

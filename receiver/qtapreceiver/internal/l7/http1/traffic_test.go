@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
 )
 
@@ -121,7 +122,7 @@ func start(t *testing.T, addr, name string, args ...string) {
 		_ = cmd.Process.Signal(os.Interrupt)
 		_ = cmd.Wait()
 	})
-	for range 200 {
+	for range testkit.Patience / (50 * time.Millisecond) {
 		if c, err := net.Dial("tcp", addr); err == nil {
 			c.Close()
 			return
@@ -131,19 +132,9 @@ func start(t *testing.T, addr, name string, args ...string) {
 	t.Fatalf("%s does not listen on %s: %s", name, addr, out.String())
 }
 
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 func curl(t *testing.T, args ...string) []byte {
 	t.Helper()
-	out, err := exec.Command("curl", append([]string{"-sS", "--max-time", "20", "--noproxy", "*"}, args...)...).Output()
+	out, err := exec.Command("curl", append([]string{"-sS", "--max-time", "120", "--noproxy", "*"}, args...)...).Output()
 	if err != nil {
 		t.Fatalf("curl %q: %v", args, err)
 	}
@@ -164,7 +155,7 @@ func TestCurlAgainstNginx(t *testing.T) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	addr := freeAddr(t)
+	addr := testkit.Addr(t)
 	conf := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(conf, []byte(fmt.Sprintf(`daemon off; master_process off; pid %[1]s/pid; error_log stderr;
 events {}
@@ -231,7 +222,7 @@ func TestCurlAgainstPython(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "a.txt"), body, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	addr := freeAddr(t)
+	addr := testkit.Addr(t)
 	host, port, _ := net.SplitHostPort(addr)
 	start(t, addr, "python3", "-m", "http.server", "--bind", host, "--directory", dir, port)
 	r := record(t, addr)

@@ -20,6 +20,8 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // chat answers each message with as many as it says, and fails when told to.
@@ -80,7 +82,7 @@ func TestGRPC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	h := healthpb.NewHealthClient(cc)
 	if _, err := h.Check(ctx, &healthpb.HealthCheckRequest{}); err != nil {

@@ -30,6 +30,7 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/h2c" //nolint:staticcheck // net/http does not upgrade
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http1"
 )
@@ -162,7 +163,7 @@ func need(t *testing.T, programs ...string) {
 
 func curl(t *testing.T, args ...string) []byte {
 	t.Helper()
-	out, err := exec.Command("curl", append([]string{"-sS", "-k", "--max-time", "20", "--noproxy", "*"}, args...)...).CombinedOutput()
+	out, err := exec.Command("curl", append([]string{"-sS", "-k", "--max-time", "120", "--noproxy", "*"}, args...)...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("curl %q: %v %s", args, err, out)
 	}
@@ -358,12 +359,7 @@ func TestCurlAgainstNginx(t *testing.T) {
 	cert := certificate(t, dir)
 	addrs := map[string]string{}
 	for _, s := range []string{"http", "https", "echo"} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addrs[s] = l.Addr().String()
-		l.Close()
+		addrs[s] = testkit.Addr(t)
 	}
 	conf := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(conf, []byte(fmt.Sprintf(`daemon off; master_process off; pid %[1]s/pid; error_log stderr;
@@ -386,7 +382,7 @@ http { access_log off; types { text/html html; } gzip on; gzip_min_length 1;
 			c.Close()
 			break
 		}
-		if i == 200 {
+		if i == int(testkit.Patience/(50*time.Millisecond)) {
 			t.Fatal("nginx does not listen")
 		}
 		time.Sleep(50 * time.Millisecond)
