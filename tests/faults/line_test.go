@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -167,26 +168,41 @@ func (l *line) both(c, server net.Conn, forward func(dst, src net.Conn)) {
 	wg.Wait()
 }
 
-// slow forwards what is sent to the server at once, and what it answers at one byte per second: the server has done what it
-// was asked to long before whoever asked knows.
-func (l *line) slow(c net.Conn) {
-	server, ok := l.dial(c)
-	if !ok {
-		return
-	}
-	l.met.Add(1)
-	l.both(c, server, func(dst, src net.Conn) {
-		if dst == server {
-			_, _ = io.Copy(dst, src)
+// slow forwards what is sent to the server at once, and from the first request that has mark in it, what it answers at one
+// byte per second: the server has done what it was asked to long before whoever asked knows.
+func (l *line) slow(mark string) serve {
+	return func(c net.Conn) {
+		server, ok := l.dial(c)
+		if !ok {
 			return
 		}
-		for tick := time.NewTicker(time.Second); ; <-tick.C {
-			if _, err := io.CopyN(dst, src, 1); err != nil {
-				tick.Stop()
-				return
+		var marked atomic.Bool
+		l.both(c, server, func(dst, src net.Conn) {
+			buf, seen := make([]byte, 32<<10), ""
+			for {
+				n, err := src.Read(buf)
+				part := buf[:n]
+				if dst == server && !marked.Load() {
+					// The mark may be cut by the end of a read.
+					seen = seen[max(0, len(seen)-len(mark)):] + string(part)
+					if strings.Contains(seen, mark) {
+						marked.Store(true)
+						l.met.Add(1)
+					}
+				}
+				for ; dst == c && marked.Load() && len(part) > 0 && err == nil; part = part[1:] {
+					time.Sleep(time.Second) // this is the fault
+					_, err = dst.Write(part[:1])
+				}
+				if err == nil {
+					_, err = dst.Write(part)
+				}
+				if err != nil {
+					return
+				}
 			}
-		}
-	})
+		})
+	}
 }
 
 // cut forwards n bytes of what is sent, and then resets both ends, in the middle of a request.

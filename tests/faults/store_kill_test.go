@@ -36,7 +36,7 @@ func TestKilled(t *testing.T) {
 		bucket.down()
 		clickhouse.down()
 		h.send(100)
-		h.taken(c, 0)
+		h.taken(c, 0, missing{})
 		c.kill(t)
 		h.launch().kill(t) // and once more, before it can do anything
 		bucket.up(bucket.pass)
@@ -49,10 +49,10 @@ func TestKilled(t *testing.T) {
 		bucket, clickhouse, h := lines(t, far)
 		c := h.start()
 		// Both stores do what they are asked to, and the collector never hears of it.
-		bucket.up(bucket.slow)
-		clickhouse.up(clickhouse.slow)
+		bucket.up(bucket.slow("PUT "))
+		clickhouse.up(clickhouse.slow("INSERT"))
 		h.send(50)
-		h.taken(c, 0)
+		h.taken(c, 0, missing{})
 		require.Eventually(t, func() bool { return bucket.met.Load() > 0 && clickhouse.met.Load() > 0 }, patience, 20*time.Millisecond)
 		require.Eventually(t, func() bool {
 			rows, err := far.spans(h.environment)
@@ -156,7 +156,7 @@ func TestEngineKilled(t *testing.T) {
 	clickhouse.up(clickhouse.pass)
 	h.whole(far, missing{})
 
-	clickhouse.up(clickhouse.slow)
+	clickhouse.up(clickhouse.slow("INSERT"))
 	h.send(50)
 	require.Eventually(t, func() bool {
 		rows, err := far.spans(h.environment)

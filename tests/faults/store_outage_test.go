@@ -111,7 +111,7 @@ func TestOutages(t *testing.T) {
 			}{
 				{name: "down", begin: l.down, log: "connection refused"},
 				{name: "connection reset in a request", begin: over(l.cut(1500, nil))},
-				{name: "one byte per second", begin: over(l.slow)},
+				{name: "one byte per second", begin: over(l.slow(""))},
 				{name: "500", begin: over(l.answer(500, "InternalError")), log: "500"},
 				{name: "503", begin: over(l.answer(503, "SlowDown", "Retry-After", "1")), log: map[string]string{"bucket": "SlowDown", "clickhouse": "too much to do"}[store]},
 				{name: "certificate expired", begin: func() { l.up(l.secure(expired, l.pass)) }, log: "certificate has expired"},
@@ -130,7 +130,7 @@ func TestOutages(t *testing.T) {
 					return seen() > failures && strings.Contains(c.log.String()[from:], fault.log)
 				}, patience, 200*time.Millisecond, "%s was not met", fault.name)
 				h.endure()
-				h.taken(c, 0)
+				h.taken(c, 0, missing{})
 				if fault.final {
 					// Nothing is left of it when the store is back.
 					h.idle(c)

@@ -21,7 +21,7 @@ func TestStoppedWhileStoresAreAway(t *testing.T) {
 		c := h.start()
 		before := h.sent
 		h.send(20)
-		h.taken(c, before)
+		h.taken(c, before, missing{})
 		require.Zero(t, c.stop(), "%s", &c.log)
 		for _, refusal := range []string{"Rejecting data", "not open", "queue is stopped"} {
 			require.NotContains(t, c.log.String(), refusal, "something came after its queue was closed")

@@ -51,6 +51,28 @@ func TestBatchesGroupByResource(t *testing.T) {
 	require.True(t, e.Logs.Totals().Balanced())
 }
 
+// TestClockSetBack: a batch and a segment do not wait until the clock is where it was when they began.
+func TestClockSetBack(t *testing.T) {
+	e := New[res](Scope{}, Consumers{Logs: func(context.Context, plog.Logs, int) error { return nil }})
+	defer e.Close(context.Background())
+	hour := int64(time.Hour)
+	e.Tick(hour)
+	e.Log("a")
+	e.Tick(1)
+	require.Zero(t, e.records, "handed over")
+	e.Log("a")
+	e.Tick(2)
+	require.Equal(t, 1, e.records, "waits for its batch again")
+
+	s, _ := newPacked(t, SegmentConfig{MaxAge: time.Second, MaxBytes: 100, MaxEntries: 3}, &packed{})
+	first := s.Add(Group{"default", "g"}, "a", 1, hour, none)
+	s.Tick(1)
+	second := s.Add(Group{"default", "g"}, "a", 1, 1, none)
+	require.NotEqual(t, first, second)
+	s.Tick(2)
+	require.Equal(t, second, s.Add(Group{"default", "g"}, "a", 1, 2, none))
+}
+
 func TestSlowPipelineDropsAndCounts(t *testing.T) {
 	release := make(chan struct{})
 	e := New[res](Scope{}, Consumers{Logs: func(context.Context, plog.Logs, int) error {

@@ -123,13 +123,14 @@ func (e *Emitter[R]) LogNow(ld plog.Logs, n int) {
 	offer(e.logs, e.Logs, batch[plog.Logs]{data: ld, items: n})
 }
 
-// Tick flushes what waited long enough. now is in Unix nanoseconds.
+// Tick flushes what waited long enough, and what waits for a time that is far ahead because the clock was set back. now is
+// in Unix nanoseconds.
 func (e *Emitter[R]) Tick(now int64) {
 	n := e.spans + e.records
 	switch {
 	case n == 0:
 		e.since = now
-	case n >= flushItems || now-e.since >= int64(flushEvery):
+	case n >= flushItems || now-e.since >= int64(flushEvery) || now < e.since:
 		e.Flush()
 		e.since = now
 	}

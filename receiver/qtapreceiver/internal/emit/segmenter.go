@@ -153,12 +153,14 @@ func (s *Segmenter[R]) Add(group Group, r R, size, now int64, fill func(plog.Log
 	return seg.key
 }
 
-// Tick closes the segments that are full or old. now is in Unix nanoseconds.
+// Tick closes the segments that are full or old, or that are of the future because the clock was set back. now is in Unix
+// nanoseconds.
 func (s *Segmenter[R]) Tick(now int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, seg := range s.open {
-		if now-seg.opened.UnixNano() >= int64(s.cfg.MaxAge) || seg.bytes >= s.cfg.MaxBytes || seg.entries >= s.cfg.MaxEntries {
+		age := now - seg.opened.UnixNano()
+		if age >= int64(s.cfg.MaxAge) || age < 0 || seg.bytes >= s.cfg.MaxBytes || seg.entries >= s.cfg.MaxEntries {
 			s.hand(seg, now)
 		}
 	}

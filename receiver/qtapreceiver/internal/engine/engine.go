@@ -41,6 +41,10 @@ const (
 	// excludeFor is how long the other end of an excluded connection is awaited.
 	excludeFor = time.Minute
 	sweepEvery = time.Second
+	// idleGap is how long no Idle may come before the time in between is taken for one of which nothing is known.
+	idleGap = 10 * time.Second
+	// overdue is more than what waits for an event waits for it.
+	overdue = 10 * time.Second
 
 	maxConns    = 65536
 	maxExcluded = 4096
@@ -113,6 +117,8 @@ type Engine struct {
 	budget              budgeted
 	now                 int64
 	sweepAt             int64
+	idled               int64 // when Idle was called last
+	resumed             int64 // the end of the last time of which nothing is known: the clock was set, or the process stood still
 
 	coverage coverer
 	rules    atomic.Pointer[rules.Set]

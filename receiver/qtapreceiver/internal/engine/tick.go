@@ -19,21 +19,10 @@ func (e *Engine) activate(c *conn) {
 // Idle implements event.Handler: what waits for time rather than for an event.
 func (e *Engine) Idle(now int64) {
 	e.beats.Add(1)
+	e.watchClock(now)
 	e.now = max(e.now, now)
 	e.keys.Tick(now)
-	// Only connections that had an event lately are looked at each time: the table may be large.
-	n := 0
-	for _, c := range e.active {
-		if e.tick(c, now) {
-			e.active[n] = c
-			n++
-		} else {
-			c.active = false
-		}
-	}
-	clear(e.active[n:])
-	e.active = e.active[:n]
-
+	e.tickActive(now)
 	if now >= e.sweepAt {
 		e.sweepAt = now + int64(sweepEvery)
 		e.sweep(now)
@@ -62,6 +51,35 @@ func (e *Engine) Beats() uint64 { return e.beats.Load() }
 func (e *Engine) Abandon() {
 	e.keys.Close()
 	e.set.Emitter.Abandon()
+}
+
+// tickActive looks at the connections that had an event lately: the table may be large.
+func (e *Engine) tickActive(now int64) {
+	n := 0
+	for _, c := range e.active {
+		if e.tick(c, now) {
+			e.active[n] = c
+			n++
+		} else {
+			c.active = false
+		}
+	}
+	clear(e.active[n:])
+	e.active = e.active[:n]
+}
+
+// watchClock looks for a clock that was set. What waits when it is set back would wait for as long once more, so it is not waited
+// for any more; and a time that never was is no silence of a connection.
+func (e *Engine) watchClock(now int64) {
+	switch {
+	case e.idled == 0:
+	case now < e.idled:
+		e.tickActive(e.idled + int64(overdue))
+		e.now, e.sweepAt, e.resumed = now, now, now
+	case now-e.idled > int64(idleGap):
+		e.resumed = now
+	}
+	e.idled = now
 }
 
 // tick does what is due for one connection; false when only an event can make more due.
@@ -108,7 +126,7 @@ func (e *Engine) sweep(now int64) {
 	// without our hearing of it.
 	silent := int64(2*e.set.Interval + time.Minute)
 	for _, c := range e.byCookie {
-		if now-c.seen >= silent && !c.closing {
+		if now-max(c.seen, e.resumed) >= silent && !c.closing {
 			if !c.excluded && !c.ignored { // the kernel does not report the end of those
 				e.counts.expired++
 			}

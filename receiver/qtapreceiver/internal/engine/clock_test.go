@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
+)
+
+// states returns what is said of the client's end of all connections, in order.
+func (b *bench) states(t *testing.T) (out []string) {
+	t.Helper()
+	for _, r := range b.records(semantic.EventConnection) {
+		if str(t, r.Attributes(), semantic.ConnectionRole) == "client" {
+			out = append(out, str(t, r.Attributes(), semantic.ConnectionState))
+		}
+	}
+	return out
+}
+
+// TestClockSetForward: an hour that never was is no silence of a connection, which goes on being read.
+func TestClockSetForward(t *testing.T) {
+	b := newBench(t)
+	w := b.dial(1).open()
+	w.own()
+	w.send(true, getRequest)
+	w.send(false, okResponse)
+	b.idle(100 * time.Millisecond)
+	b.idle(time.Hour)
+	b.idle(time.Second)
+	require.Zero(t, b.e.Stats().Expired)
+	w.send(true, getRequest)
+	w.send(false, okResponse)
+	b.idle(100 * time.Millisecond)
+	b.delivered()
+	require.Len(t, b.spans(), 4, "two ends of two exchanges")
+	require.NotContains(t, b.states(t), "closed")
+	// Real silence is still noticed: nothing is heard for longer than the kernel is silent of an open socket.
+	for range 40 {
+		b.idle(5 * time.Second)
+	}
+	require.EqualValues(t, 2, b.e.Stats().Expired)
+}
+
+// TestClockSetBack: what waits for a moment does not wait for it an hour longer.
+func TestClockSetBack(t *testing.T) {
+	b := newBench(t)
+	w := b.dial(1).open()
+	w.own()
+	w.send(true, getRequest)
+	w.send(false, okResponse)
+	b.idle(100 * time.Millisecond)
+	w.hangup(event.CloseFIN)
+	b.now -= int64(time.Hour)
+	b.idle(10 * time.Millisecond)
+	require.Zero(t, b.e.Stats().Connections, "its end was waited for no longer")
+
+	w = b.dial(2).open()
+	w.own()
+	w.send(true, getRequest)
+	w.send(false, okResponse)
+	b.idle(100 * time.Millisecond)
+	w.hangup(event.CloseFIN)
+	b.idle(3 * time.Second)
+	b.delivered()
+	require.Equal(t, []string{"open", "closed", "open", "closed"}, b.states(t))
+	spans := b.spans()
+	require.Len(t, spans, 4)
+	for _, s := range spans {
+		require.GreaterOrEqual(t, s.EndTimestamp(), s.StartTimestamp())
+	}
+}
