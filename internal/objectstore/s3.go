@@ -19,6 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go/logging"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectstore/s3settings"
 )
@@ -74,6 +76,7 @@ func NewS3(ctx context.Context, set s3settings.Settings, opts Options) (*S3, err
 		// SHA-256 of the body in any case.
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenRequired,
 		ResponseChecksumValidation: aws.ResponseChecksumValidationWhenRequired,
+		APIOptions:                 []func(*middleware.Stack) error{leaveUnsigned},
 	}
 	if set.Endpoint != "" {
 		o.BaseEndpoint = aws.String(set.Endpoint)
@@ -84,6 +87,32 @@ func NewS3(ctx context.Context, set s3settings.Settings, opts Options) (*S3, err
 		bucket:    set.Bucket,
 		opts:      opts,
 	}, nil
+}
+
+// acceptEncoding is the header that leaveUnsigned is about.
+const acceptEncoding = "Accept-Encoding"
+
+// leaveUnsigned takes Accept-Encoding out of what is signed, and sends it all the same. The SDK signs it, and Google Cloud
+// Storage changes it on its way before it verifies the signature (aws/aws-sdk-go-v2#1816): nothing could be stored there. SigV4
+// asks for Host and x-amz-* only.
+func leaveUnsigned(stack *middleware.Stack) error {
+	type hidden struct{}
+	hide := middleware.FinalizeMiddlewareFunc("QpointHideAcceptEncoding", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+		if r, ok := in.Request.(*smithyhttp.Request); ok {
+			ctx = middleware.WithStackValue(ctx, hidden{}, r.Header.Get(acceptEncoding))
+			r.Header.Del(acceptEncoding)
+		}
+		return next.HandleFinalize(ctx, in)
+	})
+	show := middleware.FinalizeMiddlewareFunc("QpointShowAcceptEncoding", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+		value, _ := middleware.GetStackValue(ctx, hidden{}).(string)
+		if r, ok := in.Request.(*smithyhttp.Request); ok && value != "" {
+			r.Header.Set(acceptEncoding, value)
+		}
+		return next.HandleFinalize(ctx, in)
+	})
+	const signing = "Signing" // the SDK's step
+	return errors.Join(stack.Finalize.Insert(hide, signing, middleware.Before), stack.Finalize.Insert(show, signing, middleware.After))
 }
 
 // noRedirect keeps a payload from following a redirect to another host.

@@ -84,6 +84,12 @@ func (c *collector) metricsText(t *testing.T) []byte {
 // sql asks the embedded ClickHouse itself, through its socket, and returns one line of text per row.
 func (c *collector) sql(t *testing.T, table string) []byte {
 	t.Helper()
+	rows, err := c.query(t.Context(), table)
+	require.NoError(t, err)
+	return rows
+}
+
+func (c *collector) query(ctx context.Context, table string) ([]byte, error) {
 	conn, err := clickhouse.Open(&clickhouse.Options{
 		Protocol: clickhouse.HTTP,
 		Addr:     []string{"local"},
@@ -92,19 +98,24 @@ func (c *collector) sql(t *testing.T, table string) []byte {
 			return d.DialContext(ctx, "unix", filepath.Join(c.data, "clickhouse", "clickhouse.sock"))
 		},
 	})
-	require.NoError(t, err)
+	if err != nil {
+		return nil, err
+	}
 	defer conn.Close()
-	rows, err := conn.Query(t.Context(), "SELECT toString(tuple(*)) FROM "+table)
-	require.NoError(t, err)
+	rows, err := conn.Query(ctx, "SELECT toString(tuple(*)) FROM "+table)
+	if err != nil {
+		return nil, err
+	}
 	defer rows.Close()
 	var text bytes.Buffer
 	for rows.Next() {
 		var line string
-		require.NoError(t, rows.Scan(&line))
+		if err := rows.Scan(&line); err != nil {
+			return nil, err
+		}
 		text.WriteString(line + "\n")
 	}
-	require.NoError(t, rows.Err())
-	return text.Bytes()
+	return text.Bytes(), rows.Err()
 }
 
 // requireConnections holds the connections' rows against what must be true of them.
