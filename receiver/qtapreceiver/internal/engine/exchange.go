@@ -157,9 +157,9 @@ func spanName(x *l7.Exchange) string {
 
 // bounds are the first and last moments of an exchange that were seen.
 func bounds(x *l7.Exchange, now int64) (start, end int64) {
-	times := []int64{x.Request.Start, x.Request.End}
+	times := [4]int64{x.Request.Start, x.Request.End}
 	if x.Response != nil {
-		times = append(times, x.Response.Start, x.Response.End)
+		times[2], times[3] = x.Response.Start, x.Response.End
 	}
 	for _, t := range times {
 		if t == 0 {

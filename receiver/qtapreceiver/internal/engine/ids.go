@@ -34,7 +34,8 @@ func deriveIDs(clientISN, serverISN uint32, seed string, position uint64) ids {
 	h.Write([]byte{0})
 	h.Write(b[:])
 	var x ids
-	sum := h.Sum(nil) // 32 bytes: one trace id and two span ids
+	var to [sha256.Size]byte // one trace id and two span ids
+	sum := h.Sum(to[:0])
 	copy(x.trace[:], sum[:16])
 	copy(x.client[:], sum[16:24])
 	copy(x.server[:], sum[24:])
