@@ -88,6 +88,10 @@ chdb: ## fetch the embedded ClickHouse (libchdb) once
 generate: packages-build ## make the BPF objects anew from their C sources
 	go generate ./bpf/... ./tests/bench/peer
 
+.PHONY: docs
+docs: ## make the tables of docs/configure.md and docs/operate.md anew from configurations, READMEs and metrics
+	go test ./tests/docs -run '^Test(Configure|Operate)$$' -update
+
 .PHONY: ui
 ui: ## build the page into extension/pulseapiextension/dist
 	@node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 22 || a == 22 && b >= 12 || a == 20 && b >= 19 ? 0 : 1)' || { echo 'the page is built with Node 20.19, 22.12 or newer' >&2; exit 1; }

@@ -185,3 +185,50 @@ func TestPaths(t *testing.T) {
 		}
 	}
 }
+
+// TestIssueForms: the forms for issues are read by the forge, ask for what a bug needs, and say what must not be pasted.
+func TestIssueForms(t *testing.T) {
+	files, err := filepath.Glob("../../.github/ISSUE_TEMPLATE/*.yml")
+	require.NoError(t, err)
+	var forms int
+	for _, file := range files {
+		name := filepath.Base(file)
+		text := read(t, ".github/ISSUE_TEMPLATE/"+name)
+		if name == "config.yml" {
+			continue
+		}
+		forms++
+		var form struct {
+			Name        string   `yaml:"name"`
+			Description string   `yaml:"description"`
+			Labels      []string `yaml:"labels"`
+			Body        []struct {
+				Type        string          `yaml:"type"`
+				ID          string          `yaml:"id"`
+				Attributes  map[string]any  `yaml:"attributes"`
+				Validations map[string]bool `yaml:"validations"`
+			} `yaml:"body"`
+		}
+		d := yaml.NewDecoder(strings.NewReader(text))
+		d.KnownFields(true)
+		require.NoError(t, d.Decode(&form), name)
+		assert.NotEmpty(t, form.Name, name)
+		assert.NotEmpty(t, form.Description, name)
+		ids := map[string]bool{}
+		for _, field := range form.Body {
+			assert.Contains(t, []string{"markdown", "textarea", "input", "dropdown", "checkboxes"}, field.Type, name)
+			if field.Type == "markdown" {
+				assert.NotEmpty(t, field.Attributes["value"], name)
+				continue
+			}
+			assert.NotEmpty(t, field.Attributes["label"], name)
+			assert.False(t, field.ID == "" || ids[field.ID], "%s: id %q", name, field.ID)
+			ids[field.ID] = true
+		}
+		assert.Regexp(t, `(?i)never paste payloads|no payloads`, text, name)
+		if name != "feature.yml" {
+			assert.True(t, ids["doctor"] && ids["version"], name)
+		}
+	}
+	require.Equal(t, 3, forms)
+}

@@ -29,7 +29,7 @@ func written(t *testing.T, path, want string) {
 		require.NoError(t, os.WriteFile(filepath.Join("../..", path), []byte(want), 0o644))
 		return
 	}
-	require.Equal(t, want, read(t, path), "%s is made from other files: go test ./tests/docs -update", path)
+	require.Equal(t, want, read(t, path), "%s is made from other files: make docs", path)
 }
 
 const module = "github.com/qpoint-io/otelcol-qpoint"
@@ -170,7 +170,7 @@ func TestConfigure(t *testing.T) {
 	var page strings.Builder
 	page.WriteString(`# Configure
 
-<!-- Made by go test ./tests/docs -update from the configurations' structs and the README of each component: change those. -->
+<!-- Made by make docs from the configurations' structs and the README of each component: change those. -->
 
 Every key of every component of this project. ` + "`segment::max_age`" + ` is the key ` + "`max_age`" + ` below ` + "`segment`" + `; ` + "`[]`" + ` stands for each entry of a list, ` + "`<name>`" + ` for the
 name of each entry of a map. Whole configurations are in [configs](../distributions/otelcol-qpoint/configs); ` + "`otelcol-qpoint validate --config FILE`" + ` checks one

@@ -207,7 +207,7 @@ func TestOperate(t *testing.T) {
 	tables["alerts"] = b.String()
 	page := read(t, "docs/operate.md")
 	for name, table := range tables {
-		begin, end := "<!-- "+name+": made by go test ./tests/docs -update -->\n", "<!-- /"+name+" -->"
+		begin, end := "<!-- "+name+": made by make docs -->\n", "<!-- /"+name+" -->"
 		before, rest, ok := strings.Cut(page, begin)
 		_, after, ok2 := strings.Cut(rest, end)
 		require.True(t, ok && ok2, "no place for %s", name)

@@ -2,7 +2,7 @@
 
 // Package docs holds what is written to what is: the README of every component to its configuration (each key stands there,
 // with its true default, and no key that does not exist), and the pages of docs/ to commands, links, metrics and keys. Pages that are
-// made from others are made by `go test ./tests/docs -update`.
+// made from others are made by `make docs`.
 package docs
 
 import (
