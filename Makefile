@@ -179,6 +179,16 @@ bench: packages-test $(if $(FULL),packages-bench) chdb $(BINARY) ## measure what
 packages-bench:
 	@scripts/packages.sh mitmdump:mitmproxy tshark:tshark
 
+.PHONY: bench-stages
+bench-stages: chdb ## measure each stage of the collector alone, with its allocations
+	go test -run '^$$' -bench '^BenchmarkDecodePacket$$' -benchmem ./receiver/qtapreceiver/internal/kernel
+	go test -run '^$$' -bench '^BenchmarkKeepAlive$$' -benchmem ./receiver/qtapreceiver/internal/l7/http1
+	go test -run '^$$' -bench '^BenchmarkReplay$$' -benchmem ./receiver/qtapreceiver/internal/engine
+	go test -run '^$$' -bench '^BenchmarkTraces$$' -benchmem ./processor/anonymizeprocessor
+	go test -run '^$$' -bench '^BenchmarkPack$$' -benchmem ./internal/archive
+	go test -run '^$$' -bench '^BenchmarkUpload$$' -benchmem ./exporter/qpoints3exporter
+	go test -run '^$$' -bench '^Benchmark(Convert|Push)$$' -benchmem ./exporter/pulseexporter
+
 # ROWS=1000000 fills the store with fewer rows.
 .PHONY: bench-store
 bench-store: chdb ## compare pulse with contrib's clickhouse exporter, and ask a day of 50M rows (takes an hour)

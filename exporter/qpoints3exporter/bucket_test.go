@@ -66,7 +66,7 @@ func (h *host) statuses() (out []componentstatus.Status) {
 var localS3 = component.MustNewID("local_s3")
 
 // startBucket starts a real S3 server (versitygw) for the test.
-func startBucket(t *testing.T) (*host, s3settings.Settings) {
+func startBucket(t testing.TB) (*host, s3settings.Settings) {
 	t.Helper()
 	f := locals3extension.NewFactory()
 	cfg := f.CreateDefaultConfig().(*locals3extension.Config)
@@ -86,7 +86,7 @@ type instance struct {
 }
 
 // newExporter creates an exporter without a queue, so that ConsumeLogs gives push's own answer.
-func newExporter(t *testing.T, change func(*qpoints3exporter.Config)) instance {
+func newExporter(t testing.TB, change func(*qpoints3exporter.Config)) instance {
 	t.Helper()
 	f := qpoints3exporter.NewFactory()
 	cfg := f.CreateDefaultConfig().(*qpoints3exporter.Config)
@@ -103,7 +103,7 @@ func newExporter(t *testing.T, change func(*qpoints3exporter.Config)) instance {
 	return instance{exp, tel}
 }
 
-func startExporter(t *testing.T, h component.Host, change func(*qpoints3exporter.Config)) instance {
+func startExporter(t testing.TB, h component.Host, change func(*qpoints3exporter.Config)) instance {
 	t.Helper()
 	exp := newExporter(t, change)
 	require.NoError(t, exp.Start(t.Context(), h))
