@@ -35,9 +35,8 @@ func startLoad(ctx context.Context, c config, m measurement, url string) (genera
 			w.connections = 4
 		}
 		w.c.duration = time.Second
-		if _, err := w.run(ctx); err != nil { // warms up
-			return nil, err
-		}
+		// Warms up. What is slow may not answer within that second; whether it answers at all, the load will show.
+		_, _ = w.run(ctx)
 		w.c.duration = c.duration
 		return w, nil
 	case load2k:

@@ -71,8 +71,8 @@ func (s sample) line(rounds int) string {
 	return text
 }
 
-// minCPU is how much CPU time the watched program must have used for its figures to say something.
-const minCPU = 0.05
+// minCPU is how many seconds of CPU time the watched program must have used for its figures to say something.
+const minCPU = 0.01
 
 // measureWell measures again when the machine was so busy that next to nothing was served, or when something
 // failed that may not the next time.
@@ -82,7 +82,7 @@ func measureWell(ctx context.Context, c config, s site, round int, m measurement
 		t := x
 		err := measure(ctx, c, s, &t)
 		if err == nil && t.CPU < minCPU {
-			err = fmt.Errorf("the watched program used only %.2f s of CPU", t.CPU)
+			err = fmt.Errorf("the watched program used only %.3f s of CPU", t.CPU)
 		}
 		if err == nil {
 			return t
@@ -151,12 +151,9 @@ func measure(ctx context.Context, c config, site site, s *sample) (err error) {
 	if watch == nil {
 		return nil
 	}
-	if err := pause(ctx, c.settle); err != nil { // what was captured is still on its way: its cost counts
+	settled, err := settle(ctx, c, watch, on)
+	if err != nil {
 		return err
-	}
-	settled := take(ctx, c, watch, on)
-	if settled.err != nil {
-		return settled.err
 	}
 	s.Watcher, s.Engine = settled.leader-before.leader, settled.others-before.others
 	if w.level == "" { // a proxy's worker is a process of its own
@@ -168,6 +165,30 @@ func measure(ctx context.Context, c config, site site, s *sample) (err error) {
 		return errors.New("the collector captured nothing (no metric that matches -seen grew)")
 	}
 	return nil
+}
+
+// settle waits until what was captured has arrived, whose cost counts: until nothing more does, or for ten waits.
+func settle(ctx context.Context, c config, watch *watcher, on *watched) (s state, err error) {
+	last := -1.0
+	for range 10 {
+		if err := pause(ctx, c.settle); err != nil {
+			return s, err
+		}
+		if s = take(ctx, c, watch, on); s.err != nil {
+			return s, s.err
+		}
+		seen := 0.0
+		for k, v := range s.metrics {
+			if c.seen.MatchString(k) {
+				seen += v
+			}
+		}
+		if seen == last || s.metrics == nil {
+			break
+		}
+		last = seen
+	}
+	return s, nil
 }
 
 // count fills in what the collector's own metrics grew by.
