@@ -133,6 +133,9 @@ func TestValidate(t *testing.T) {
 	files, err := os.ReadDir(configs)
 	require.NoError(t, err)
 	for _, f := range files {
+		if f.IsDir() { // recipes have tests of their own: tests/foreign
+			continue
+		}
 		args := []string{"validate"}
 		if f.Name() == "kubernetes.yaml" {
 			args = append(args, "--config", filepath.Join(configs, "pulse.yaml"))
