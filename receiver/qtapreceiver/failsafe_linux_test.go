@@ -65,7 +65,7 @@ func TestFailsafe(t *testing.T) {
 		bad  func(*event.Packet)
 		says string
 	}{
-		"panic": {func(p *event.Packet) { _ = p.Data[len(p.Data)] }, "panic: runtime error: index out of range"},
+		"panic": {func(p *event.Packet) { _ = p.Data[cap(p.Data)] }, "panic: runtime error: index out of range"},
 		"stall": {func(*event.Packet) { <-release }, "the engine has done nothing for"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -66,8 +66,8 @@ func (m *meter) to(level rules.Level) {
 	require.FailNow(m.b.t, "it never comes to the level", level)
 }
 
-// states are state and reason of the client's spans, by path.
-func (b *bench) states() map[string]string {
+// outcomes are state and reason of the client's spans, by path.
+func (b *bench) outcomes() map[string]string {
 	got := map[string]string{}
 	for _, s := range b.spans() {
 		if s.Kind() == ptrace.SpanKindClient {
@@ -121,7 +121,7 @@ func TestGovernHeaders(t *testing.T) {
 	require.Equal(t, map[string]string{
 		"/full": "pending ", "/again": "pending ",
 		"/down": "truncated over_budget", "/headers": "truncated over_budget", "/new": "truncated over_budget", "/up": "truncated over_budget",
-	}, b.states())
+	}, b.outcomes())
 	require.Equal(t, map[string]string{"/full": "hello", "/again": "hello", "/down": "", "/headers": "", "/new": "", "/up": ""}, b.bodies())
 	require.Equal(t, []rules.Level{rules.LevelHeaders, rules.LevelFull}, m.steps)
 	require.Empty(t, m.control.paused)
@@ -194,7 +194,7 @@ func TestGovernConnections(t *testing.T) {
 	b.idle(time.Second)
 	b.close()
 
-	states := b.states()
+	states := b.outcomes()
 	require.Equal(t, "truncated over_budget", states["/fresh"])
 	require.Equal(t, "pending ", states["/before"])
 	require.Equal(t, "truncated capture_ended", states["/midst"])

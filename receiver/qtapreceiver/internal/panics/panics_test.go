@@ -17,6 +17,8 @@ const payload = "s3cret-of-a-request"
 
 func index(b []byte, i int) byte { return b[i] }
 
+func unmade() map[string]int { return nil }
+
 func TestCatch(t *testing.T) {
 	require.NoError(t, Catch(func() error { return nil }))
 	plain := errors.New("plain")
@@ -29,7 +31,7 @@ func TestCatch(t *testing.T) {
 		"panic: interface conversion: interface {} is string, not int at ":            func() { var v any = payload; _ = v.(int) },
 		"panic: panic called with nil argument":                                       func() { panic(nil) },
 		"panic: runtime error: invalid memory address or nil pointer dereference at ": func() { var e *Error; _ = e.What },
-		"panic: assignment to entry in nil map at ":                                   func() { var m map[string]int; m[payload] = 1 },
+		"panic: assignment to entry in nil map at ":                                   func() { unmade()[payload] = 1 },
 	} {
 		err := Catch(func() error { f(); return nil })
 		var caught *Error
