@@ -65,7 +65,7 @@ func TestE2EGo(t *testing.T) {
 			l.start(nil)
 			addr := fmt.Sprintf("127.0.0.1:%d", port)
 			l.serve(port, exe, append(flags, "-listen", addr)...)
-			time.Sleep(300 * time.Millisecond) // the program has been found by then
+			l.found(exe)
 			url := "https://" + addr + "/marker"
 			body := []byte(strings.Repeat("/marker", 3))
 			require.Equal(t, body, l.run(exe, append(flags, url)...))

@@ -88,8 +88,9 @@ func TestOverflow(t *testing.T) {
 		t.Run(scheme, func(t *testing.T) {
 			l := newLab(t, "overflow-"+scheme)
 			l.lossy = true
+			open := l.open
 			l.open = func(cfg *Config, logger *zap.Logger) (event.Source, []zap.Field, error) {
-				src, fields, err := openKernel(cfg, logger)
+				src, fields, err := open(cfg, logger)
 				return sluggish{src}, fields, err
 			}
 			l.start(func(c *Config, _ *PayloadConfig) { c.RingSizeMiB = 1 })

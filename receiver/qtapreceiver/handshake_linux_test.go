@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
+	"golang.org/x/sys/unix"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
 	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
@@ -135,25 +136,30 @@ func TestE2EHandshakeFacts(t *testing.T) {
 	}
 }
 
-// sClient runs s_client with pauses between its lines: commands must be alone in what it reads.
+// sClient runs s_client, and gives it a line when it has read the one before: commands must be alone in what it reads.
 func (l *lab) sClient(lines []string, args ...string) {
 	l.t.Helper()
 	cmd := l.command("openssl", append([]string{"s_client", "-servername", "lab.test"}, args...)...)
-	in, err := cmd.StdinPipe()
+	read, in, err := os.Pipe()
 	require.NoError(l.t, err)
+	defer read.Close()
+	defer in.Close()
+	cmd.Stdin = read
 	out, err := cmd.StdoutPipe()
 	require.NoError(l.t, err)
 	require.NoError(l.t, cmd.Start())
-	kill := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
+	kill := time.AfterFunc(testkit.Patience, func() { _ = cmd.Process.Kill() })
 	defer kill.Stop()
 	for _, line := range lines {
-		time.Sleep(500 * time.Millisecond)
 		_, err := io.WriteString(in, line)
 		require.NoError(l.t, err)
+		require.Eventually(l.t, func() bool {
+			left, err := unix.IoctlGetInt(int(in.Fd()), unix.TIOCINQ)
+			return err == nil && left == 0
+		}, testkit.Patience, time.Millisecond)
 	}
 	_, _ = io.Copy(io.Discard, out)
 	require.NoError(l.t, cmd.Wait())
-	_ = in.Close()
 }
 
 // TestE2ERenegotiation follows a TLS 1.2 connection over a change of its keys, before a request and at both ends.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,11 +29,14 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receivertest"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/objectkey"
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
 	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/kernel"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/metadata"
 )
 
@@ -43,6 +47,7 @@ type lab struct {
 	dir    *os.File
 	slot   *slot
 	open   openFunc
+	source event.Source
 	lossy  bool // the test makes the ring overflow
 	host   component.Host
 	tune   func(*tap) // before it starts; may be nil
@@ -73,10 +78,15 @@ func newLab(t *testing.T, name string) *lab {
 	need(t, os.Geteuid() == 0, "root, to load BPF programs")
 	root := cgroup2Mount()
 	need(t, root != "", "a cgroup v2 mount")
-	l := &lab{t: t, open: openKernel, host: componenttest.NewNopHost(), cgroup: filepath.Join(root, fmt.Sprintf("qtap-test-%s-%d", name, os.Getpid()))}
+	l := &lab{t: t, host: componenttest.NewNopHost(), cgroup: filepath.Join(root, fmt.Sprintf("qtap-test-%s-%d", name, os.Getpid()))}
+	l.open = func(cfg *Config, logger *zap.Logger) (event.Source, []zap.Field, error) {
+		src, fields, err := openKernel(cfg, logger)
+		l.source = src
+		return src, fields, err
+	}
 	require.NoError(t, os.Mkdir(l.cgroup, 0o755))
 	t.Cleanup(func() {
-		for range 100 {
+		for range testkit.Patience / (20 * time.Millisecond) {
 			if os.Remove(l.cgroup) == nil {
 				return
 			}
@@ -155,6 +165,15 @@ func (l *lab) stop() {
 	if !l.lossy {
 		require.Empty(l.t, tap.engine.Stats().Lost)
 	}
+}
+
+// found waits until the secrets of a program, or of whoever else runs it, are captured: it is looked for when it starts, beside everything else.
+func (l *lab) found(exe string) {
+	l.t.Helper()
+	c := l.source.(*kernel.Capture)
+	require.Eventually(l.t, func() bool {
+		return slices.ContainsFunc(c.Summary().Libraries, func(file string) bool { return strings.HasSuffix(file, exe) })
+	}, testkit.Patience, 10*time.Millisecond, "%s is not found", exe)
 }
 
 // command prepares a program to run in the lab's cgroup from its first instruction.

@@ -44,6 +44,15 @@ export async function signedIn(hash = '#/requests', { url = s.live, ...options }
   return page;
 }
 
+/** Where something is that may be made anew while one looks. */
+export async function boxOf(locator) {
+  for (;;) {
+    await locator.waitFor();
+    const box = await locator.boundingBox();
+    if (box) return box;
+  }
+}
+
 export const shot = (page, name) => page.screenshot({ path: `${s.artifacts}/${name}.png` });
 export const row = (page, name) => page.locator(`[data-key="${s.rows[name]}"]`);
 export const control = (what) => fetch(`${s.control}/${what}`).then((r) => assert.equal(r.status, 200));

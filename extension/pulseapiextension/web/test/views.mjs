@@ -1,6 +1,6 @@
 // Every view but the requests, on the day of a fleet. See views_data_test.go for what there is.
 import assert from 'node:assert/strict';
-import { accessible, fits, s, shot, signedIn, step } from './harness.mjs';
+import { accessible, boxOf, fits, s, shot, signedIn, step } from './harness.mjs';
 
 const page = await signedIn('#/overview', { viewport: { width: 1280, height: 900 } });
 
@@ -17,6 +17,8 @@ async function show(hash, p = page) {
 async function settled(p = page) {
   await p.waitForFunction(() => document.querySelector('main > *') && !document.querySelector('main .wait, main .stale'));
 }
+/** Waits until a list has n rows, with that of its heads: it may show rows of before while it is asked. */
+const counted = (n) => page.waitForFunction((n) => document.querySelector('[role=grid]')?.getAttribute('aria-rowcount') === n, String(n));
 /** Nothing that a program or a server called itself became a part of the document. */
 async function unharmed(p = page) {
   assert.equal(await p.locator('main :is(img, script, iframe, object)').count(), 0);
@@ -66,7 +68,7 @@ await step('overview: every figure leads to its rows', async () => {
 });
 
 await step('overview: a range is marked, and the back button undoes it', async () => {
-  const box = await page.locator('.chart canvas').first().boundingBox();
+  const box = await boxOf(page.locator('.chart canvas').first());
   await page.mouse.move(box.x + box.width * 0.4, box.y + 60);
   await page.mouse.down();
   await page.mouse.move(box.x + box.width * 0.6, box.y + 60, { steps: 5 });
@@ -114,7 +116,7 @@ await step('an endpoint: who asks, how long it takes, and a part of the heat map
   await page.getByText(/in this range/).first().waitFor();
   await accessible(page, 'endpoint');
   const map = page.getByRole('application', { name: /^Requests by time and duration/ });
-  const box = await map.boundingBox();
+  const box = await boxOf(map);
   await page.mouse.move(box.x + box.width * 0.3, box.y + 4);
   await page.mouse.down();
   await page.mouse.move(box.x + box.width * 0.95, box.y + box.height * 0.6, { steps: 4 });
@@ -126,7 +128,7 @@ await step('an endpoint: who asks, how long it takes, and a part of the heat map
   const q = await param('q');
   assert.match(q, /^server:api\.new-vendor\.example dur:>\S+ dur:<=\S+$/);
   await page.locator('[role=grid] .row').first().waitFor();
-  assert.equal(await page.locator('[role=grid]').getAttribute('aria-rowcount'), String(marked + 1), 'the list has what the map counted');
+  await counted(marked + 1); // the list has what the map counted
   await page.goBack();
   await map.focus();
   await page.keyboard.press('ArrowLeft');
@@ -140,14 +142,14 @@ await step('an endpoint: who asks, how long it takes, and a part of the heat map
   await page.locator('.stat', { hasText: 'Errors' }).click();
   await page.waitForURL(/#\/requests\?/);
   await page.locator('[role=grid] .row').nth(3).waitFor();
-  assert.equal(await page.locator('[role=grid]').getAttribute('aria-rowcount'), '5', 'its name is quoted in the filter');
+  await counted(5); // its name is quoted in the filter
 });
 
 await step('connections: why one could not be read', async () => {
   await show('#/connections?q=visibility:not_visible');
   const rows = page.getByRole('grid', { name: 'Connections, newest first' }).locator('.row');
   await rows.first().waitFor();
-  assert.equal(await page.getByRole('grid').getAttribute('aria-rowcount'), '31');
+  await counted(31);
   await page.getByText('30 connections began').waitFor();
   await page.keyboard.press('Tab');
   await page.getByRole('grid').locator('.box').focus();

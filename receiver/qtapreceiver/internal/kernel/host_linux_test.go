@@ -218,15 +218,18 @@ http { access_log off; sendfile on; keepalive_timeout 60; root %[1]s;
 // workers are the processes that answer.
 func (n *nginx) workers(t *testing.T) []uint32 {
 	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", n.cmd.Process.Pid))
-	require.NoError(t, err)
+	var children []string
+	require.Eventually(t, func() bool { // they are made after it listens
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", n.cmd.Process.Pid))
+		children = strings.Fields(string(b))
+		return err == nil && len(children) == 2
+	}, testkit.Patience, 10*time.Millisecond)
 	var pids []uint32
-	for _, f := range strings.Fields(string(b)) {
+	for _, f := range children {
 		pid, err := strconv.ParseUint(f, 10, 32)
 		require.NoError(t, err)
 		pids = append(pids, uint32(pid))
 	}
-	require.NotEmpty(t, pids)
 	return pids
 }
 
@@ -247,7 +250,7 @@ func (h *host) curl(args ...string) curled {
 func curlIn(t *testing.T, cgroup string, env []string, args ...string) curled {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "body")
-	cmd := commandIn(t, cgroup, "curl", append([]string{"-sSk", "--max-time", "20", "-o", out,
+	cmd := commandIn(t, cgroup, "curl", append([]string{"-sSk", "--max-time", "120", "-o", out,
 		"-w", "%{local_port} %{size_request} %{size_header} %{size_download}"}, args...)...)
 	cmd.Env = append(os.Environ(), env...)
 	var stdout, stderr bytes.Buffer
