@@ -12,8 +12,8 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 )
 
-// states returns what is said of the client's end of all connections, in order.
-func (b *bench) states(t *testing.T) (out []string) {
+// clientStates returns what is said of the client's end of all connections, in order.
+func (b *bench) clientStates(t *testing.T) (out []string) {
 	t.Helper()
 	for _, r := range b.records(semantic.EventConnection) {
 		if str(t, r.Attributes(), semantic.ConnectionRole) == "client" {
@@ -39,7 +39,7 @@ func TestClockSetForward(t *testing.T) {
 	b.idle(100 * time.Millisecond)
 	b.delivered()
 	require.Len(t, b.spans(), 4, "two ends of two exchanges")
-	require.NotContains(t, b.states(t), "closed")
+	require.NotContains(t, b.clientStates(t), "closed")
 	// Real silence is still noticed: nothing is heard for longer than the kernel is silent of an open socket.
 	for range 40 {
 		b.idle(5 * time.Second)
@@ -68,7 +68,7 @@ func TestClockSetBack(t *testing.T) {
 	w.hangup(event.CloseFIN)
 	b.idle(3 * time.Second)
 	b.delivered()
-	require.Equal(t, []string{"open", "closed", "open", "closed"}, b.states(t))
+	require.Equal(t, []string{"open", "closed", "open", "closed"}, b.clientStates(t))
 	spans := b.spans()
 	require.Len(t, spans, 4)
 	for _, s := range spans {
