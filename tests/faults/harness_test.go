@@ -20,6 +20,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -58,7 +59,7 @@ func launch(t *testing.T, in *rig.Cgroup, before []string, configs, env []string
 	t.Helper()
 	port := rig.FreePort(t)
 	c := &collector{metrics: fmt.Sprintf("http://127.0.0.1:%d/metrics", port), ended: make(chan struct{})}
-	args := append(before, rig.Binary(t))
+	args := append(slices.Clone(before), rig.Binary(t))
 	for _, config := range configs {
 		args = append(args, "--config", config)
 	}

@@ -26,15 +26,27 @@ func disk(t *testing.T, dir string, kib int) {
 }
 
 // TestQueueDiskFull fills the disk under the queues while the stores are away. What does not fit is refused and counted, and
-// what was taken is stored when there is space again and the stores are back. In that order: README.md says what a queue on a
-// full disk loses while it is emptied.
+// what was taken is stored when there is space again and the stores are back. In that order, and with queues that are not read
+// while the disk is full: README.md says what is lost of those that are.
 func TestQueueDiskFull(t *testing.T) {
 	far := startStores(t)
-	bucket, clickhouse, h := lines(t, far)
+	bucket, clickhouse, h := lines(t, far, "exporters::pulse::sending_queue: {batch: null, num_consumers: 1}", "connectors::qpoint_s3::sending_queue::num_consumers: 1")
 	disk(t, h.queue, 2048)
 	c := h.start()
 	bucket.down()
 	clickhouse.down()
+	h.send(10)
+	// The one consumer of each queue has something that it cannot send, and reads no more.
+	for _, who := range []string{`"pulse", "otelcol.component.kind": "exporter", "otelcol.signal": "traces"`, `"qpoint_s3"`} {
+		require.Eventually(t, func() bool {
+			for line := range strings.Lines(c.log.String()) {
+				if strings.Contains(line, "Will retry") && strings.Contains(line, `"otelcol.component.id": `+who) {
+					return true
+				}
+			}
+			return false
+		}, patience, 20*time.Millisecond, "%s", who)
+	}
 	require.Eventually(t, func() bool {
 		h.send(20)
 		return strings.Contains(c.log.String(), "no space left on device") &&
