@@ -116,7 +116,7 @@ npm:
 
 .PHONY: test-unit
 test-unit: packages-test chdb npm ## run the tests of the packages, under the race detector
-	$(call GOTEST,-race -timeout 30m -p 2,$$(go list ./... | grep -vxF "$$(go list $(KERNEL_TESTS) ./tests/e2e ./tests/faults)" | xargs))
+	$(call GOTEST,-race -timeout 30m -p 2,$$(go list ./... | grep -vxF "$$(go list $(KERNEL_TESTS) ./tests/e2e ./tests/exactness ./tests/faults)" | xargs))
 
 .PHONY: test-kernel
 test-kernel: packages-test npm ## run the tests that load eBPF programs (root)
@@ -129,9 +129,28 @@ test-e2e: packages-test chdb npm $(BINARY) ## drive the built binary with real p
 # OUTAGE=2m makes each outage shorter. The disk under a queue is for the long form only: it shows a known loss, see the README there.
 .PHONY: test-faults-short test-faults
 test-faults-short: packages-test chdb $(BINARY)
-	$(call GOTEST,-count=1 -timeout 20m -skip TestQueueDiskFull,./tests/faults)
+	$(call GOTEST,-count=1 -timeout 20m -skip '^TestCapture|^TestQueueDiskFull$$',./tests/faults)
 test-faults: packages-test chdb $(BINARY) ## take the stores away for 10 minutes in every way, fill disks, kill processes (root; takes hours)
 	go test -count=1 -timeout 6h -v ./tests/faults -outage=$(or $(OUTAGE),10m)
+
+# Short forms: a load that no queue can overflow with, and faults of what is captured.
+.PHONY: test-load
+test-load: packages-test chdb $(BINARY) ## account for every request of a load, and break what is captured (root)
+	go test -count=1 -p 1 -timeout 30m ./tests/exactness
+	go test -count=1 -p 1 -timeout 30m -run '^TestCapture' ./tests/faults
+
+# RATE=0 finds the highest rate that the machine holds; MINUTES is how long it is held.
+.PHONY: test-exactness
+test-exactness: packages-test chdb $(BINARY) ## account for every request of 40 minutes at the highest rate that is held (root)
+	go test -count=1 -timeout 6h -v -run '^TestExactness$$' ./tests/exactness -rate $(or $(RATE),0) -duration $(or $(MINUTES),40)m -out $(CURDIR)/tests/exactness/exactness.json
+
+.PHONY: test-capture-faults
+test-capture-faults: packages-test chdb $(BINARY) ## the long forms: 100,000 connections, 1,000 cgroups (root)
+	go test -count=1 -timeout 2h -v -run '^TestCapture' ./tests/faults -long
+
+.PHONY: soak
+soak: packages-test chdb $(BINARY) ## hold a load for MINUTES (60): memory and file descriptors must stay flat (root)
+	go test -count=1 -timeout 6h -v -run '^TestSoak$$' ./tests/exactness -minutes $(or $(MINUTES),60) -out $(CURDIR)/tests/exactness/soak.json
 
 # The proof that nothing is attributed to the wrong connection, process or request; make test runs its short form.
 .PHONY: test-attribution

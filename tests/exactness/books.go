@@ -43,6 +43,9 @@ var (
 
 const receiverPrefix = "otelcol_receiver_qtap_"
 
+// Metric is the name of one of the receiver's own metrics in Books.Values.
+func Metric(name string) string { return receiverPrefix + name }
+
 // Books reads the collector's own metrics.
 func (c *Collector) Books(t testing.TB) Books {
 	t.Helper()

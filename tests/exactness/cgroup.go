@@ -42,6 +42,11 @@ func NewCgroup(t testing.TB) *Cgroup {
 		_ = dir.Close()
 		// The kernel lets go of a cgroup a moment after its last process was reaped.
 		require.Eventually(t, func() bool {
+			below, _ := filepath.Glob(filepath.Join(path, "*", "cgroup.procs"))
+			deeper, _ := filepath.Glob(filepath.Join(path, "*", "*", "cgroup.procs"))
+			for _, procs := range append(deeper, below...) { // what a test that failed has left
+				_ = os.Remove(filepath.Dir(procs))
+			}
 			err := os.Remove(path)
 			return err == nil || errors.Is(err, os.ErrNotExist)
 		}, Patience, 20*time.Millisecond, "a process was left in %s", path)

@@ -34,6 +34,7 @@ type sender struct {
 	answered, dialled   atomic.Uint64
 	failed              atomic.Uint64
 	mu                  sync.Mutex
+	ledger              *bufio.Writer
 	firstErr            error
 	began               time.Time
 	slowest, secureSent atomic.Uint64
@@ -63,6 +64,7 @@ func send(ctx context.Context, args []string) (any, error) {
 	var s sender
 	var ca string
 	var connections int
+	var ledger string
 	var duration time.Duration
 	var first uint64
 	flags.StringVar(&s.plain, "http", "", "address")
@@ -73,6 +75,7 @@ func send(ctx context.Context, args []string) (any, error) {
 	flags.StringVar(&s.path, "path", "/numbered", "path that is asked for")
 	flags.Uint64Var(&first, "first", 1, "number of the first request; 0: requests are not numbered")
 	flags.Uint64Var(&s.fresh, "fresh", 20, "every so many requests have a connection of their own; 0: none")
+	flags.StringVar(&ledger, "ledger", "", "write the number and the client's port of every HTTPS request to this file")
 	flags.IntVar(&connections, "connections", 32, "keep-alive connections; every second of them is HTTPS")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
@@ -91,6 +94,14 @@ func send(ctx context.Context, args []string) (any, error) {
 		s.tls = &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "localhost", NextProtos: []string{"http/1.1"}}
 		s.tls.RootCAs.AppendCertsFromPEM(pem)
 	}
+	if ledger != "" {
+		f, err := os.Create(ledger)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		s.ledger = bufio.NewWriter(f)
+	}
 	count := uint64(s.rate * duration.Seconds())
 	numbered := first > 0
 	first = max(first, 1)
@@ -103,6 +114,11 @@ func send(ctx context.Context, args []string) (any, error) {
 	}
 	all.Wait()
 	took := time.Since(s.began).Seconds()
+	if s.ledger != nil {
+		if err := s.ledger.Flush(); err != nil {
+			return nil, err
+		}
+	}
 	out := sent{
 		First: first, Last: min(s.next.Load()-1, s.last), Answered: s.answered.Load(), Failed: s.failed.Load(), Secure: s.secureSent.Load(),
 		Connections: s.dialled.Load(), Seconds: took, Rate: float64(s.answered.Load()) / took,
@@ -145,8 +161,11 @@ func (s *sender) work(ctx context.Context, first uint64, numbered, secure bool) 
 		}
 	}()
 	for {
+		if ctx.Err() != nil {
+			return
+		}
 		n := s.next.Add(1) - 1
-		if n > s.last || ctx.Err() != nil {
+		if n > s.last {
 			return
 		}
 		due := s.began.Add(time.Duration(float64(n-first) / s.rate * float64(time.Second)))
@@ -165,6 +184,11 @@ func (s *sender) work(ctx context.Context, first uint64, numbered, secure bool) 
 				defer conn.Close()
 			} else {
 				kept = conn
+			}
+			if secure && s.ledger != nil {
+				s.mu.Lock()
+				fmt.Fprintln(s.ledger, n, conn.LocalAddr().(*net.TCPAddr).Port)
+				s.mu.Unlock()
 			}
 			return conn.ask(s.path, n, numbered, fresh)
 		}()
