@@ -1,1 +1,0 @@
-import{$ as e,a as t}from"./index-DPSmqu5d.js";var n=e=>e.map(e=>typeof e==`string`?e:t(...e)).join(` `),r=(...t)=>e(`requests`,{q:n(t)}),i=(...t)=>e(`connections`,{q:n(t)}),a=(...e)=>n(e),o=t=>e([`endpoints`,t]),s=(t,n=``,r=``)=>e([`processes`,t||`-`],{service:n,host:r});export{r as a,s as i,o as n,a as r,i as t};

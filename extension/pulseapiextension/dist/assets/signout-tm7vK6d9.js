@@ -1,1 +1,0 @@
-import{r as e,u as t}from"./age-B0QtnBkg.js";import{w as n}from"./index-DPSmqu5d.js";async function r(){t.set(null,!1),e(),await n().catch(()=>{}),location.reload()}export{r as t};
