@@ -54,7 +54,9 @@ func serveBucket(t *testing.T, addr, region, domain, cert, key string) (data str
 	}()
 	t.Cleanup(func() {
 		cancel()
-		<-done
+		if err := <-done; err != nil {
+			t.Log("the server's end:", err)
+		}
 	})
 	scheme := "http"
 	if cert != "" {
