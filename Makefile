@@ -106,7 +106,7 @@ packages-test: ## install the Debian packages that the tests drive
 	@scripts/bun-musl.sh
 
 .PHONY: test
-test: test-unit test-chart test-kernel test-e2e test-faults-short ## run every test
+test: test-unit test-chart test-kernel test-e2e test-faults-short ## run the tests of this host
 
 # npm ci is what gives the browser tests their driver.
 .PHONY: npm
@@ -124,12 +124,12 @@ test-kernel: packages-test npm ## run the tests that load eBPF programs (root)
 
 .PHONY: test-e2e
 test-e2e: packages-test chdb npm $(BINARY) ## drive the built binary with real programs (root)
-	$(call GOTEST,-count=1 -timeout 20m,./tests/e2e)
+	$(call GOTEST,-count=1 -timeout 60m,./tests/e2e)
 
 # OUTAGE=2m makes each outage shorter. The disk under a queue is for the long form only: it shows a known loss, see the README there.
 .PHONY: test-faults-short test-faults
 test-faults-short: packages-test chdb $(BINARY)
-	$(call GOTEST,-count=1 -timeout 20m -skip '^TestCapture|^TestQueueDiskFull$$',./tests/faults)
+	$(call GOTEST,-count=1 -timeout 60m -skip '^TestCapture|^TestQueueDiskFull$$',./tests/faults)
 test-faults: packages-test chdb $(BINARY) ## take the stores away for 10 minutes in every way, fill disks, kill processes (root; takes hours)
 	go test -count=1 -timeout 6h -v ./tests/faults -outage=$(or $(OUTAGE),10m)
 
@@ -191,7 +191,7 @@ check-arm64: ## build everything for arm64
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build ./...
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go vet $(KERNEL_TESTS)
 
-# FULL=1 measures the whole matrix (two to three hours), with mitmproxy and tshark beside it. RESUME=1 goes on with results.json.
+# FULL=1 measures the whole matrix (two to three hours) and installs mitmproxy and tshark, which are measured where they are there. RESUME=1 goes on with results.json.
 .PHONY: bench packages-bench
 bench: packages-test $(if $(FULL),packages-bench) chdb $(BINARY) ## measure what watching costs (root; at most 12 minutes, FULL=1: hours)
 	go run ./tests/bench -collector $(BINARY) $(if $(FULL),,-quick) $(if $(RESUME),-resume) -only "$(ONLY)"

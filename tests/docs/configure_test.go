@@ -47,7 +47,9 @@ func (k key) preset() string {
 		return ""
 	}
 	text := fmt.Sprint(k.value)
-	if m, ok := k.value.(encoding.TextMarshaler); ok {
+	pointer := reflect.New(reflect.TypeOf(k.value)) // a type may write itself by its pointer only
+	pointer.Elem().Set(reflect.ValueOf(k.value))
+	if m, ok := pointer.Interface().(encoding.TextMarshaler); ok {
 		if b, err := m.MarshalText(); err == nil {
 			text = string(b)
 		}

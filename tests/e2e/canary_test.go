@@ -31,6 +31,7 @@ import (
 )
 
 var (
+	measured   = flag.Bool("measured", false, "hold listing to 2 s and payloads to 4 s: for a machine that does nothing else")
 	canaries   = flag.Int("canaries", 10_000, "how many canaries TestCanaries plants")
 	canarySeed = flag.Uint64("canary-seed", 0, "what TestCanaries makes its canaries of; 0: another each time")
 )

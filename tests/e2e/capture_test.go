@@ -155,8 +155,10 @@ func TestCapture(t *testing.T) {
 			})
 		})
 	}
-	require.Less(t, median(listed), 2*time.Second, "requests are listed too late")
-	require.Less(t, median(readable), 4*time.Second, "payloads are readable too late")
+	if *measured {
+		require.Less(t, median(listed), 2*time.Second, "requests are listed too late")
+		require.Less(t, median(readable), 4*time.Second, "payloads are readable too late")
+	}
 	t.Logf("listed after %s, payload readable after %s (medians)", median(listed), median(readable))
 	c.requireConserved(t)
 	t.Run("connections", func(t *testing.T) { c.requireConnections(t) })

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/archive"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // Account is what became of numbered requests. Each counts twice: once for each end, both of which are watched.
@@ -131,7 +132,7 @@ func (r *Requests) settle(t testing.TB, c *Collector) (a Account) {
 		if now := fmt.Sprint(a); now != last {
 			last, since = now, time.Now()
 		}
-		return time.Since(since) > 30*time.Second // what is missing then is missing
+		return time.Since(since) > testkit.Patience // what is missing then is missing
 	}, time.Hour, 500*time.Millisecond)
 	return a
 }

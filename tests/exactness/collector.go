@@ -9,7 +9,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -114,7 +114,7 @@ func Start(t testing.TB, o Options) *Collector {
 func begin(t testing.TB, o Options) *Collector {
 	t.Helper()
 	c := &Collector{Cgroup: o.Cgroup, Data: o.Data, ended: make(chan struct{})}
-	ports := freePorts(t, 3)
+	ports := []int{testkit.Port(t), testkit.Port(t), testkit.Port(t)}
 	c.api = fmt.Sprintf("http://127.0.0.1:%d", ports[0])
 	c.s3 = fmt.Sprintf("http://127.0.0.1:%d", ports[1])
 	c.metrics = fmt.Sprintf("http://127.0.0.1:%d/metrics", ports[2])
@@ -199,18 +199,6 @@ func (c *Collector) ask(t testing.TB, method, url string, body []byte) ([]byte, 
 	answer, err := io.ReadAll(res.Body)
 	require.NoError(t, err)
 	return answer, res.StatusCode
-}
-
-// freePorts returns ports that nobody listens on.
-func freePorts(t testing.TB, n int) (ports []int) {
-	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		defer l.Close() // after the last, so that they differ
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
 }
 
 // lockedBuffer collects a process's output while a test reads it.

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var minutes = flag.Float64("minutes", 0, "how long TestSoak holds its load; 0 leaves it out")
+var minutes = flag.Float64("minutes", 0, "how long TestSoak holds its load; 0: half a minute, without a verdict")
 
 // tolerance is how much larger the median of the last quarter may be than that of the second: a heap of Go breathes by
 // about that much, and a leak of a request's size would be many times as large.

@@ -32,8 +32,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/qpoint-io/otelcol-qpoint/tests/rig"
 )
 
@@ -43,7 +43,7 @@ var outage = flag.Duration("outage", 0, "how long each outage lasts, beyond the 
 // patience is how long anything may take that must happen. Nothing is asserted to be fast.
 const patience = 90 * time.Second
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // collector is one life of the binary.
 type collector struct {

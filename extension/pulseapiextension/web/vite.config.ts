@@ -5,11 +5,13 @@ import { defineConfig, type Plugin } from 'vite';
 function firstView(file: string): Plugin {
   return {
     name: 'first-view',
+    apply: 'build',
     transformIndexHtml: {
       order: 'post',
       handler(html, { bundle = {} }) {
         const chunks = Object.values(bundle).filter((c) => c.type === 'chunk');
-        const view = chunks.find((c) => c.facadeModuleId?.endsWith(file))!;
+        const view = chunks.find((c) => c.facadeModuleId?.endsWith(file));
+        if (!view) throw new Error(`no chunk of ${file}`);
         const all = [view, ...view.imports.map((name) => chunks.find((c) => c.fileName === name)!)].filter((c) => !c.isEntry && !html.includes(c.fileName));
         const link = (rel: string, name: string) => ({ tag: 'link', attrs: { rel, crossorigin: true, href: `./${name}` }, injectTo: 'head' as const });
         return [...all.map((c) => link('modulepreload', c.fileName)), ...all.flatMap((c) => [...(c.viteMetadata?.importedCss ?? [])]).map((name) => link('stylesheet', name))];

@@ -5,10 +5,10 @@ package peer
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 func TestPlace(t *testing.T) {
 	for _, c := range []struct {

@@ -36,12 +36,27 @@ export function onSignedOut(f: (p: Problem) => void) {
 /** Parameters of a question; what is empty is left out. */
 export type Query = Record<string, string | number | undefined>;
 
-const early = new Map<string, Promise<unknown>>();
+/** A question that was asked before who wants its answer was there. */
+let early: { question: string; answer: Promise<unknown>; at: number; stop: AbortController } | null = null;
+const freshFor = 10_000; // ms
+
 /** Asks now what a view will ask first, while its code is being loaded. */
 export function ahead(question: string) {
-  const answer = call(question.slice('api/v1/'.length));
+  const stop = new AbortController();
+  const answer = call(question.slice('api/v1/'.length), { signal: stop.signal });
   answer.catch(() => {}); // whoever asks is told
-  early.set(question, answer);
+  early = { question, answer, at: Date.now(), stop };
+}
+
+/** The answer to what was asked ahead, once. Any other question of the same list means that nobody will want it. */
+function asked<T>(question: string): Promise<T> | undefined {
+  if (!early || early.question.split('?')[0] !== question.split('?')[0]) return undefined;
+  const { answer, at, stop } = early;
+  const same = early.question === question && Date.now() - at < freshFor;
+  early = null;
+  if (same) return answer as Promise<T>;
+  stop.abort();
+  return undefined;
 }
 
 async function call<T>(path: string, init: RequestInit = {}): Promise<T> {
@@ -56,7 +71,10 @@ async function call<T>(path: string, init: RequestInit = {}): Promise<T> {
   const body = await answer.json().catch(() => null);
   if (!answer.ok || body === null) {
     const p = new Problem(answer.status, body ?? {}, Number(answer.headers.get('Retry-After') ?? 0));
-    if (p.status === 401 && path !== 'session') signedOut(p);
+    if (p.status === 401 && path !== 'session') {
+      early = null;
+      signedOut(p);
+    }
     throw p;
   }
   return body as T;
@@ -76,9 +94,7 @@ const get =
   <T>(path: string) =>
   (query: Query = {}, signal?: AbortSignal): Promise<T> => {
     const question = address(path, query);
-    const asked = early.get(question) as Promise<T> | undefined;
-    early.delete(question);
-    return asked ?? call<T>(question.slice('api/v1/'.length), { signal: signal ?? null });
+    return asked<T>(question) ?? call<T>(question.slice('api/v1/'.length), { signal: signal ?? null });
   };
 
 export const getConfig = get<S.GetConfigAnswer>('config');
