@@ -121,7 +121,11 @@ func (c *capture) end(now int64) (rests bool, err error) {
 	select {
 	case <-c.ran:
 	case <-c.stuck:
-		return false, nil
+		select {
+		case <-c.ran: // it was slow, and is at rest after all
+		default:
+			return false, nil
+		}
 	}
 	var caught *panics.Error
 	switch failure := c.failed(); {

@@ -136,6 +136,9 @@ func (h *half) join(next uint32, before uint64, isn uint32, hasISN bool) {
 	if h.stream.Anchored() {
 		return
 	}
+	if h.hasISN { // known since before it was not read for a while, and maybe corrected since: see opened
+		isn, hasISN = h.isn, true
+	}
 	h.base, h.isn, h.hasISN = before, isn, hasISN
 	if hasISN {
 		h.base += uint64(int64(int32(next - 1 - isn - uint32(before))))

@@ -179,6 +179,7 @@ func (e *Engine) Packet(p *event.Packet) {
 	}
 	if c.blind {
 		e.counts.dropBytes(dropOverBudget, n)
+		e.remind(c, n)
 		return
 	}
 	if p.Refused {

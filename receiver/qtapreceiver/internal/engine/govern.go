@@ -130,15 +130,18 @@ func (e *Engine) unblind(c *conn) {
 		return
 	}
 	c.blind, c.wasBlind, c.ready = false, true, false
+	waits := c.app.waits
+	if c.app.http1 != nil {
+		waits = c.app.http1.Waits() // it may have seen otherwise since
+	}
 	c.app = application{
-		c: c, nextSequence: c.app.nextSequence, named: c.app.named, asked: c.app.asked, host: c.app.host,
-		waits: c.app.waits || c.app.http1 != nil && c.app.http1.Waits(),
+		c: c, nextSequence: c.app.nextSequence, named: c.app.named, asked: c.app.asked, host: c.app.host, waits: waits,
 	}
 	c.app.stack.a = &c.app
 	for i := range c.dirs {
 		h := &c.dirs[i]
 		h.stream = stream.New(h, stream.Limits{}, &e.counts.stream)
-		h.base, h.hasISN, h.joined = 0, false, false
+		h.base, h.joined = 0, false
 	}
 	c.steering.until = [2]uint64{}
 }

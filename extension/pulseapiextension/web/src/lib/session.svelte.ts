@@ -1,7 +1,8 @@
 // Who looks, and what this Pulse is.
 import { ahead, address, getConfig, getMe, onSignedOut, postSession, Problem, type Config, type Me } from './api.ts';
-import { live, newest, which } from './newest.ts';
+import { newest } from './newest.ts';
 import { route } from './route.svelte.ts';
+import { live, which } from './shown.ts';
 
 class Session {
   state: 'starting' | 'in' | 'out' = $state('starting');
