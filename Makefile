@@ -26,7 +26,7 @@ KERNEL_TESTS := ./bpf/... ./receiver/qtapreceiver ./receiver/qtapreceiver/intern
 # RERUNS=0 fails at once.
 RERUNS ?= 1
 define GOTEST
-	@mkdir -p _build
+	@mkdir -p _build && rm -f _build/$@.second-runs
 	$(TOOL) gotestsum --format standard-quiet --rerun-fails=$(RERUNS) --rerun-fails-max-failures=3 --rerun-fails-report=_build/$@.second-runs --packages="$(2)" -- $(1)
 	@if [ -s _build/$@.second-runs ]; then echo 'passed only in a second run:'; cat _build/$@.second-runs; fi
 endef
