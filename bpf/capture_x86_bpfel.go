@@ -51,7 +51,9 @@ const (
 	CaptureVarAbiProcess     = "abi_process"
 	CaptureVarAbiSecret      = "abi_secret"
 	CaptureVarAbiSocket      = "abi_socket"
+	CaptureVarBodyCap        = "body_cap"
 	CaptureVarFilterPorts    = "filter_ports"
+	CaptureVarHeadStates     = "head_states"
 	CaptureVarHeartbeat      = "heartbeat"
 	CaptureVarLost           = "lost"
 	CaptureVarOrdersGiven    = "orders_given"
@@ -157,7 +159,9 @@ type CaptureVariableSpecs struct {
 	AbiProcess   *ebpf.VariableSpec `ebpf:"abi_process"`
 	AbiSecret    *ebpf.VariableSpec `ebpf:"abi_secret"`
 	AbiSocket    *ebpf.VariableSpec `ebpf:"abi_socket"`
+	BodyCap      *ebpf.VariableSpec `ebpf:"body_cap"`
 	FilterPorts  *ebpf.VariableSpec `ebpf:"filter_ports"`
+	HeadStates   *ebpf.VariableSpec `ebpf:"head_states"`
 	Heartbeat    *ebpf.VariableSpec `ebpf:"heartbeat"`
 	Lost         *ebpf.VariableSpec `ebpf:"lost"`
 	OrdersGiven  *ebpf.VariableSpec `ebpf:"orders_given"`
@@ -233,7 +237,9 @@ type CaptureVariables struct {
 	AbiProcess   *ebpf.Variable `ebpf:"abi_process"`
 	AbiSecret    *ebpf.Variable `ebpf:"abi_secret"`
 	AbiSocket    *ebpf.Variable `ebpf:"abi_socket"`
+	BodyCap      *ebpf.Variable `ebpf:"body_cap"`
 	FilterPorts  *ebpf.Variable `ebpf:"filter_ports"`
+	HeadStates   *ebpf.Variable `ebpf:"head_states"`
 	Heartbeat    *ebpf.Variable `ebpf:"heartbeat"`
 	Lost         *ebpf.Variable `ebpf:"lost"`
 	OrdersGiven  *ebpf.Variable `ebpf:"orders_given"`

@@ -61,9 +61,13 @@ struct sock_state {
 	__u32 burst[2];
 	// Without sock_helpers only:
 	__u8 own; // what else own_socks says
-	__u8 unused[3];
-	__u64 cookie;
+	// A body whose rest is not wanted, see length.h.
+	__u8 body; // 1<<dir
+	__u8 unused[2];
+	__u64 cookie; // without sock_helpers only
 	__u32 netns; // once a packet has asked for it
+	__u32 body_from; // sequence numbers
+	__u32 body_until;
 	__u32 unused2;
 };
 

@@ -214,6 +214,8 @@ inline_always __u64 packet_cookie(struct __sk_buff *skb, const struct sock_state
 	return sock_helpers ? bpf_get_socket_cookie(skb) : st->cookie;
 }
 
+#include "length.h"
+
 // decide fills in the verdict of a socket that has none yet and says whether to skip the packet.
 global_func int decide(struct __sk_buff *skb, __u64 pack)
 {
@@ -345,9 +347,18 @@ inline_always int on_packet(struct __sk_buff *skb, __u32 dir)
 			return 1;
 		}
 		if (left) {
-			off = unwanted_bytes(st, dir, be32(tcp + 4), left);
+			__u32 seq = be32(tcp + 4), past;
+
+			if (begin_turn(st, dir))
+				read_head(skb, pack);
+			off = unwanted_bytes(st, dir, seq, left);
+			past = past_cap(st, dir, seq, left);
+			if (past > off) {
+				count_skipped(SKIP_CAP, past);
+				off = past;
+			} else
+				count_skipped(st->order_reason, off);
 			left -= off;
-			count_skipped(st->order_reason, off);
 			// An end is reported whatever else the segment holds.
 			if (!left && !(tcp[13] & (TCP_FIN | TCP_RST)))
 				return 1;

@@ -115,6 +115,7 @@ type Engine struct {
 	held, maxHeld       int
 	charged, maxCharged int // Σ application.charge
 	budget              budgeted
+	bodyCap             uint32 // that the source was told
 	now                 int64
 	sweepAt             int64
 	idled               int64 // when Idle was called last
@@ -276,7 +277,12 @@ func (e *Engine) release(c *conn, late bool) {
 	held := c.held
 	e.unhold(c)
 	for i := range held {
+		if c.ignored {
+			e.counts.dropBytes(dropFiltered, uint64(len(held[i].Data)))
+			continue
+		}
 		e.feed(c, &held[i])
+		e.steer(c) // what the source left out by itself must be known as such before what follows it
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7/http1"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/process"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/rules"
 )
@@ -141,7 +142,7 @@ func (e *Engine) order(c *conn) {
 }
 
 // skipBody has the rest of long content skipped, up to its last byte, whose time is wanted. Only the content of
-// HTTP/1 in the clear is counted in the connection's own bytes.
+// HTTP/1 in the clear is counted in the connection's own bytes. Of a response the source may do so by itself (tellBodyCap).
 func (e *Engine) skipBody(c *conn) {
 	p := c.app.http1
 	if p == nil || c.app.stack.next != l7.Stream(p) || !c.ready {
@@ -154,13 +155,13 @@ func (e *Engine) skipBody(c *conn) {
 		at := h.base + h.stream.Offset()
 		client, known := c.fromClient(h.dir)
 		n := p.Skippable(client)
-		if !known || !h.hasISN || n < minSkip || s.until[dir] > at || c.app.streams() {
+		if !known || n < minSkip || s.until[dir] > at || c.app.streams() {
 			continue
 		}
 		n = min(n-1, maxSkip)
 		p.Skip(client, n)
 		h.stream.Skip(h.stream.Offset() + n)
-		s.until[dir], told = at+n, true
+		s.until[dir], told = at+n, told || h.hasISN
 	}
 	if !told {
 		return
@@ -171,10 +172,24 @@ func (e *Engine) skipBody(c *conn) {
 	}
 	for dir := range c.dirs {
 		h := &c.dirs[dir]
-		s.order.Skip[dir] = s.until[dir] > h.base+h.stream.Offset()
+		s.order.Skip[dir] = h.hasISN && s.until[dir] > h.base+h.stream.Offset()
 		s.order.Until[dir] = h.isn + 1 + uint32(s.until[dir])
 	}
 	e.order(c)
+}
+
+// tellBodyCap tells the source, which reads lengths faster than orders are given, what is kept of a body at most.
+func (e *Engine) tellBodyCap() {
+	keep := http1.DefaultMaxBody
+	if p := e.payloads.Load(); p != nil && p.MaxBody > 0 {
+		keep = p.MaxBody
+	}
+	if e.set.Control == nil || uint32(keep) == e.bodyCap {
+		return
+	}
+	if e.set.Control.BodyCap(uint32(keep)) == nil { // else it is told so again
+		e.bodyCap = uint32(keep)
+	}
 }
 
 // unwanted says how many of the n bytes at offset pos of a direction, which did not come, were not wanted.

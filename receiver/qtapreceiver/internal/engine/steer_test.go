@@ -23,6 +23,7 @@ type control struct {
 	orders map[event.Cookie][]event.Order
 	denied map[uint32]bool
 	paused []bool
+	caps   []uint32
 	calls  int
 	fail   bool
 }
@@ -38,6 +39,14 @@ func (c *control) Order(cookie event.Cookie, o event.Order) error {
 func (c *control) DenySecrets(tgid uint32, deny bool) error {
 	c.calls++
 	c.denied[tgid] = deny
+	return nil
+}
+
+func (c *control) BodyCap(bytes uint32) error {
+	if c.fail {
+		return errors.New("no")
+	}
+	c.caps = append(c.caps, bytes)
 	return nil
 }
 
@@ -226,6 +235,55 @@ func TestSkipBody(t *testing.T) {
 				} else {
 					require.Equal(t, "pending", attr(s.Attributes(), semantic.PayloadState))
 				}
+			}
+		})
+	}
+}
+
+// TestSkippedByTheSource: what the source skips by itself is not missing, on a connection of which the first response is
+// the first that is seen, too.
+func TestSkippedByTheSource(t *testing.T) {
+	const size, most = 3 << 20, 1 << 16
+	for name, joined := range map[string]bool{"from the beginning": false, "joined": true} {
+		t.Run(name, func(t *testing.T) {
+			b, k := steered(t, fullLevels)
+			b.idle(0)
+			require.Equal(t, []uint32{most}, k.caps)
+			w := b.dial(1)
+			if joined {
+				for ck, role := range map[event.Cookie]event.Role{w.client: event.RoleClient, w.server: event.RoleServer} {
+					s := event.Socket{Kind: event.SocketStats, Cookie: ck, Time: b.now, Local: w.ca, Remote: w.sa, TGID: 100, PreExisting: true, Role: role,
+						RcvNxt: w.seq[1], SndNxt: w.seq[0], BytesReceived: 900, BytesSent: 500}
+					if role == event.RoleServer {
+						s.Local, s.Remote, s.TGID, s.RcvNxt, s.SndNxt = w.sa, w.ca, 200, w.seq[0], w.seq[1]
+					}
+					b.e.Socket(&s) // it was torn: where its streams begin is not known
+				}
+			} else {
+				w.open()
+				w.own()
+			}
+			for range 2 {
+				w.send(true, getRequest)
+				head := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size)
+				w.send(false, head)
+				w.send(false, repeat("x", most))
+				w.seq[1] += size - most - 1
+				w.send(false, "x")
+				b.idle(2 * time.Second)
+			}
+			require.Equal(t, []uint32{most}, k.caps)
+			require.Zero(t, b.e.stats().Missing+b.e.stats().Gaps, "what is not wanted is not missing")
+			w.hangup(event.CloseFIN)
+			b.close()
+			spans := b.spans()
+			require.Len(t, spans, 4)
+			if joined {
+				return // which request the responses are to is not sure
+			}
+			for _, s := range spans {
+				require.Equal(t, fmt.Sprint(size), attr(s.Attributes(), semantic.HTTPResponseBodySize))
+				require.Equal(t, "truncated max_body_size", attr(s.Attributes(), semantic.PayloadState)+" "+attr(s.Attributes(), semantic.PayloadReason))
 			}
 		})
 	}

@@ -32,6 +32,7 @@ func (e *Engine) Idle(now int64) {
 			e.set.Sessions.Tick()
 		}
 		e.govern(now)
+		e.tellBodyCap()
 		e.publish()
 		e.coverageTick(now)
 		e.judgeProcesses()

@@ -282,6 +282,9 @@ type Controller interface {
 	// DenySecrets says whether the TLS secrets of a process are not wanted. A new image of the process has
 	// nothing denied.
 	DenySecrets(tgid uint32, deny bool) error
+	// BodyCap is how many bytes are wanted of the content of a response of HTTP/1 in the clear that says it is at least a
+	// MiB longer: the rest, up to its last byte, is not. 0 wants all.
+	BodyCap(bytes uint32) error
 	// Pause says whether no packet and no secret is wanted, of whatever connection, besides what was ordered of each.
 	// Socket, process and datagram events go on.
 	Pause(pause bool) error

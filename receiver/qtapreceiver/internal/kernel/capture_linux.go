@@ -126,6 +126,7 @@ func (c *Capture) load() error {
 		bpf.CaptureVarScopeCgroup: c.cgroup.id,
 		bpf.CaptureVarFilterPorts: filter, bpf.CaptureVarPortBits: bits, bpf.CaptureVarWantedRoles: roles,
 		bpf.CaptureVarPacketRoom: size - size/8, bpf.CaptureVarSockHelpers: helpers,
+		bpf.CaptureVarHeadStates: headStates(),
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
 			return fmt.Errorf("set %s of the BPF object: %w", name, err)

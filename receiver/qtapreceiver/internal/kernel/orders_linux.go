@@ -53,6 +53,14 @@ func (c *Capture) DenySecrets(tgid uint32, deny bool) error {
 	return nil
 }
 
+// BodyCap implements event.Controller.
+func (c *Capture) BodyCap(bytes uint32) error {
+	if err := c.coll.Variables[bpf.CaptureVarBodyCap].Set(bytes); err != nil {
+		return fmt.Errorf("say how much of a body is wanted: %w", err)
+	}
+	return nil
+}
+
 // Pause implements event.Controller.
 func (c *Capture) Pause(pause bool) error {
 	var v uint32

@@ -14,9 +14,9 @@ import (
 
 // Options bound a Parser. The zero value is usable and keeps no payload.
 type Options struct {
-	// MaxBody is the number of content bytes kept per message; 64 KiB when 0.
+	// MaxBody is the number of content bytes kept per message; DefaultMaxBody when 0.
 	MaxBody int
-	// MaxHeader is the largest header or trailer section in bytes, start line included; 64 KiB when 0.
+	// MaxHeader is the largest header or trailer section in bytes, start line included; DefaultMaxBody when 0.
 	MaxHeader int
 	// MaxPending is how many requests may wait for their response; 128 when 0.
 	MaxPending int
@@ -35,8 +35,10 @@ type Options struct {
 	Waits bool
 }
 
+// DefaultMaxBody is Options.MaxBody where none is said.
+const DefaultMaxBody = 64 << 10
+
 const (
-	defaultMaxBody    = 64 << 10
 	defaultMaxHeader  = 64 << 10
 	defaultMaxPending = 128
 	// maxChunkLine bounds a chunk-size line with its extensions.
@@ -112,7 +114,7 @@ var _ l7.Stream = (*Parser)(nil)
 // stats may be shared by many parsers.
 func New(opt Options, emit func(*l7.Exchange), stats *Stats) *Parser {
 	if opt.MaxBody <= 0 {
-		opt.MaxBody = defaultMaxBody
+		opt.MaxBody = DefaultMaxBody
 	}
 	if opt.MaxHeader <= 0 {
 		opt.MaxHeader = defaultMaxHeader
