@@ -122,6 +122,8 @@ func engineArgs(p plan) []string {
 		arg("max_server_memory_usage", p.Memory),
 		arg("max_memory_usage", p.Memory/4*3), // one statement must not starve merges and inserts
 		arg("max_threads", threads),
+		// The server takes fewer threads where it does not have 1 GiB for each: with our caps, always one.
+		arg("max_threads_min_free_memory_per_thread", p.Memory/16),
 		arg("max_insert_threads", 1),
 		arg("max_thread_pool_size", 64+32*threads),
 		arg("background_pool_size", threads),

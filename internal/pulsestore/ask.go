@@ -45,6 +45,8 @@ func (l Limits) settings() clickhouse.Settings {
 		"do_not_merge_across_partitions_select_final": 1,
 		// What an index leaves out is still looked at for newer versions of what it does not: a connection that is closed is not open, too.
 		"use_skip_indexes_if_final": 1, "use_skip_indexes_if_final_exact_mode": 1,
+		// Sums are few rows and much to do for each: the server would read less than some 200,000 of them by one thread.
+		"merge_tree_min_rows_for_concurrent_read": 32 << 10, "merge_tree_min_bytes_for_concurrent_read": 32 << 20,
 	}
 	if l.Threads > 0 {
 		s["max_threads"] = l.Threads

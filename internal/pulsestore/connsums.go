@@ -95,7 +95,14 @@ func (s *Store) summedConnections(q Selection, more *where) (source, error) {
 	if err != nil {
 		return source{}, err
 	}
+	// FINAL reads all that lies among what an index lets through. Of starts in the sorting key it reads those only: of every connection that was said
+	// to be open, and so each with all its records. Later ones may say that it is closed, and of other fields something else, so nothing else narrows them.
 	open := &where{conditions: []string{"state != 'closed'"}}
+	said, err := s.rows(connectionTable, Selection{Scope: OnlyEnvironment(q.Scope.environment), From: q.From, To: q.To}, open)
+	if err != nil {
+		return source{}, err
+	}
+	open.conditions = append(open.conditions, "start GLOBAL IN (SELECT start FROM "+said.sql+")")
 	if more != nil {
 		open.conditions, open.args = append(open.conditions, more.conditions...), more.args
 	}

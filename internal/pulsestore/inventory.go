@@ -5,8 +5,8 @@ package pulsestore
 import (
 	"cmp"
 	"context"
-	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -14,175 +14,6 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
-
-// EndpointQuery asks for the servers that requests went to.
-type EndpointQuery struct {
-	Selection
-	// ByTemplate tells methods and URL templates apart, and not only servers.
-	ByTemplate bool
-	// NewSince leaves out what was seen before it, in all that the store keeps. Zero: everything.
-	NewSince time.Time
-	Limit    int
-}
-
-// Endpoint is a server, or a method and URL template of it, with the figures of the selection.
-type Endpoint struct {
-	ServerAddress       string
-	Method, Template    string    // "" when not ByTemplate
-	FirstSeen, LastSeen time.Time // the first in all that the store keeps up to the end of the selection
-	Requests, Errors    uint64
-	RequestBytes        uint64
-	ResponseBytes       uint64
-	Services            uint64 // how many ask it or are it
-	Quantiles
-}
-
-// maxKnown is how many endpoints are looked through for what is new, and for when each was seen first.
-const maxKnown = 100_000
-
-// Endpoints implements Reader: the most requested first.
-func (s *Store) Endpoints(ctx context.Context, q EndpointQuery) ([]Endpoint, error) {
-	if err := checkLimit(q.Limit); err != nil {
-		return nil, err
-	}
-	keys, group := "server_address, '', ''", "server_address"
-	if q.ByTemplate {
-		keys = "server_address, method, template"
-		group = keys
-	}
-	var seen map[[3]string]time.Time
-	var err error
-	if !q.NewSince.IsZero() {
-		if seen, err = s.endpointsSeen(ctx, q, keys, group, &where{}); err != nil {
-			return nil, err
-		}
-	}
-	fields := []string{"server"}
-	if q.ByTemplate {
-		fields = append(fields, "method", "template")
-	}
-	t := requestsFor(q.Selection, 0, fields...)
-	from, err := s.rows(t, q.Selection, nil)
-	if err != nil {
-		return nil, err
-	}
-	limit := q.Limit
-	if !q.NewSince.IsZero() {
-		limit = maxKnown
-	}
-	var out []Endpoint
-	if err := s.ask(ctx, strings.Join([]string{keys, t.first.sql(), t.last.sql(), t.count.sql(), t.errors.sql(), t.sent.sql(), t.received.sql()}, ", "), from,
-		fmt.Sprintf(" GROUP BY %s ORDER BY 6 DESC, 1, 2, 3 LIMIT %d", group, limit), func(rows driver.Rows) error {
-			var e Endpoint
-			if err := rows.Scan(&e.ServerAddress, &e.Method, &e.Template, &e.FirstSeen, &e.LastSeen, &e.Requests, &e.Errors, &e.RequestBytes, &e.ResponseBytes); err != nil {
-				return err
-			}
-			if first, ok := seen[e.key()]; ok {
-				e.FirstSeen = first
-			} else if seen != nil {
-				return nil
-			}
-			if len(out) < q.Limit {
-				out = append(out, e)
-			}
-			return nil
-		}); err != nil {
-		return nil, fmt.Errorf("read endpoints: %w", err)
-	}
-	if len(out) == 0 {
-		return nil, nil
-	}
-	if err := s.endpointDetails(ctx, t, q, keys, group, out); err != nil {
-		return nil, fmt.Errorf("read endpoints: %w", err)
-	}
-	return out, nil
-}
-
-// endpointDetails reads what costs most per row for those endpoints only that are answered.
-func (s *Store) endpointDetails(ctx context.Context, t *table, q EndpointQuery, keys, group string, out []Endpoint) error {
-	at := make(map[[3]string]*Endpoint, len(out))
-	servers, methods, templates := make([]string, len(out)), make([]string, len(out)), make([]string, len(out))
-	for i := range out {
-		at[out[i].key()] = &out[i]
-		servers[i], methods[i], templates[i] = out[i].ServerAddress, out[i].Method, out[i].Template
-	}
-	// More than these pass, and are left out below: a set of triples costs several times what sets of one column cost.
-	w := &where{}
-	w.and("server_address IN (arrayMap(x -> unhex(x), {servers:Array(String)}))", "servers", arrayOf(servers))
-	if q.ByTemplate {
-		w.and("method IN (arrayMap(x -> unhex(x), {methods:Array(String)}))", "methods", arrayOf(methods))
-		w.and("template IN (arrayMap(x -> unhex(x), {templates:Array(String)}))", "templates", arrayOf(templates))
-	}
-	if q.NewSince.IsZero() {
-		seen, err := s.endpointsSeen(ctx, q, keys, group, w)
-		if err != nil {
-			return err
-		}
-		for key, first := range seen {
-			if at[key] != nil {
-				at[key].FirstSeen = first
-			}
-		}
-	}
-	from, err := s.rows(t, q.Selection, w)
-	if err != nil {
-		return err
-	}
-	spread, durations, quantiles := t.spread()
-	return s.ask(ctx, keys+", uniq(service_name), "+spread, from, " GROUP BY "+group, func(rows driver.Rows) error {
-		var e Endpoint
-		if err := rows.Scan(append([]any{&e.ServerAddress, &e.Method, &e.Template, &e.Services}, durations...)...); err != nil {
-			return err
-		}
-		if to := at[e.key()]; to != nil {
-			to.Services, to.Quantiles = e.Services, quantiles()
-		}
-		return nil
-	})
-}
-
-// arrayOf returns the different ones of texts in hexadecimal as the value of a parameter of type Array(String): what it is quoted by is escaped once
-// more on the way.
-func arrayOf(texts []string) string {
-	slices.Sort(texts)
-	texts = slices.Compact(texts)
-	quoted := make([]string, len(texts))
-	for i, t := range texts {
-		quoted[i] = "'" + hex.EncodeToString([]byte(t)) + "'"
-	}
-	return "[" + strings.Join(quoted, ",") + "]"
-}
-
-func (e *Endpoint) key() [3]string { return [3]string{e.ServerAddress, e.Method, e.Template} }
-
-// endpointsSeen returns when each endpoint that w lets through was seen first in all that the store keeps; with NewSince those
-// only that were not seen before it.
-func (s *Store) endpointsSeen(ctx context.Context, q EndpointQuery, keys, group string, w *where) (map[[3]string]time.Time, error) {
-	q.From = time.Time{}
-	t := seenEndpoints
-	if !t.fields.Has(q.Filter) || !t.fields.Has(q.Scope.bound) {
-		t = requestTable
-	}
-	having := ""
-	if !q.NewSince.IsZero() {
-		having = " HAVING " + t.first.sql() + " >= fromUnixTimestamp64Nano({new_since:Int64}, 'UTC')"
-		w.args = append(w.args, named("new_since", q.NewSince.UnixNano()))
-	}
-	from, err := s.rows(t, q.Selection, w)
-	if err != nil {
-		return nil, err
-	}
-	seen := map[[3]string]time.Time{}
-	if err := s.ask(ctx, keys+", "+t.first.sql(), from, fmt.Sprintf(" GROUP BY %s%s ORDER BY 4 DESC LIMIT %d", group, having, maxKnown), func(rows driver.Rows) error {
-		var e Endpoint
-		err := rows.Scan(&e.ServerAddress, &e.Method, &e.Template, &e.FirstSeen)
-		seen[e.key()] = e.FirstSeen
-		return err
-	}); err != nil {
-		return nil, fmt.Errorf("read when endpoints were seen: %w", err)
-	}
-	return seen, nil
-}
 
 // Program is one on a host, with the figures of the selection.
 type Program struct {
@@ -277,6 +108,9 @@ type Edge struct {
 	Bytes       uint64 // of connections, in both directions
 }
 
+// edgeID is a number for each edge of requests.
+var edgeID = numbered("kind", "service_name", "server_address")
+
 // Edges implements Reader: the most requests first. A filter is held against what it fits, as in Processes.
 func (s *Store) Edges(ctx context.Context, q Selection, limit int) ([]Edge, error) {
 	if err := checkLimit(limit); err != nil {
@@ -299,16 +133,36 @@ func (s *Store) Edges(ctx context.Context, q Selection, limit int) ([]Edge, erro
 		if err != nil {
 			return nil, err
 		}
-		spread, durations, quantiles := t.spread()
-		if err := s.ask(ctx, strings.Join([]string{"kind, service_name, server_address", t.count.sql(), t.errors.sql(), spread}, ", "), from,
-			fmt.Sprintf(" GROUP BY kind, service_name, server_address ORDER BY 4 DESC LIMIT %d", limit), func(rows driver.Rows) error {
+		columns := []string{"kind, service_name, server_address", t.count.sql(), t.errors.sql(), "[]::Array(Float64)"}
+		if t.grain == 0 {
+			columns[3] = rowQuantiles
+		}
+		requested := map[*Edge]uint64{}
+		if err := s.ask(ctx, strings.Join(append(columns, edgeID), ", "), from,
+			fmt.Sprintf(" GROUP BY kind, service_name, server_address ORDER BY 4 DESC, 1, 2, 3 LIMIT %d", limit), func(rows driver.Rows) error {
 				e := Edge{Named: true}
-				err := rows.Scan(append([]any{&e.Kind, &e.Service, &e.Peer, &e.Requests, &e.Errors}, durations...)...)
-				e.P95 = quantiles().P95
-				at(e)
+				var quantiles []float64
+				var id uint64
+				err := rows.Scan(&e.Kind, &e.Service, &e.Peer, &e.Requests, &e.Errors, &quantiles, &id)
+				e.P95 = quantilesOf(quantiles).P95
+				requested[at(e)] = id
 				return err
 			}); err != nil {
 			return nil, fmt.Errorf("read the edges of requests: %w", err)
+		}
+		if t.grain > 0 && len(requested) > 0 {
+			w := &where{}
+			w.anyOf(edgeID, slices.Collect(maps.Values(requested)))
+			if from, err = s.rows(t, q, w); err != nil {
+				return nil, err
+			}
+			spreads, err := s.spreads(ctx, from, edgeID)
+			if err != nil {
+				return nil, fmt.Errorf("read the latency of edges: %w", err)
+			}
+			for e, id := range requested {
+				e.P95 = spreads[id].quantiles().P95
+			}
 		}
 	}
 	if connectionFields.Has(q.Filter) {
@@ -411,13 +265,19 @@ type TLSFinding struct {
 	FirstSeen, LastSeen                                             time.Time
 }
 
-// findings is an array of what a connection is found guilty of.
-const findings = "arrayFilter(x -> x != '', [" +
-	"if(tls_version IN ('1.0', '1.1', '1', 'ssl3', '3.0', '2.0'), '" + FindingOldVersion + "', ''), " +
-	"if(tls_version = '' AND protocol NOT IN ('', 'tls', 'unknown'), '" + FindingPlaintext + "', ''), " +
-	"if(role = 'client' AND (server_address = '' OR isIPv4String(server_address) OR isIPv6String(server_address)), '" + FindingDirectIP + "', ''), " +
-	"multiIf(toUnixTimestamp64Second(tls_server_not_after) = 0, '', toUnixTimestamp64Second(tls_server_not_after) <= {end:Int64}, '" + FindingExpired + "', " +
-	"toUnixTimestamp64Second(tls_server_not_after) <= {soon:Int64}, '" + FindingExpiring + "', '')])"
+// What a connection is found guilty of, as conditions that are cheap for many rows: of columns of few values each value is looked at once.
+const (
+	isOldVersion = "tls_version IN ('1.0', '1.1', '1', 'ssl3', '3.0', '2.0')"
+	isPlaintext  = "(tls_version = '' AND protocol NOT IN ('', 'tls', 'unknown'))"
+	isDirectIP   = "(role = 'client' AND (server_address = '' OR isIPv4String(server_address) OR isIPv6String(server_address)))"
+	ends         = "toUnixTimestamp64Second(tls_server_not_after)" // 0: not known
+	isExpired    = "(" + ends + " != 0 AND " + ends + " <= {end:Int64})"
+	isExpiring   = "(" + ends + " != 0 AND " + ends + " <= {soon:Int64})"
+)
+
+// findings is an array of those.
+const findings = "arrayFilter(x -> x != '', [if(" + isOldVersion + ", '" + FindingOldVersion + "', ''), if(" + isPlaintext + ", '" + FindingPlaintext + "', ''), " +
+	"if(" + isDirectIP + ", '" + FindingDirectIP + "', ''), multiIf(" + isExpired + ", '" + FindingExpired + "', " + isExpiring + ", '" + FindingExpiring + "', '')])"
 
 // TLSFindings implements Reader: the most connections first.
 func (s *Store) TLSFindings(ctx context.Context, q TLSQuery) ([]TLSFinding, error) {
@@ -428,16 +288,17 @@ func (s *Store) TLSFindings(ctx context.Context, q TLSQuery) ([]TLSFinding, erro
 	if end.IsZero() {
 		end = time.Now()
 	}
-	w := &where{conditions: []string{"notEmpty(" + findings + ")"}}
+	w := &where{conditions: []string{"(" + strings.Join([]string{isOldVersion, isPlaintext, isDirectIP, isExpired, isExpiring}, " OR ") + ")"}}
 	w.args = append(w.args, named("end", end.Unix()), named("soon", end.Add(q.ExpiresWithin).Unix()))
 	t, from, err := s.newest(q.Selection, 0, w)
 	if err != nil {
 		return nil, err
 	}
 	out := []TLSFinding{}
+	// The findings are not grouped by, as the other columns say what they are: they are made of the groups, which are few.
 	if err := s.ask(ctx, "arrayJoin("+findings+"), role, service_name, executable, host_name, server_address, "+t.listens+", protocol, tls_version, "+
 		"tls_server_subject, tls_server_not_after, any(peer_address), "+t.count.sql()+", sum(sent_bytes + received_bytes), "+t.first.sql()+", "+t.last.sql(), from,
-		fmt.Sprintf(" GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 ORDER BY 13 DESC, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 LIMIT %d", q.Limit), func(rows driver.Rows) error {
+		fmt.Sprintf(" GROUP BY 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 ORDER BY 13 DESC, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 LIMIT %d", q.Limit), func(rows driver.Rows) error {
 			var f TLSFinding
 			err := rows.Scan(&f.Finding, &f.Role, &f.ServiceName, &f.Executable, &f.HostName, &f.ServerAddress, &f.PeerPort, &f.Protocol, &f.TLSVersion,
 				&f.Subject, &f.NotAfter, &f.Peer, &f.Connections, &f.Bytes, &f.FirstSeen, &f.LastSeen)

@@ -180,6 +180,9 @@ func (schema) SumOfSums() string {
 		"    sum(m.duration_sum) AS duration_sum, max(m.duration_max) AS duration_max, sumMap(m.durations) AS durations,\n    min(m.first_seen) AS first_seen, max(m.last_seen) AS last_seen"
 }
 
+// EndpointNumber is what numbers endpoints in the tables that have it as a column.
+func (schema) EndpointNumber() string { return numbered(endpointColumns...) }
+
 // Settings returns the table settings.
 func (s schema) Settings() string {
 	if s.cluster != "" {
@@ -238,7 +241,7 @@ func (s schema) distribute(statement string) []string {
 		case strings.HasPrefix(statement, "CREATE TABLE IF NOT EXISTS "+s.stored(t.name)+" "):
 			return []string{fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s %s AS %s\nENGINE = Distributed('%s', '%s', '%s', %s)",
 				s.table(t.name), s.OnCluster(), s.stored(t.name), escape(s.cluster), escape(s.database), escape(t.name+localSuffix), t.shard)}
-		case strings.HasPrefix(statement, "ALTER TABLE "+s.stored(t.name)+" ") && strings.Contains(statement, " COLUMN "):
+		case strings.HasPrefix(statement, "ALTER TABLE "+s.stored(t.name)+" ") && strings.Contains(statement, " COLUMN ") && !strings.Contains(statement, " MATERIALIZE COLUMN "):
 			return []string{strings.Replace(statement, s.stored(t.name), s.table(t.name), 1)}
 		}
 	}

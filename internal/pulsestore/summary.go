@@ -5,7 +5,9 @@ package pulsestore
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,13 +91,22 @@ func (s *Store) Latency(ctx context.Context, q TimeQuery) ([]LatencyBucket, erro
 	if err != nil {
 		return nil, err
 	}
-	spread, durations, quantiles := t.spread()
+	spread, spreads := "[]::Array(Float64)", map[uint64]*counts{}
+	if t.grain == 0 {
+		spread = rowQuantiles
+	} else if spreads, err = s.spreads(ctx, from, q.bucket(t)); err != nil {
+		return nil, fmt.Errorf("read latency: %w", err)
+	}
 	var out []LatencyBucket
 	if err := s.ask(ctx, q.bucket(t)+", "+t.count.sql()+", "+t.errors.sql()+", "+spread, from, " GROUP BY 1 ORDER BY 1", func(rows driver.Rows) error {
 		var bucket int64
 		var b LatencyBucket
-		err := rows.Scan(append([]any{&bucket, &b.Requests, &b.Errors}, durations...)...)
-		b.Time, b.Quantiles = q.at(bucket), quantiles()
+		var quantiles []float64
+		err := rows.Scan(&bucket, &b.Requests, &b.Errors, &quantiles)
+		b.Time, b.Quantiles = q.at(bucket), quantilesOf(quantiles)
+		if t.grain > 0 {
+			b.Quantiles = spreads[uint64(bucket)].quantiles()
+		}
 		out = append(out, b)
 		return err
 	}); err != nil {
@@ -136,28 +147,26 @@ func (s *Store) HeatMap(ctx context.Context, q TimeQuery) ([]HeatCell, error) {
 		}
 		out = append(out, c)
 	}
-	columns, rest := q.bucket(t)+", "+countColumns, " GROUP BY 1 ORDER BY 1"
-	scan := func(rows driver.Rows) error {
+	if t.grain > 0 {
+		spreads, err := s.spreads(ctx, from, q.bucket(t))
+		if err != nil {
+			return nil, fmt.Errorf("read the heat map: %w", err)
+		}
+		for _, step := range slices.Sorted(maps.Keys(spreads)) {
+			for bucket, n := range spreads[step].heat() {
+				cell(q.at(int64(step)), bucket, n)
+			}
+		}
+		return out, nil
+	}
+	if err := s.ask(ctx, q.bucket(t)+", toUInt8("+heatBucket+"), count()", from, " GROUP BY 1, 2 ORDER BY 1, 2", func(rows driver.Rows) error {
 		var step int64
-		var c counts
-		err := rows.Scan(append([]any{&step}, c.dest()...)...)
-		for bucket, n := range c.heat() {
-			cell(q.at(step), bucket, n)
-		}
+		var bucket uint8
+		var n uint64
+		err := rows.Scan(&step, &bucket, &n)
+		cell(q.at(step), int(bucket), n)
 		return err
-	}
-	if t.grain == 0 {
-		columns, rest = q.bucket(t)+", toUInt8("+heatBucket+"), count()", " GROUP BY 1, 2 ORDER BY 1, 2"
-		scan = func(rows driver.Rows) error {
-			var step int64
-			var bucket uint8
-			var n uint64
-			err := rows.Scan(&step, &bucket, &n)
-			cell(q.at(step), int(bucket), n)
-			return err
-		}
-	}
-	if err := s.ask(ctx, columns, from, rest, scan); err != nil {
+	}); err != nil {
 		return nil, fmt.Errorf("read the heat map: %w", err)
 	}
 	return out, nil

@@ -923,6 +923,17 @@ SELECT toStartOfTenMinutes(toDateTime(r.start, 'UTC')) AS time,
 FROM `qpoint`.`connections_local` AS r
 WHERE state = 'closed'
 GROUP BY time, environment, role, host_id, host_name, service_name, executable, k8s_namespace, server_address, server_port, unnamed_peer, transport, protocol, tls_version, tls_server_subject, tls_server_not_after, visibility;
+-- 13 endpoint_numbers
+ALTER TABLE `qpoint`.`requests_1h_local` ON CLUSTER `it's`
+    ADD COLUMN IF NOT EXISTS endpoint UInt64 DEFAULT bitXor(bitXor(sipHash64(server_address), sipHash64(method, 1)), sipHash64(template, 2)) CODEC(ZSTD(1));
+ALTER TABLE `qpoint`.`requests_1h` ON CLUSTER `it's`
+    ADD COLUMN IF NOT EXISTS endpoint UInt64 DEFAULT bitXor(bitXor(sipHash64(server_address), sipHash64(method, 1)), sipHash64(template, 2)) CODEC(ZSTD(1));
+ALTER TABLE `qpoint`.`endpoints_local` ON CLUSTER `it's`
+    ADD COLUMN IF NOT EXISTS endpoint UInt64 DEFAULT bitXor(bitXor(sipHash64(server_address), sipHash64(method, 1)), sipHash64(template, 2)) CODEC(ZSTD(1));
+ALTER TABLE `qpoint`.`endpoints` ON CLUSTER `it's`
+    ADD COLUMN IF NOT EXISTS endpoint UInt64 DEFAULT bitXor(bitXor(sipHash64(server_address), sipHash64(method, 1)), sipHash64(template, 2)) CODEC(ZSTD(1));
+ALTER TABLE `qpoint`.`requests_1h_local` ON CLUSTER `it's` MATERIALIZE COLUMN endpoint;
+ALTER TABLE `qpoint`.`endpoints_local` ON CLUSTER `it's` MATERIALIZE COLUMN endpoint;
 -- retention
 ALTER TABLE `qpoint`.`requests_local` ON CLUSTER `it's` MODIFY SETTING ttl_only_drop_parts = 0;
 ALTER TABLE `qpoint`.`requests_local` ON CLUSTER `it's` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));

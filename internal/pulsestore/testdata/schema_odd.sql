@@ -833,6 +833,13 @@ SELECT toStartOfTenMinutes(toDateTime(r.start, 'UTC')) AS time,
 FROM `a\`b\\c`.`connections` AS r
 WHERE state = 'closed'
 GROUP BY time, environment, role, host_id, host_name, service_name, executable, k8s_namespace, server_address, server_port, unnamed_peer, transport, protocol, tls_version, tls_server_subject, tls_server_not_after, visibility;
+-- 13 endpoint_numbers
+ALTER TABLE `a\`b\\c`.`requests_1h`
+    ADD COLUMN IF NOT EXISTS endpoint UInt64 DEFAULT bitXor(bitXor(sipHash64(server_address), sipHash64(method, 1)), sipHash64(template, 2)) CODEC(ZSTD(1));
+ALTER TABLE `a\`b\\c`.`endpoints`
+    ADD COLUMN IF NOT EXISTS endpoint UInt64 DEFAULT bitXor(bitXor(sipHash64(server_address), sipHash64(method, 1)), sipHash64(template, 2)) CODEC(ZSTD(1));
+ALTER TABLE `a\`b\\c`.`requests_1h`  MATERIALIZE COLUMN endpoint;
+ALTER TABLE `a\`b\\c`.`endpoints`  MATERIALIZE COLUMN endpoint;
 -- retention
 ALTER TABLE `a\`b\\c`.`requests` MODIFY SETTING ttl_only_drop_parts = 0;
 ALTER TABLE `a\`b\\c`.`requests` MODIFY TTL toDateTime(time) + toIntervalSecond(multiIf(environment = 'staging', 3600, 2592000));
