@@ -39,6 +39,7 @@ type api struct {
 	signer      *signer        // nil without a bucket
 	eraser      erasure.Eraser // nil where nobody may change the bucket
 	places      *places        // nil without a database of countries
+	issuers     []tokenIssuer  // of tokens that write
 	page        *page
 	links       metric.Int64Counter
 	log         *zap.Logger
@@ -133,6 +134,7 @@ func (a *api) routes() []route {
 		{"GET /api/v1/findings", readMetadata, rows, a.getFindings, "sensitive_data", "Which program sends or receives which kind of sensitive data (card, email, token, …), with which server and at which place of its messages, how often; never a value. Filter keys: kind, message, location, place, server, port, role, service, exe, host, env and others of the origin. Rows with a reason count messages that were not looked at."},
 		{"GET /api/v1/coverage", readMetadata, []string{"from", "to", "limit", "host", "subject"}, a.getCoverage, "coverage", "What is seen and what is not, and why."},
 		{"GET /api/v1/audit", readAudit, []string{"from", "to", "limit", "actor", "action"}, a.getAudit, "", ""},
+		{"GET /api/v1/tokens", readAudit, nil, a.getTokens, "", ""},
 		{"GET /api/v1/retention", readRetention, []string{"ttl", "table", "of_environment", "at"}, a.getRetention, "", ""},
 		{"POST /api/v1/erase", eraseData, nil, a.postErase, "", ""},
 		{"GET /api/v1/bucket-check", readPayload, nil, a.getBucketCheck, "", ""},

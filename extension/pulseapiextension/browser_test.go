@@ -140,13 +140,13 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.store.Close()) })
 
-	id := component.MustNewID("local_s3")
+	id, tokens := component.MustNewID("local_s3"), startTokens(t)
 	one := func(endpoint string, edit func(*Config)) *server {
 		cfg := testConfig(t)
 		cfg.NetAddr.Endpoint = endpoint
 		cfg.S3, cfg.Storage = nil, &id
 		edit(cfg)
-		return startOn(t, cfg, nil, host{id: storage, component.MustNewID("local_clickhouse"): engine})
+		return startOn(t, cfg, nil, host{id: storage, component.MustNewID("local_clickhouse"): engine, component.MustNewID("pulse_tokens"): tokens})
 	}
 	own := func(s S3Config) func(*Config) {
 		return func(c *Config) { c.Storage, c.S3 = nil, &s }

@@ -134,7 +134,7 @@ func (e *apiExtension) Start(ctx context.Context, host component.Host) (err erro
 	}
 	e.stop = make(chan struct{})
 	e.api = &api{
-		reader: reader, environment: e.cfg.Environment, auth: auth, access: access, signer: signer, eraser: eraser, places: e.places, page: page, links: e.links,
+		reader: reader, environment: e.cfg.Environment, auth: auth, access: access, signer: signer, eraser: eraser, places: e.places, issuers: tokenIssuers(host), page: page, links: e.links,
 		log: e.set.Logger, audit: e.set.Logger.Named("audit"), now: time.Now, version: e.set.BuildInfo.Version,
 		queue: newQueue(e.cfg.Queries.Concurrent, e.cfg.Queries.QueueTimeout), timeout: e.cfg.Queries.Timeout, rate: newLimiter(e.cfg.RequestsPerSecond), streamLifetime: tailLifetime, done: e.stop,
 		cookie: sessionCookie{name: fmt.Sprintf("qpoint_session_%d", listener.Addr().(*net.TCPAddr).Port), secure: e.cfg.TLS.HasValue()},

@@ -23,29 +23,43 @@ import (
 	"github.com/qpoint-io/otelcol-qpoint/tests/fill"
 )
 
-// TestBrowserFirstScreen measures how soon the page shows a day's requests of a fleet, and how 100,000 of them scroll. It makes the
-// picture that the README opens with. PULSE_ROWS says how many requests there are, 10000000 is what the page is made for, and holds the
-// page to its 500 ms: without it, the machine may be busy and the times are only told.
+// TestBrowserFirstScreen measures how soon the page shows a day's requests of a fleet. It makes the picture that the README opens with.
+// PULSE_ROWS says how many requests there are, 10000000 is what the page is made for, and holds the page to its 500 ms: without it, the
+// machine may be busy and the times are only told.
 func TestBrowserFirstScreen(t *testing.T) {
 	needBrowser(t)
-	rows := 100_000
+	w := newWorld(t)
+	w.fillFleet(t, 100_000)
+	w.fillOrder(t, time.Now())
+	w.drive(t, "first")
+	require.NoError(t, shrink("web/artifacts/readme.png"))
+}
+
+// TestBrowserScroll loads as many rows into the list as there are, and goes through all of them. PULSE_ROWS=100000 is what the list is
+// made for, and holds it to its frames.
+func TestBrowserScroll(t *testing.T) {
+	needBrowser(t)
+	w := newWorld(t)
+	w.fillFleet(t, 5_000)
+	w.drive(t, "scroll")
+}
+
+// fillFleet stores a day's requests of a fleet: as many as PULSE_ROWS says.
+func (w *world) fillFleet(t *testing.T, rows int) {
+	t.Helper()
 	if s := os.Getenv("PULSE_ROWS"); s != "" {
 		var err error
 		rows, err = strconv.Atoi(s)
 		require.NoError(t, err)
+		w.measured = true
 	}
-	w := newWorld(t)
 	conn, err := clickhouse.Open(w.engine.ClickHouseOptions())
 	require.NoError(t, err)
 	defer conn.Close()
-	now := time.Now()
 	start := time.Now()
-	require.NoError(t, fill.StoreMany(t.Context(), w.store, conn, pulsestore.DefaultDatabase, min(rows, 250_000), fill.Options{Rows: rows, From: now.Add(-24 * time.Hour), To: now.Add(-3 * time.Minute), Seed: 7}))
+	require.NoError(t, fill.StoreMany(t.Context(), w.store, conn, pulsestore.DefaultDatabase, min(rows, 250_000), fill.Options{Rows: rows, From: start.Add(-24 * time.Hour), To: start.Add(-3 * time.Minute), Seed: 7}))
 	t.Logf("%d rows were stored in %s", rows, time.Since(start).Round(time.Second))
-	w.fillOrder(t, time.Now())
-	w.stored, w.measured = rows, os.Getenv("PULSE_ROWS") != ""
-	w.drive(t, "first")
-	require.NoError(t, shrink("web/artifacts/readme.png"))
+	w.stored = rows
 }
 
 // fillOrder writes one exchange of a shop with its payload.

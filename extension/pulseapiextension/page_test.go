@@ -58,9 +58,6 @@ func TestPage(t *testing.T) {
 	require.Equal(t, 405, res.StatusCode)
 }
 
-// firstView are the chunks that the view of requests needs beside what index.html names.
-var firstView = regexp.MustCompile(`^(Requests|Trouble|Table|Chart|FilterBox|Split)-`)
-
 // TestPageSize keeps the page light: the scripts of the first screen, compressed, and everything as it is committed. That nothing
 // else is loaded for the first screen is for TestBrowser to see.
 func TestPageSize(t *testing.T) {
@@ -69,8 +66,7 @@ func TestPageSize(t *testing.T) {
 	first, all := 0, 0
 	for path, f := range p.files {
 		all += len(f.plain)
-		if name := strings.TrimPrefix(path, "/assets/"); strings.HasSuffix(name, ".js") &&
-			(bytes.Contains(p.files["/index.html"].plain, []byte(name)) || firstView.MatchString(name)) {
+		if name := strings.TrimPrefix(path, "/assets/"); strings.HasSuffix(name, ".js") && bytes.Contains(p.files["/index.html"].plain, []byte(name)) {
 			first += len(f.gzip)
 		}
 	}

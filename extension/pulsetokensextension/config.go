@@ -48,6 +48,9 @@ type TokenConfig struct {
 	// add nothing.
 	SHA256 string `mapstructure:"sha256"`
 
+	// Created is when the token was made, RFC 3339. It is told to who looks at the list of tokens, and nothing else is done with it.
+	Created time.Time `mapstructure:"created"`
+
 	// NotAfter is when the token ends to be valid, RFC 3339. Zero is never.
 	NotAfter time.Time `mapstructure:"not_after"`
 

@@ -3,12 +3,14 @@
 package pulsetokensextension
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -44,8 +46,9 @@ var (
 
 // entry is one known token.
 type entry struct {
-	sender   *identity.Sender
-	notAfter time.Time
+	sender            *identity.Sender
+	created, notAfter time.Time
+	lastUsed          *atomic.Int64 // Unix seconds; 0: never
 }
 
 // tokens is the extension.
@@ -67,6 +70,7 @@ var (
 	_ extension.Extension  = (*tokens)(nil)
 	_ extensionauth.Server = (*tokens)(nil)
 	_ identity.WriteOnly   = (*tokens)(nil)
+	_ identity.Tokens      = (*tokens)(nil)
 )
 
 func newTokens(set component.TelemetrySettings, cfg *Config) (*tokens, error) {
@@ -122,13 +126,24 @@ func othersMayNotWrite(info os.FileInfo) error {
 
 // use puts the tokens of environments in the place of those that are known. They are valid.
 func (t *tokens) use(environments map[string]EnvironmentConfig) {
+	var before map[[sha256.Size]byte]entry
+	if p := t.known.Load(); p != nil {
+		before = *p
+	}
 	known := map[[sha256.Size]byte]entry{}
 	for name, env := range environments {
 		quota := t.quota(name, env.ItemsPerSecond)
 		for _, token := range env.Tokens {
 			var hash [sha256.Size]byte
 			_, _ = hex.Decode(hash[:], []byte(token.SHA256))
-			known[hash] = entry{sender: &identity.Sender{Environment: name, Token: token.Name, Quota: quota}, notAfter: token.NotAfter}
+			used := before[hash].lastUsed // reading the file anew forgets no use
+			if used == nil {
+				used = &atomic.Int64{}
+			}
+			known[hash] = entry{
+				sender:  &identity.Sender{Environment: name, Token: token.Name, Quota: quota},
+				created: token.Created, notAfter: token.NotAfter, lastUsed: used,
+			}
 		}
 	}
 	t.known.Store(&known)
@@ -188,7 +203,28 @@ func (t *tokens) find(sources map[string][]string) (*identity.Sender, string, er
 	case !e.notAfter.IsZero() && t.now().After(e.notAfter):
 		return e.sender, "expired", errExpired
 	}
+	e.lastUsed.Store(t.now().Unix())
 	return e.sender, "accepted", nil
+}
+
+// Tokens implements identity.Tokens: by environment and name.
+func (t *tokens) Tokens() []identity.Token {
+	known := t.known.Load()
+	if known == nil {
+		return nil
+	}
+	out := make([]identity.Token, 0, len(*known))
+	for _, e := range *known {
+		v := identity.Token{Environment: e.sender.Environment, Name: e.sender.Token, Created: e.created, NotAfter: e.notAfter}
+		if used := e.lastUsed.Load(); used != 0 {
+			v.LastUsed = time.Unix(used, 0)
+		}
+		out = append(out, v)
+	}
+	slices.SortFunc(out, func(a, b identity.Token) int {
+		return cmp.Or(strings.Compare(a.Environment, b.Environment), strings.Compare(a.Name, b.Name))
+	})
+	return out
 }
 
 // bearer returns the bearer token (RFC 6750, section 2.1) of a request, or "". HTTP sends the header

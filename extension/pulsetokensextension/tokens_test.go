@@ -117,6 +117,33 @@ func TestAuthenticate(t *testing.T) {
 	require.ErrorIs(t, err, errMissing, "two tokens are none")
 }
 
+// TestTokens: what is told of tokens is by environment and name, and a use is not forgotten when the file is read anew.
+func TestTokens(t *testing.T) {
+	t.Parallel()
+	made, end := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
+	envs := map[string]EnvironmentConfig{
+		"us": {Tokens: []TokenConfig{{Name: "two", SHA256: hash(tokenB)}}},
+		"eu": {Tokens: []TokenConfig{{Name: "z", SHA256: hash("z")}, {Name: "one", SHA256: hash(tokenA), Created: made, NotAfter: end}}},
+	}
+	ext := started(t, &Config{Environments: envs})
+	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	ext.now = func() time.Time { return at }
+	want := []identity.Token{{Environment: "eu", Name: "one", Created: made, NotAfter: end}, {Environment: "eu", Name: "z"}, {Environment: "us", Name: "two"}}
+	require.Equal(t, want, ext.Tokens())
+	for _, token := range []string{tokenA, strings.Repeat("c", 40)} {
+		_, _ = ext.Authenticate(t.Context(), map[string][]string{"authorization": {"Bearer " + token}})
+	}
+	ext.use(envs)
+	got := ext.Tokens()
+	require.True(t, got[0].LastUsed.Equal(at))
+	require.True(t, got[1].LastUsed.IsZero() && got[2].LastUsed.IsZero())
+	envs["eu"] = EnvironmentConfig{Tokens: []TokenConfig{{Name: "one", SHA256: hash("exchanged")}}}
+	ext.use(envs)
+	require.True(t, ext.Tokens()[0].LastUsed.IsZero(), "another token of the same name was not used")
+	require.NoError(t, ext.Shutdown(t.Context()))
+	require.Empty(t, ext.Tokens())
+}
+
 // TestFile exchanges tokens while the extension runs.
 func TestFile(t *testing.T) {
 	t.Parallel()

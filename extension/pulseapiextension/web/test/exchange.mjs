@@ -238,6 +238,20 @@ await step('frames, events and messages', async () => {
   await items.locator('[data-item]').nth(3).click();
   await items.getByText('"part": 2').waitFor();
   await shot(page, 'parts-1280-light');
+  // A file has them where developer tools look for them, on whichever pane it is saved.
+  await panel(page).getByRole('tab', { name: 'Origin' }).click();
+  await panel(page).getByRole('button', { name: 'Copy', exact: true }).first().click();
+  const saved = page.waitForEvent('download');
+  await page.getByRole('button', { name: 'HAR file' }).click();
+  let har = '';
+  for await (const piece of await (await saved).createReadStream()) har += piece;
+  const { entries } = JSON.parse(har).log;
+  assert.equal(entries.length, 1);
+  assert.equal(entries[0]._resourceType, 'websocket');
+  assert.deepEqual(entries[0]._webSocketMessages.map((m) => JSON.parse(m.data)), [1, 2].flatMap((part) => [0, 1, 2].map((message) => ({ part, message }))));
+  await page.getByText('Saved with 2 parts').waitFor();
+  await page.keyboard.press('Escape');
+  await panel(page).getByRole('tab', { name: 'Messages' }).click();
   await go(page, 'part1');
   await panel(page).getByRole('link', { name: 'part 1 of an exchange' }).waitFor();
 });

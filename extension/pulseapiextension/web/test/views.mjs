@@ -296,6 +296,10 @@ await step('access: who, what, and the audit', async () => {
   await card('You').getByText('the local token of this collector').waitFor();
   await card('What you may do').getByText('payload:export_raw, yes').waitFor();
   await card('What leaves out').getByText('removed with their attribute: card; replaced by pseudonyms: email').waitFor();
+  const tokens = card('Tokens');
+  await tokens.getByRole('row', { name: /agents-2026-11 eu active \d+ (s|min|h) ago/ }).waitFor();
+  await tokens.getByRole('row', { name: /old eu expired not yet/ }).waitFor();
+  await tokens.getByRole('row', { name: /west us active not yet no end/ }).waitFor();
   const audit = card('Audit');
   await audit.getByRole('row', { name: /ada@example\.com looked at a payload allowed/ }).first().waitFor();
   await audit.getByRole('button', { name: 'grace@example.com' }).first().click();

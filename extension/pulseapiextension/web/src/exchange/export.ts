@@ -30,6 +30,39 @@ export async function cleanCopy(e: Entry): Promise<Entry> {
   return cleanEntry(out);
 }
 
+/**
+ * An exchange and its parts as entries of a file, as tools know them: the messages, the events and the text of all parts are the
+ * exchange's. A part that has bytes, or a body of its request, follows as an entry of its own.
+ */
+export function withParts(own: Entry, parts: Entry[]): Entry[] {
+  if (parts.length === 0) return [own];
+  const out = structuredClone(own);
+  const rest: Entry[] = [];
+  const content = out.response.content;
+  for (const p of parts) {
+    const c = p.response.content;
+    if (c.encoding || (c.text && content.encoding) || p.request.postData?.text) {
+      rest.push(p);
+      continue;
+    }
+    if (p._webSocketMessages) {
+      out._resourceType = 'websocket'; // makes browsers show them
+      (out._webSocketMessages ??= []).push(...structuredClone(p._webSocketMessages));
+    }
+    if (p._eventStream) (out._eventStream ??= []).push(...structuredClone(p._eventStream));
+    if (c.text) {
+      content.text = (content.text ?? '') + c.text;
+      content.size = (content.size ?? 0) + (c.size ?? 0);
+      if (c._decoded) {
+        content._decoded = true;
+        delete content._contentEncoding;
+      }
+      if (c._truncated) content._truncated = true;
+    }
+  }
+  return [out, ...rest];
+}
+
 async function readable(text: string | undefined, coding: string | undefined, truncated: boolean | undefined): Promise<string | null> {
   const d = await decode(fromBase64(text ?? ''), coding ?? '', truncated ?? false);
   return d.note.startsWith('Shown as sent') ? null : asText(d.bytes, truncated ?? false);

@@ -53,7 +53,7 @@ export interface Entry {
     headers: Pair[];
     redirectURL?: string;
     bodySize: number;
-    content: BodyFields & { encoding?: string };
+    content: BodyFields & { encoding?: string; size?: number };
     _trailers?: Pair[];
     _statusTextBase64?: string;
     _notSeen?: boolean;
@@ -69,6 +69,7 @@ export interface Entry {
   _redaction?: { policy: string; removed: { at: string; reason: string; count: number }[] };
   _resource?: Record<string, string>;
   _part?: number;
+  _resourceType?: string;
   _webSocketMessages?: HarMessage[];
   _eventStream?: HarEvent[];
 }

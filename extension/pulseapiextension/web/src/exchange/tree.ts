@@ -21,8 +21,26 @@ export interface Line {
   last: boolean; // no comma follows
 }
 
-const token = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|true|false|null|[[\]{},:]/g;
-const maxLines = 500_000;
+// 24 pixels each, it is as high as every browser can scroll.
+const maxLines = 700_000;
+
+/** Where the string ends that begins at i: behind its quote. */
+function stringEnd(text: string, i: number): number {
+  for (let j = text.indexOf('"', i + 1); ; j = text.indexOf('"', j + 1)) {
+    let slashes = 0;
+    while (text.charCodeAt(j - 1 - slashes) === 0x5c) slashes++;
+    if (slashes % 2 === 0) return j + 1;
+  }
+}
+
+/** Where the number or word ends that begins at i. */
+function wordEnd(text: string, i: number): number {
+  for (; i < text.length; i++) {
+    const c = text.charCodeAt(i);
+    if (c <= 0x20 || c === 0x2c || c === 0x5d || c === 0x7d) break; // white space , ] }
+  }
+  return i;
+}
 
 /** JSON as lines; null when the text is not JSON, or too much of it. */
 export function jsonLines(text: string): Line[] | null {
@@ -34,28 +52,30 @@ export function jsonLines(text: string): Line[] | null {
   const lines: Line[] = [];
   const open: number[] = [];
   let key = '';
-  token.lastIndex = 0;
-  for (let m = token.exec(text); m; m = token.exec(text)) {
-    const t = m[0];
-    const c = t[0]!;
-    if (c === ',' || c === ':') continue;
-    if (c === '}' || c === ']') {
-      const at = open.pop()!;
-      const holder = lines[at]!;
-      if (lines.length === at + 1) holder.end = at;
-      else {
-        close(lines, at, t);
-      }
+  for (let i = 0; i < text.length; ) {
+    const c = text[i]!;
+    if (c === ',' || c === ':' || c <= ' ') {
+      i++;
       continue;
     }
+    if (c === '}' || c === ']') {
+      const at = open.pop()!;
+      if (lines.length === at + 1) lines[at]!.end = at;
+      else close(lines, at, c);
+      i++;
+      continue;
+    }
+    const end = c === '"' ? stringEnd(text, i) : c === '{' || c === '[' ? i + 1 : wordEnd(text, i);
+    const t = text.slice(i, end);
+    i = end;
     const parent = open.at(-1) ?? -1;
-    if (c === '"' && !key && parent >= 0 && lines[parent]!.kind === 'object') {
+    const holder = lines[parent];
+    if (c === '"' && !key && holder?.kind === 'object') {
       key = t;
       continue;
     }
     if (lines.length >= maxLines) return null;
     const kind: Kind = c === '{' ? 'object' : c === '[' ? 'array' : c === '"' ? 'string' : c === 't' || c === 'f' || c === 'n' ? 'word' : 'number';
-    const holder = lines[parent];
     lines.push({ depth: open.length, parent, key, index: holder ? holder.size++ : 0, kind, text: t, note: '', end: -1, size: 0, last: false });
     key = '';
     if (kind === 'object' || kind === 'array') open.push(lines.length - 1);

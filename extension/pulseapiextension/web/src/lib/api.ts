@@ -1,7 +1,7 @@
 // The questions of /api/v1. Their shapes are in schema.ts, made from openapi.yaml.
 import type * as S from './schema.ts';
 
-export type { AuditEvent, Bucket, Connection, Coverage, Edge, Endpoint, Expiry, Facet, Field, Finding, HeatCell, LatencyBucket, Node, Policy, PrivacyPolicy, Process, Request, Talker, Value } from './schema.ts';
+export type { AuditEvent, Bucket, Connection, Coverage, Edge, Endpoint, Expiry, Facet, Field, Finding, HeatCell, LatencyBucket, Node, Policy, PrivacyPolicy, Process, Request, Talker, Token, Value } from './schema.ts';
 export type Config = S.GetConfigAnswer;
 export type Me = S.GetMeAnswer;
 export type Link = S.CreatePayloadLinkAnswer;
@@ -115,6 +115,7 @@ export const getTalkers = get<S.GetTalkersAnswer>('talkers');
 export const getTLS = get<S.GetTLSFindingsAnswer>('tls');
 export const getFindings = get<S.GetFindingsAnswer>('findings');
 export const getCoverage = get<S.ListCoverageAnswer>('coverage');
+export const getTokens = get<S.ListTokensAnswer>('tokens');
 export const getAudit = get<S.ListAuditAnswer>('audit');
 export const getRetention = get<S.GetRetentionAnswer>('retention');
 export const getStorage = get<S.GetStorageAnswer>('storage');

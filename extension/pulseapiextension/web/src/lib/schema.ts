@@ -388,6 +388,21 @@ export type AuditEvent = {
   count: Count;
 };
 
+export type Token = {
+  extension: string;
+  /** The one that it writes to. */
+  environment: string;
+  name: string;
+  /** As the configuration says. Absent when it does not. */
+  created_at?: Time;
+  /** In seconds, since the collector started. Absent when it was not used since. */
+  last_used_at?: Time;
+  /** Absent when it is valid until it is removed. */
+  expires_at?: Time;
+  /** Whether it has not expired. */
+  active: boolean;
+};
+
 export type Policy = {
   /** 0 is for ever. */
   ttl_ns: Count;
@@ -547,6 +562,12 @@ export type ListCoverageAnswer = {
 
 export type ListAuditAnswer = {
   events: AuditEvent[];
+};
+
+export type ListTokensAnswer = {
+  /** Those that were asked; empty where senders need no token of this collector. */
+  extensions: string[];
+  tokens: Token[];
 };
 
 export type GetRetentionAnswer = {

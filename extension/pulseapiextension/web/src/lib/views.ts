@@ -1,5 +1,6 @@
-// The views, in the order of the navigation. Each is src/views/<file>.svelte and loaded when it is opened.
+// The views, in the order of the navigation. Each is src/views/<file>.svelte and loaded when it is opened; the first is there at once.
 import type { Component } from 'svelte';
+import Requests from '../views/Requests.svelte';
 
 export interface View {
   name: string; // in the address: #/name
@@ -22,8 +23,8 @@ const all: View[] = [
   { name: 'access', title: 'Access', file: 'Access', keys: 'a', icon: 'M8 14.5a4.5 4.5 0 1 0 0-9 4.5 4.5 0 0 0 0 9ZM11.5 12.5 20 21m-3-3 2-2' },
 ];
 
-const files = import.meta.glob<{ default: Component }>('../views/*.svelte');
-const at = (v: View) => files[`../views/${v.file}.svelte`];
+const files = import.meta.glob<{ default: Component }>(['../views/*.svelte', '!../views/Requests.svelte']);
+const at = (v: View) => (v.name === 'requests' ? async () => ({ default: Requests }) : files[`../views/${v.file}.svelte`]);
 
 export const views = all.filter(at);
 

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { asCurl, asFetch, asHar, asHttpie, asRaw, CannotCopy, quote } from '../../src/exchange/copy.ts';
+import { cleanCopy, withParts } from '../../src/exchange/export.ts';
 import { complete, parseHar, type Entry } from '../../src/exchange/har.ts';
 import { cleanBody, cleanEntry, cleanQuery, cleanText, cleanUrl, cleanValue, secretive } from '../../src/exchange/sanitise.ts';
 
@@ -239,4 +240,27 @@ test('the beginning of a file', () => {
   const all = parseHar(new TextEncoder().encode(file));
   assert.equal(all.response.unloaded, false);
   assert.equal(all.request.unloaded, false);
+});
+
+test('a file has the parts of an exchange where tools look for them', async () => {
+  const part = (n: number, change: Partial<Entry>, content: Entry['response']['content'] = { mimeType: '' }): Entry => ({ ...entry({ headers: [], cookies: [], queryString: [] }), _part: n, ...change, request: { ...entry().request, headers: [], postData: undefined! }, response: { ...entry().response, headers: [], cookies: [], content } });
+  const message = (text: string) => ({ type: 'send' as const, time: 1, opcode: 1, data: text, _size: text.length });
+  const socket = { ...entry(), response: { ...entry().response, content: { mimeType: '', size: 0 } } };
+  const [one, ...none] = withParts(socket, [part(1, { _webSocketMessages: [message('first'), message('{"password":"p-secret"}')] }), part(2, { _webSocketMessages: [message('third')] })]);
+  assert.equal(none.length, 0);
+  assert.deepEqual(one!._webSocketMessages!.map((m) => m.data), ['first', '{"password":"p-secret"}', 'third']);
+  assert.equal(one!._resourceType, 'websocket');
+  assert.equal(socket._webSocketMessages, undefined, 'what is shown stays as it is');
+  assert.doesNotMatch(asHar([await cleanCopy(one!)], ''), /p-secret/);
+
+  const stream = { ...entry(), response: { ...entry().response, content: { mimeType: 'text/event-stream', text: 'data: a\n\n', size: 9, _contentEncoding: '' } } };
+  const event = (data: string) => ({ time: 1, event: 'message', data });
+  const bytes = part(3, {}, { mimeType: 'text/event-stream', text: 'AAE=', encoding: 'base64', size: 2 });
+  const [all, left] = withParts(stream, [part(1, { _eventStream: [event('b')] }, { mimeType: 'text/event-stream', text: 'data: b\n\n', size: 9, _decoded: true }), part(2, { _eventStream: [event('c')] }, { mimeType: 'text/event-stream', text: 'data: c\n\n', size: 9 }), bytes]);
+  assert.equal(all!.response.content.text, 'data: a\n\ndata: b\n\ndata: c\n\n');
+  assert.equal(all!.response.content.size, 27);
+  assert.deepEqual(all!._eventStream!.map((e) => e.data), ['b', 'c']);
+  assert.equal(left, bytes, 'what is no text stays a part');
+  const request = { ...part(1, {}), request: { ...entry().request } };
+  assert.deepEqual(withParts(stream, [request]).slice(1), [request], 'nor is a part of a request left out');
 });

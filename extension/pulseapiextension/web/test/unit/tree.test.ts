@@ -66,3 +66,34 @@ test('whatever JSON goes in, the same comes out', () => {
     assert.equal(print(jsonLines(JSON.stringify(v))!), JSON.stringify(v, null, 2));
   }
 });
+
+test('any JSON reads as it is printed', () => {
+  let seed = 7;
+  const random = (n: number) => (seed = (seed * 48271) % 2147483647) % n; // the same values each time
+  const strings = ['', 'a', '\\', '"', '\\"', 'x\\\\', '{}[],:', ' ', '\n\t', '\u2028', '€', 'true', '\ud83d\ude00'];
+  const make = (deep: number): unknown => {
+    switch (random(deep > 4 ? 4 : 6)) {
+      case 0: return strings[random(strings.length)];
+      case 1: return [0, -1, 1.5, 1e21, -2.5e-7][random(5)];
+      case 2: return [true, false, null][random(3)];
+      case 3: return random(2) ? [] : {};
+      case 4: return Array.from({ length: random(5) }, () => make(deep + 1));
+      default: return Object.fromEntries(Array.from({ length: random(5) }, (_, i) => [strings[random(strings.length)]! + i, make(deep + 1)]));
+    }
+  };
+  for (let n = 0; n < 2000; n++) {
+    const v = make(0);
+    assert.equal(print(jsonLines(JSON.stringify(v))!), JSON.stringify(v, null, 2));
+    assert.equal(print(jsonLines(JSON.stringify(v, null, '\t'))!), JSON.stringify(v, null, 2));
+  }
+});
+
+test('5 MB of small values are a tree', () => {
+  const rows = Array.from({ length: 46_000 }, (_, id) => ({ id, name: `customer ${id}`, tags: ['a', 'b', 'c'], address: { street: 'Main Street 1', city: 'Berlin' }, total: 12.5 }));
+  const whole = JSON.stringify(rows);
+  assert.ok(whole.length > 5_000_000);
+  const lines = jsonLines(whole)!;
+  assert.equal(lines.length, 2 + 46_000 * 14);
+  assert.equal(unfolded(lines, foldedTo(lines, 1)).length, 46_002);
+  assert.equal(path(lines, search(lines, 'customer 45999', 10)[0]!), '$[45999].name');
+});
