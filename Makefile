@@ -186,6 +186,11 @@ test-packages: packages-test deb rpm ## install, start, use and remove the packa
 	@scripts/packages.sh qemu-system-x86_64:qemu-system-x86 rpm:rpm zstd:zstd xz:xz-utils /lib/systemd/systemd:systemd ip:iproute2
 	go run ./tests/packages
 
+# Apart from make test: it builds two more collectors.
+.PHONY: test-foreign
+test-foreign: packages-test chdb $(BINARY) ## build and run collectors of others that take single parts of this project (root)
+	go test -count=1 -timeout 30m -tags foreign -v -run '^TestForeign$$' ./tests/e2e
+
 .PHONY: check-arm64
 check-arm64: ## build everything for arm64
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build ./...
@@ -219,6 +224,7 @@ lint: ## gofmt, licence headers, vet, golangci-lint
 	@out=$$(git ls-files '*.go' | grep -v '_bpfe' | xargs gofmt -l); if [ -n "$$out" ]; then echo "not gofmt-ed: $$out" >&2; exit 1; fi
 	@out=$$(git ls-files 'bpf/*.[ch]' 'tests/bench/peer/*.c' '*.go' | grep -v '_bpfe' | xargs grep -L 'SPDX-License-Identifier: Apache-2.0'); if [ -n "$$out" ]; then echo "without a licence header: $$out" >&2; exit 1; fi
 	go vet ./...
+	go vet -tags foreign ./...
 	$(TOOL) golangci-lint run --timeout 15m
 
 .PHONY: check-generated

@@ -143,7 +143,7 @@ func newAccess(c *AccessConfig) (*access, error) {
 		for _, text := range list {
 			capability, e, err := parsePermission(text)
 			if err != nil {
-				errs = append(errs, fmt.Errorf("`access.roles.%s`: %w", name, err))
+				errs = append(errs, fmt.Errorf("`access::roles::%s`: %w", name, err))
 				continue
 			}
 			p[capability] = append(p[capability], e)
@@ -155,27 +155,27 @@ func newAccess(c *AccessConfig) (*access, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Roles)) {
 		if _, taken := builtInRoles[name]; taken {
-			errs = append(errs, fmt.Errorf("`access.roles.%s` is a built-in role: choose another name", name))
+			errs = append(errs, fmt.Errorf("`access::roles::%s` is a built-in role: choose another name", name))
 			continue
 		}
 		compile(name, c.Roles[name])
 	}
 	a := &access{}
 	if len(c.Grants) == 0 {
-		errs = append(errs, errors.New("`access.grants` is empty: nobody could do anything"))
+		errs = append(errs, errors.New("`access::grants` is empty: nobody could do anything"))
 	}
 	for i, g := range c.Grants {
 		if (g.Attribute == "") != (g.Value == "") {
-			errs = append(errs, fmt.Errorf("`access.grants` %d needs both `attribute` and `value`, or neither for every caller", i+1))
+			errs = append(errs, fmt.Errorf("`access::grants` %d needs both `attribute` and `value`, or neither for every caller", i+1))
 		}
 		if len(g.Roles) == 0 {
-			errs = append(errs, fmt.Errorf("`access.grants` %d gives no `roles`", i+1))
+			errs = append(errs, fmt.Errorf("`access::grants` %d gives no `roles`", i+1))
 		}
 		p := permissions{}
 		for _, name := range g.Roles {
 			role, ok := roles[name]
 			if !ok {
-				errs = append(errs, fmt.Errorf("`access.grants` %d: there is no role %q: it is one of %s", i+1, name, strings.Join(slices.Sorted(maps.Keys(roles)), ", ")))
+				errs = append(errs, fmt.Errorf("`access::grants` %d: there is no role %q: it is one of %s", i+1, name, strings.Join(slices.Sorted(maps.Keys(roles)), ", ")))
 			}
 			p.add(role)
 		}

@@ -217,7 +217,7 @@ func (a *api) ask(r route, req *http.Request, caller string, may permissions) (a
 func (a *api) scope(may permissions, c capability) (pulsestore.Scope, error) {
 	scope, ok := may.scope(pulsestore.OnlyEnvironment(a.environment), c)
 	if !ok {
-		return scope, fail(http.StatusForbidden, "forbidden", "your roles do not include "+string(c)+": ask who runs this Pulse (`access.grants`)")
+		return scope, fail(http.StatusForbidden, "forbidden", "your roles do not include "+string(c)+": ask who runs this Pulse (`access::grants`)")
 	}
 	return scope, nil
 }
@@ -310,7 +310,7 @@ func (a *api) problemOf(route string, err error) *problem {
 	case errors.Is(err, context.Canceled):
 		return nil
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, pulsestore.ErrTime):
-		return fail(http.StatusGatewayTimeout, "query_timeout", "the store took longer than "+a.timeout.String()+" (`queries.timeout`): ask for a shorter time range")
+		return fail(http.StatusGatewayTimeout, "query_timeout", "the store took longer than "+a.timeout.String()+" (`queries::timeout`): ask for a shorter time range")
 	case errors.Is(err, pulsestore.ErrSize):
 		return fail(http.StatusUnprocessableEntity, "query_too_large", "the question needs more memory or rows than one may have (`queries`): ask for a shorter time range or a narrower filter")
 	case errors.Is(err, pulsestore.ErrBusy):

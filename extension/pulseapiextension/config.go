@@ -98,16 +98,16 @@ type QueriesConfig struct {
 func (q *QueriesConfig) validate() error {
 	var errs []error
 	if q.Concurrent < 1 {
-		errs = append(errs, errors.New("`queries.concurrent` must be at least 1"))
+		errs = append(errs, errors.New("`queries::concurrent` must be at least 1"))
 	}
 	if q.QueueTimeout <= 0 {
-		errs = append(errs, errors.New("`queries.queue_timeout` must be positive, such as 2s"))
+		errs = append(errs, errors.New("`queries::queue_timeout` must be positive, such as 2s"))
 	}
 	if q.Timeout <= 0 {
-		errs = append(errs, errors.New("`queries.timeout` must be positive, such as 15s"))
+		errs = append(errs, errors.New("`queries::timeout` must be positive, such as 15s"))
 	}
 	if q.MaxMemoryMiB < 64 {
-		errs = append(errs, errors.New("`queries.max_memory_mib` must be at least 64"))
+		errs = append(errs, errors.New("`queries::max_memory_mib` must be at least 64"))
 	}
 	return errors.Join(errs...)
 }
@@ -224,16 +224,16 @@ func (s *S3Config) validate() error {
 	var errs []error
 	for key, value := range map[string]string{"bucket": s.Bucket, "region": s.Region} {
 		if value == "" {
-			errs = append(errs, fmt.Errorf("`s3.%s` is missing: payload links cannot be signed without it", key))
+			errs = append(errs, fmt.Errorf("`s3::%s` is missing: payload links cannot be signed without it", key))
 		}
 	}
 	if (s.AccessKey == "") != (s.SecretKey == "") {
-		errs = append(errs, errors.New("`s3.access_key` and `s3.secret_key` go together: give both, or neither to let each browser sign with its user's keys"))
+		errs = append(errs, errors.New("`s3::access_key` and `s3::secret_key` go together: give both, or neither to let each browser sign with its user's keys"))
 	}
 	if s.Endpoint != "" {
 		u, err := url.Parse(s.Endpoint)
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-			errs = append(errs, errors.New("`s3.endpoint` is not a URL such as https://s3.example.com"))
+			errs = append(errs, errors.New("`s3::endpoint` is not a URL such as https://s3.example.com"))
 		}
 	}
 	return errors.Join(errs...)

@@ -83,10 +83,10 @@ func TestValidate(t *testing.T) {
 		"bad environment":   {func(c *Config) { c.Environment = "Prod EU" }, []string{"`environment`"}},
 		"no token file":     {func(c *Config) { c.LocalTokenFile = "" }, []string{"`local_token_file`"}},
 		"two buckets":       {func(c *Config) { id := component.MustNewID("local_s3"); c.Storage = &id }, []string{"`storage`", "`s3`"}},
-		"half a key":        {func(c *Config) { c.S3.SecretKey = "" }, []string{"`s3.secret_key`", "`s3.access_key`", "neither"}},
-		"no bucket":         {func(c *Config) { c.S3.Bucket, c.S3.Region = "", "" }, []string{"`s3.bucket`", "`s3.region`"}},
-		"bad s3 endpoint":   {func(c *Config) { c.S3.Endpoint = "s3.example.com" }, []string{"`s3.endpoint`"}},
-		"path in endpoint":  {func(c *Config) { c.S3.Endpoint = "https://s3.example.com/bucket" }, []string{"`s3.endpoint`"}},
+		"half a key":        {func(c *Config) { c.S3.SecretKey = "" }, []string{"`s3::secret_key`", "`s3::access_key`", "neither"}},
+		"no bucket":         {func(c *Config) { c.S3.Bucket, c.S3.Region = "", "" }, []string{"`s3::bucket`", "`s3::region`"}},
+		"bad s3 endpoint":   {func(c *Config) { c.S3.Endpoint = "s3.example.com" }, []string{"`s3::endpoint`"}},
+		"path in endpoint":  {func(c *Config) { c.S3.Endpoint = "https://s3.example.com/bucket" }, []string{"`s3::endpoint`"}},
 		"bad prefix":        {func(c *Config) { c.Prefix = "a/../b" }, []string{"`prefix`"}},
 	} {
 		t.Run(name, func(t *testing.T) {

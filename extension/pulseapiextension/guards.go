@@ -53,7 +53,7 @@ func (q *queue) enter(ctx context.Context) error {
 func (q *queue) leave() { <-q.slots }
 
 func errBusy() *problem {
-	return fail(http.StatusServiceUnavailable, "busy", "too many queries are running (`queries.concurrent`): try again")
+	return fail(http.StatusServiceUnavailable, "busy", "too many queries are running (`queries::concurrent`): try again")
 }
 
 // limiter bounds how many requests a second each caller makes. It remembers a bounded number of callers.

@@ -54,14 +54,14 @@ func (o *OIDCConfig) validate() error {
 	for key, value := range map[string]string{"issuer_url": o.IssuerURL, "redirect_url": o.RedirectURL} {
 		u, err := url.Parse(value)
 		if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
-			errs = append(errs, fmt.Errorf("`oidc.%s` is not an https URL", key))
+			errs = append(errs, fmt.Errorf("`oidc::%s` is not an https URL", key))
 		}
 	}
 	if o.ClientID == "" {
-		errs = append(errs, errors.New("`oidc.client_id` is missing"))
+		errs = append(errs, errors.New("`oidc::client_id` is missing"))
 	}
 	if !strings.HasSuffix(o.RedirectURL, loginPath+"/callback") {
-		errs = append(errs, fmt.Errorf("`oidc.redirect_url` does not end in %s/callback", loginPath))
+		errs = append(errs, fmt.Errorf("`oidc::redirect_url` does not end in %s/callback", loginPath))
 	}
 	return errors.Join(errs...)
 }
@@ -131,7 +131,7 @@ func (p *identityProvider) discover(ctx context.Context) (*oidc.Provider, error)
 	p.mu.Unlock()
 	// The provider keeps this context to fetch keys with, so it is no request's.
 	if d.provider, d.err = oidc.NewProvider(oidc.ClientContext(context.Background(), p.client), p.cfg.IssuerURL); d.err != nil {
-		d.err = fmt.Errorf("`oidc.issuer_url` does not answer: %w", d.err)
+		d.err = fmt.Errorf("`oidc::issuer_url` does not answer: %w", d.err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

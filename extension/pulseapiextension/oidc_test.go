@@ -173,8 +173,8 @@ func TestOIDCConfig(t *testing.T) {
 	ok := OIDCConfig{IssuerURL: "https://id.example.com", ClientID: "pulse", RedirectURL: "https://pulse.example.com/api/v1/login/callback"}
 	require.NoError(t, ok.validate())
 	for want, edit := range map[string]func(*OIDCConfig){
-		"`oidc.issuer_url` is not an https URL": func(o *OIDCConfig) { o.IssuerURL = "http://id.example.com" },
-		"`oidc.client_id` is missing":           func(o *OIDCConfig) { o.ClientID = "" },
+		"`oidc::issuer_url` is not an https URL": func(o *OIDCConfig) { o.IssuerURL = "http://id.example.com" },
+		"`oidc::client_id` is missing":           func(o *OIDCConfig) { o.ClientID = "" },
 		"does not end in /api/v1/login":         func(o *OIDCConfig) { o.RedirectURL = "https://pulse.example.com/" },
 	} {
 		bad := ok

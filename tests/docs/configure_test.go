@@ -212,6 +212,7 @@ without starting it. Secrets are given as ` + "`${env:NAME}`" + `. Keys of compo
 			switch {
 			case ok:
 				used[k.name] = true
+				assert.NotEmpty(t, r.meanings, "`%s` in the README of %s has no meaning", k.name, c.factory.Type())
 				cell := func(text string) string { return relink(c.dir, text) }
 				fmt.Fprintf(&page, "| `%s` | %s | %s | %s |\n", k.name, k.kind, cell(r.defaultCell), cell(r.meanings))
 			case k.kind == "group" && k.value == nil: // its keys say enough
@@ -226,11 +227,12 @@ without starting it. Secrets are given as ` + "`${env:NAME}`" + `. Keys of compo
 			assert.True(t, used[name], "`%s` in the README of %s is no key", name, c.factory.Type())
 		}
 		if len(foreign) > 0 {
-			page.WriteString("\nAnd the keys that it has from the collector's libraries, which describe them:\n\n| Key | Type | Default | Library |\n|---|---|---|---|\n")
+			page.WriteString("\n<details><summary>The keys that it has from the collector's libraries, which describe them</summary>\n\n| Key | Type | Default | Library |\n|---|---|---|---|\n")
 			for _, k := range foreign {
 				library, _, _ := strings.Cut(k.library, "/internal/")
 				fmt.Fprintf(&page, "| `%s` | %s | %s | [%s](https://pkg.go.dev/%s) |\n", k.name, k.kind, k.preset(), filepath.Base(library), library)
 			}
+			page.WriteString("\n</details>\n")
 		}
 	}
 	written(t, "docs/configure.md", page.String())

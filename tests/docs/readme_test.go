@@ -193,7 +193,7 @@ func table(text, head string) (out []row) {
 		}
 		r := row{defaultCell: strings.TrimSpace(cells[2]), meanings: strings.TrimSpace(strings.Join(cells[3:len(cells)-1], "|"))}
 		for _, m := range quoted.FindAllStringSubmatch(first, -1) {
-			r.keys = append(r.keys, strings.ReplaceAll(m[1], ".", "::"))
+			r.keys = append(r.keys, m[1])
 		}
 		out = append(out, r)
 	}

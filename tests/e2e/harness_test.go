@@ -115,7 +115,13 @@ func launchIn(t *testing.T, in *cgroup, data string, overlays ...string) *collec
 // begin starts the binary on the collector's data folder; it is ended with the test.
 func (c *collector) begin(t *testing.T, args []string, env ...string) {
 	t.Helper()
-	c.cmd = c.cgroup.command(context.Background(), binary(t), args...)
+	c.beginProgram(t, binary(t), args, env...)
+}
+
+// beginProgram starts another collector than ours.
+func (c *collector) beginProgram(t *testing.T, program string, args []string, env ...string) {
+	t.Helper()
+	c.cmd = c.cgroup.command(context.Background(), program, args...)
 	c.cmd.Env = append(append(os.Environ(), "QPOINT_DATA_DIR="+c.data), env...)
 	c.cmd.Stdout, c.cmd.Stderr = &c.out, &c.log
 	require.NoError(t, c.cmd.Start())
