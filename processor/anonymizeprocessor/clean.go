@@ -151,7 +151,7 @@ func (c *cleaner) attribute(key string, v pcommon.Value) bool {
 	case semantic.ID:
 		ok = c.policy.validID(key, was)
 	case semantic.Token:
-		ok = validToken(was)
+		ok = validToken(key, was)
 	case semantic.Name:
 		now, ok = c.policy.label(was)
 	case semantic.Host:

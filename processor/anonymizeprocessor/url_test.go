@@ -152,7 +152,7 @@ func TestCleanURLsDoNotAllocate(t *testing.T) {
 		"query": func() { cleanQuery("page=&size=") },
 		"url":   func() { cleanURL("https://example.com:8443/users/{id}?page=&size=") },
 		"host":  func() { validHost("www.example.com"); validHost("2001:db8::1") },
-		"token": func() { validToken("http/1.1"); validToken("TLS_AES_128_GCM_SHA256") },
+		"token": func() { validToken("", "http/1.1"); validToken("", "TLS_AES_128_GCM_SHA256") },
 		"name":  func() { validName("/usr/bin/python3.13") },
 	} {
 		require.Zero(t, testing.AllocsPerRun(100, f), name)
@@ -206,7 +206,7 @@ func FuzzURL(f *testing.F) {
 			clean(once)
 		}
 		validHost(s)
-		validToken(s)
+		validToken("", s)
 		validName(s)
 	})
 }

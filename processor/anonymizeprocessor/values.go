@@ -4,6 +4,7 @@ package anonymizeprocessor
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"go.opentelemetry.io/collector/pdata/ptrace"
@@ -79,7 +80,10 @@ func validObjectKey(s string) bool { return objectkey.Validate(s) == nil }
 
 // validToken accepts enumerations and versions. ALPN names and error types come from the
 // wire, so a token that looks like an identifier or a secret is none.
-func validToken(s string) bool {
+func validToken(key, s string) bool {
+	if key == semantic.DNSQuestionType {
+		return validRecordType(s)
+	}
 	if !made(s, tokenMarks, maxToken) {
 		return false
 	}
@@ -90,6 +94,20 @@ func validToken(s string) bool {
 		}
 	}
 	return true
+}
+
+// validRecordType accepts the type of a DNS question: a mnemonic, or TYPE and a number of 16 bits (RFC 3597 §5). Taken for any word, AAAA would be none.
+func validRecordType(s string) bool {
+	if number, ok := strings.CutPrefix(s, "TYPE"); ok && number != "" {
+		_, err := strconv.ParseUint(number, 10, 16)
+		return err == nil
+	}
+	for i := range len(s) {
+		if s[i] < 'A' || s[i] > 'Z' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= len("CNAME")
 }
 
 // shortVersion accepts "1.1" and "404", but no number that could identify something.

@@ -61,16 +61,22 @@ func TestToken(t *testing.T) {
 		"payload_capture_off", "max_body_size", "unknown_protocol", "protocol_unsupported", "handshake_malformed", "decrypt_failed", "gap_in_handshake",
 		"unsupported_cipher", "unsupported_version", "renegotiation", "resync_failed", "buffer_limit", "no_secret", "no_secret_boringssl", "no_secret_openssl", "refused", "truncated", "queue_full", "shutdown",
 	} {
-		require.True(t, validToken(s), s)
+		require.True(t, validToken("", s), s)
 	}
 	for _, c := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
-		require.True(t, validToken(c.Name), c.Name)
+		require.True(t, validToken("", c.Name), c.Name)
 	}
 	for _, s := range []string{
 		"", "two words", "a\nb", "a=b", "alice@example.com", "a1b2c3d4e5f6", "dGhpcyBpcyBhIHNlY3JldCE", jwt, "4111111111111111", "555-12-3456",
 		"123e4567-e89b-12d3-a456-426614174000", strings.Repeat("a", 65), "h2/a1b2c3d4e5f6", "{id}", "\xff",
 	} {
-		require.False(t, validToken(s), s)
+		require.False(t, validToken("", s), s)
+	}
+	for _, s := range []string{"A", "AAAA", "CNAME", "HTTPS", "SVCB", "ALL", "TYPE257", "TYPE65535"} {
+		require.True(t, validToken(semantic.DNSQuestionType, s), s)
+	}
+	for _, s := range []string{"", "aaaa", "A1", "TYPE65536", "TYPE+1", "TYPE 1", "ABCDEFGH", "555-12-3456"} {
+		require.False(t, validToken(semantic.DNSQuestionType, s), s)
 	}
 }
 

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"cmp"
 	"net"
 	"net/http"
 	"strconv"
@@ -68,7 +69,8 @@ func (e *Engine) emit(a *application, x *l7.Exchange, trace pcommon.TraceID, spa
 
 	m := s.Attributes()
 	m.EnsureCapacity(32)
-	putStr(m, semantic.HTTPRequestMethod, x.Request.Method)
+	// A field block that could not be read whole may have had it. The conventions want a method, and this is what they call one that is not known.
+	putStr(m, semantic.HTTPRequestMethod, cmp.Or(x.Request.Method, "_OTHER"))
 	putRPC(m, x)
 	m.PutInt(semantic.HTTPRequestBodySize, int64(x.Request.BodySize))
 	if x.Response != nil {

@@ -203,6 +203,23 @@ func TestPreExistingHTTP2IsJoined(t *testing.T) {
 	require.Len(t, traces, 9)
 }
 
+// TestMethodUnknown: the conventions want a method on every span, and what stores spans refuses those without.
+func TestMethodUnknown(t *testing.T) {
+	b := newBench(t)
+	w := b.dial(1).open()
+	c, s := newFrames(), newFrames()
+	w.send(true, c.hello(true).headers(1, true, ":scheme", "http", ":authority", "a", ":path", "/").take())
+	w.send(false, s.hello(false).headers(1, true, ":status", "200").take())
+	w.hangup(event.CloseFIN)
+	b.idle(time.Second)
+	b.close()
+	require.Len(t, b.spans(), 2)
+	for _, sp := range b.spans() {
+		require.Equal(t, "_OTHER", str(t, sp.Attributes(), semantic.HTTPRequestMethod))
+		require.Equal(t, "HTTP", sp.Name())
+	}
+}
+
 func TestHTTP2PayloadsMayComeLate(t *testing.T) {
 	b := newBench(t, withPayloads(1<<16))
 	p := b.e.payloads.Load()
