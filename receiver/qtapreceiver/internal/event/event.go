@@ -226,7 +226,9 @@ type Handler interface {
 	// Lost says that n events of the named kind ("packet", "socket", "secret", "process", "datagram") could not
 	// be written because the ring was full, counted since the previous call.
 	Lost(kind string, n uint64)
-	// Idle is called after each drain of the ring, at most every 10 ms, with the current time.
+	// Idle is called after each drain of the ring, and within long ones, about every 10 ms. now is the time up to which
+	// all events were told, give or take the order in which CPUs write them: it is behind the clock by what is unread, so
+	// that whoever waits for an event does not give it up while it lies in the ring.
 	Idle(now int64)
 }
 

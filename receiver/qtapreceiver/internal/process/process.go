@@ -123,6 +123,13 @@ func (r *Resolver) Exit(tgid uint32, now int64) {
 	}
 }
 
+// SetBack says that the clock was set back to now (Unix nanoseconds).
+func (r *Resolver) SetBack(now int64) {
+	for _, p := range r.exits {
+		p.exited = min(p.exited, now)
+	}
+}
+
 // Tick forgets processes whose grace is over.
 func (r *Resolver) Tick(now int64) {
 	n := 0

@@ -262,6 +262,14 @@ func (k *KeyStore) Tick(now int64) {
 	}
 }
 
+// SetBack says that the clock was set back to now: nothing is kept longer for that.
+func (k *KeyStore) SetBack(now int64) {
+	k.now = min(k.now, now)
+	for i := k.head; i < len(k.queue); i++ {
+		k.queue[i].t = min(k.queue[i].t, now)
+	}
+}
+
 // Close wipes everything.
 func (k *KeyStore) Close() {
 	for k.head < len(k.queue) {
