@@ -64,7 +64,7 @@ func (d *decoder) decode(b []byte) {
 		}
 	case bpf.RecordSecret:
 		var r bpf.SecretRecord
-		if r.Decode(b) && len(r.Secret) > 0 {
+		if r.Decode(b) {
 			d.latest = r.Time
 			d.handler.Secret(&event.Secret{
 				Kind: event.SecretKind(r.What), Time: int64(r.Time) + d.offset, TGID: r.TGID,
@@ -160,6 +160,7 @@ func (d *decoder) datagramEvent(b []byte) {
 		return
 	}
 	comm, _, _ := bytes.Cut(r.Comm[:], []byte{0})
+	d.latest = r.Time
 	h.Datagram(&event.Datagram{
 		Cookie: event.Cookie(r.Cookie), Time: int64(r.Time) + d.offset, Dir: event.Direction(r.Dir),
 		TGID: r.TGID, UID: r.UID, Comm: string(comm), Len: r.Len, Data: r.Data,
