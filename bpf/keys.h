@@ -48,13 +48,25 @@ inline_always bool equal(const __u8 *a, const char *b, int n)
 	return true;
 }
 
-// emit_secret copies a secret; label has room for SECRET_LABEL bytes.
+// unattended says that nobody has read the ring for long. The time is not subtracted: a heartbeat that is written in between
+// is newer than it.
+inline_always bool unattended(void)
+{
+	return bpf_ktime_get_ns() > heartbeat + HEARTBEAT_MAX;
+}
+
+// emit_secret copies a secret; label has room for SECRET_LABEL bytes. What cannot be read, as its page is not there, has size
+// 0: the reader counts it.
 inline_always int emit_secret(__u8 what, const __u8 *label, __u32 label_size, struct span secret, struct span context)
 {
 	struct secret_record *r;
 
 	if (secret.size - 1 >= 64 || context.size - 1 >= 64)
 		return 0;
+	if (unattended()) {
+		__sync_fetch_and_add(&lost[RECORD_SECRET], 1);
+		return 0;
+	}
 	r = reserve(sizeof(*r), RECORD_SECRET);
 	if (!r)
 		return 0;
@@ -72,9 +84,12 @@ inline_always int emit_secret(__u8 what, const __u8 *label, __u32 label_size, st
 	barrier_var(m);
 	n &= 63;
 	m &= 63;
-	if (bpf_probe_read_user(r->secret, n + 1, (void *)secret.addr) ||
-	    bpf_probe_read_user(r->context, m + 1, (void *)context.addr))
-		r->secret_size = 0; // the reader drops it
+	if (bpf_probe_read_user(r->secret, n + 1, (void *)secret.addr))
+		r->secret_size = 0;
+	if (bpf_probe_read_user(r->context, m + 1, (void *)context.addr)) {
+		r->secret_size = 0; // nobody could tell whose it is
+		r->context_size = 0;
+	}
 	submit(r);
 	return 0;
 }
@@ -93,7 +108,7 @@ inline_always bool current_denied(void)
 // unwanted says that secrets of this process, or of any, are not to be read now.
 inline_always bool unwanted(void)
 {
-	return paused || bpf_ktime_get_ns() - heartbeat > HEARTBEAT_MAX || current_denied();
+	return paused || current_denied();
 }
 
 // tls13_client_label says whether a label of RFC 8446 §7.1, without "tls13 ", leads to traffic

@@ -59,7 +59,7 @@ func TestToken(t *testing.T) {
 		"TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256", "http/1.1", "h2", "h2c", "spdy/3.1", "grpc-exp", "established", "sampled_out", "attached_late", "not_visible",
 		"500", "_OTHER", "timeout", "connection_reset", "java.net.UnknownHostException", "protocol_error", "postgresql", "acme-tls/1",
 		"payload_capture_off", "max_body_size", "unknown_protocol", "protocol_unsupported", "handshake_malformed", "decrypt_failed", "gap_in_handshake",
-		"unsupported_cipher", "unsupported_version", "renegotiation", "resync_failed", "buffer_limit", "no_secret", "no_secret_boringssl", "no_secret_openssl", "refused", "truncated", "queue_full", "shutdown",
+		"unsupported_cipher", "unsupported_version", "renegotiation", "resync_failed", "buffer_limit", "no_secret", "secret_unreadable", "no_secret_boringssl", "no_secret_openssl", "refused", "truncated", "queue_full", "shutdown",
 	} {
 		require.True(t, validToken("", s), s)
 	}

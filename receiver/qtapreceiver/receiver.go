@@ -118,6 +118,7 @@ func (t *tap) start(_ context.Context, host component.Host) (err error) {
 		return fmt.Errorf("%s: %w", t.set.ID, err)
 	}
 	t.capture, t.sessions = newCapture(src), nil
+	parts := &conditions{}
 	if r := t.cfg.TLS.RestartState; r.Directory != "" {
 		if t.sessions, err = restart.Open(r.Directory, r.TTL, t.set.Logger); err != nil {
 			return errors.Join(fmt.Errorf("%s: %w", t.set.ID, err), src.Close())
@@ -141,7 +142,7 @@ func (t *tap) start(_ context.Context, host component.Host) (err error) {
 		Processes: process.NewResolver("/", process.ReadHost("/")),
 		Coverage:  engine.CoverageSettings{Interval: t.cfg.CoverageInterval, Host: hostCoverage(src), Books: t.books},
 		UnreadTLS: unreadTLS(src),
-		Budget:    t.budget(host),
+		Budget:    t.budget(parts.of("limits", host)),
 	}
 	if t.sessions != nil {
 		settings.Sessions = t.sessions
@@ -168,7 +169,7 @@ func (t *tap) start(_ context.Context, host component.Host) (err error) {
 	go t.run(ctx, host, c) // stop waits for it, unless it is stuck
 	t.wg.Go(func() { t.watch(host, c) })
 	if watchRules != nil {
-		t.wg.Go(func() { watchRules(ctx, host) })
+		t.wg.Go(func() { watchRules(ctx, parts.of("rules_file", host)) })
 	}
 	t.running, t.over = true, false
 	t.set.Logger.Info("Watching connections", fields...)

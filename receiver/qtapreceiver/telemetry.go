@@ -38,7 +38,7 @@ func newTelemetry(set component.TelemetrySettings, e *engine.Engine, books func(
 	out := counter("stage_out", "1", "What a stage handed on.")
 	dropped := counter("stage_dropped", "1", "What a stage gave up, by reason.")
 	inFlight := gauge("stage_in_flight", "1", "What is inside a stage.")
-	lost := counter("events_lost", "{event}", "Kernel events that did not fit into the ring, by kind.")
+	lost := counter("events_lost", "{event}", "Kernel events that did not fit into the ring, by kind; of secrets also those while nobody read the ring for 30 s.")
 	missing := counter("missing", "By", "Bytes of streams that were on the wire and not captured: gaps for the parsers.")
 	gaps := counter("gaps", "{gap}", "Runs of such bytes.")
 	refused := counter("packets_refused", "{packet}", "Packets that were not believed: forged or damaged.")
@@ -48,6 +48,7 @@ func newTelemetry(set component.TelemetrySettings, e *engine.Engine, books func(
 	expired := counter("connections_expired", "{connection}", "Connections whose end was never reported.")
 	excluded := counter("connections_excluded", "{connection}", "Connection ends left out because they are the collector's.")
 	secrets := counter("tls_secrets", "{secret}", "TLS secrets captured.")
+	unreadable := counter("tls_secrets_unreadable", "{secret}", "Those that could not be read from their program's memory.")
 	ruleErrors := counter("rule_errors", "{exchange}", "Exchanges whose payload was not kept because a rule's expression failed.")
 	rulesUnknown := counter("rules_unknown", "{exchange}", "Exchanges whose payload was not kept because a rule looks at what is not known.")
 	stopped := counter("connections_stopped", "{connection}", "Connections whose bytes the kernel was told not to copy any more, by reason.")
@@ -85,6 +86,7 @@ func newTelemetry(set component.TelemetrySettings, e *engine.Engine, books func(
 		o.ObserveInt64(expired, int64(st.Expired))
 		o.ObserveInt64(excluded, int64(st.Excluded))
 		o.ObserveInt64(secrets, int64(st.Secrets))
+		o.ObserveInt64(unreadable, int64(st.SecretsUnreadable))
 		o.ObserveInt64(ruleErrors, int64(st.RuleErrors))
 		o.ObserveInt64(rulesUnknown, int64(st.RulesUnknown))
 		for i := range st.Skipped {
@@ -114,7 +116,7 @@ func newTelemetry(set component.TelemetrySettings, e *engine.Engine, books func(
 			}
 		}
 		return nil
-	}, in, out, dropped, inFlight, lost, missing, gaps, refused, conns, opened, evicted, expired, excluded, secrets, ruleErrors, rulesUnknown, stopped, skipped, ordersFailed, processes, level, levelSteps, used)
+	}, in, out, dropped, inFlight, lost, missing, gaps, refused, conns, opened, evicted, expired, excluded, secrets, unreadable, ruleErrors, rulesUnknown, stopped, skipped, ordersFailed, processes, level, levelSteps, used)
 	if err != nil {
 		return nil, fmt.Errorf("own metrics: %w", err)
 	}

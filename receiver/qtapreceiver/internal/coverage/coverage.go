@@ -59,6 +59,7 @@ var advice = map[string]string{
 	"no_secret_nss":        "NSS keeps its secrets behind handles. If its build heeds SSLKEYLOGFILE, start the program with it and name that file in keylog_files",
 	"no_secret_openssl":    "OpenSSL is inside the program, but not in a form that is known here. Let it write a key log and name that in keylog_files. Report the program and its version",
 	"no_secret_rustls":     "rustls is compiled into the program without a function that can be told. If the program heeds SSLKEYLOGFILE, set it and name that file in keylog_files",
+	"secret_unreadable":    "the program had moved the secret out of its memory or its page was not there. New connections are read. Report the program if it happens again",
 	"unsupported_cipher":   "only AES (GCM, CCM and CBC) and ChaCha20-Poly1305 are read. Enable one of them in the program or its peer",
 	"unsupported_version":  "only TLS 1.2 and 1.3 are read. Enable one of them in the program or its peer",
 	"gap_in_handshake":     "packets of the handshake were not captured. Raise ring_size_mib if events are lost",

@@ -23,7 +23,7 @@ func TestAdvicePasses(t *testing.T) {
 		require.NotEmpty(t, text)
 	}
 	for _, reason := range []string{
-		tls.ReasonAttachedLate, tls.ReasonNoSecret, tls.ReasonUnsupportedCipher, tls.ReasonUnsupportedVersion, tls.ReasonGapInHandshake,
+		tls.ReasonAttachedLate, tls.ReasonNoSecret, tls.ReasonUnreadableSecret, tls.ReasonUnsupportedCipher, tls.ReasonUnsupportedVersion, tls.ReasonGapInHandshake,
 		tls.ReasonHandshake, tls.ReasonDecrypt, tls.ReasonRenegotiation, tls.ReasonResync, tls.ReasonBuffer,
 		"no_secret_boringssl", "no_secret_java", "no_secret_nss", "no_secret_openssl", "no_secret_rustls",
 	} {

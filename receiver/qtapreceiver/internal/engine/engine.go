@@ -41,10 +41,6 @@ const (
 	// excludeFor is how long the other end of an excluded connection is awaited.
 	excludeFor = time.Minute
 	sweepEvery = time.Second
-	// idleGap is how long no Idle may come before the time in between is taken for one of which nothing is known.
-	idleGap = 10 * time.Second
-	// overdue is more than what waits for an event waits for it.
-	overdue = 10 * time.Second
 
 	maxConns    = 65536
 	maxExcluded = 4096

@@ -47,7 +47,9 @@ func (e *Engine) govern(now int64) {
 			e.budget.fullAt = now
 		}
 		e.atLevel()
-		e.emitRows(now, []coverage.Row{e.budgetRow()})
+		if e.coverage.tracker != nil {
+			e.emitRows(now, []coverage.Row{e.budgetRow()})
+		}
 		if b.OnStep != nil {
 			b.OnStep(state)
 		}

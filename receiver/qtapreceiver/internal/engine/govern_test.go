@@ -4,6 +4,7 @@ package engine
 
 import (
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/coverage"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/governor"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/rules"
@@ -125,6 +127,7 @@ func TestGovernHeaders(t *testing.T) {
 	require.Equal(t, map[string]string{"/full": "hello", "/again": "hello", "/down": "", "/headers": "", "/new": "", "/up": ""}, b.bodies())
 	require.Equal(t, []rules.Level{rules.LevelHeaders, rules.LevelFull}, m.steps)
 	require.Empty(t, m.control.paused)
+	require.Empty(t, b.records(semantic.EventCoverage), "no report is wanted")
 }
 
 // TestGovernHeadersSkips: at headers the rest of a long body is not copied, for the budget's sake.
@@ -145,6 +148,7 @@ func TestGovernHeadersSkips(t *testing.T) {
 // connection has come to.
 func TestGovernConnections(t *testing.T) {
 	m := metered(t, fullLevels)
+	m.b.e.coverage.tracker, m.b.e.coverage.next = coverage.NewTracker(), math.MaxInt64 // changes only
 	b := m.b
 	w := b.dial(1).open()
 	w.own()
@@ -245,7 +249,7 @@ func TestGovernConnections(t *testing.T) {
 			require.Equal(t, attr(a, semantic.CoverageReason) != "", attr(a, semantic.CoverageAdvice) != "")
 		}
 	}
-	require.Equal(t, []string{"level headers cpu", "level connections cpu", "level headers cpu", "level full "}, rows)
+	require.Equal(t, []string{"level headers cpu", "level connections cpu", "level headers cpu", "level full ", "level full "}, rows, "the last is of the report at the end")
 }
 
 // TestGovernedTLS: what was encrypted is not read again, and new connections are.

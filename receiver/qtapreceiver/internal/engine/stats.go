@@ -97,7 +97,9 @@ type Stats struct {
 	Expired     uint64
 	Excluded    uint64
 	Secrets     uint64
-	RuleErrors  uint64
+	// SecretsUnreadable are those of Secrets that could not be read from their program's memory.
+	SecretsUnreadable uint64
+	RuleErrors        uint64
 	// Missing are the bytes of streams that were on the wire, wanted, and not captured, Gaps how many runs.
 	Missing, Gaps uint64
 	// Refused are packets that were not believed whatever they carried: segments that the socket does
@@ -167,10 +169,13 @@ func (e *Engine) stats() Stats {
 		Expired:     c.expired,
 		Excluded:    c.excluded,
 		Secrets:     c.secrets,
-		RuleErrors:  c.ruleErrors,
-		Missing:     st.Gap - c.unwanted,
-		Gaps:        st.Gaps - c.unwantedGaps,
-		Refused:     c.refused + st.Refused,
+
+		SecretsUnreadable: e.keys.Stats().Unreadable,
+
+		RuleErrors: c.ruleErrors,
+		Missing:    st.Gap - c.unwanted,
+		Gaps:       st.Gaps - c.unwantedGaps,
+		Refused:    c.refused + st.Refused,
 
 		RulesUnknown: c.rulesUnknown,
 		Stopped:      c.stopped,

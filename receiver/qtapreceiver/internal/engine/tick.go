@@ -19,7 +19,7 @@ func (e *Engine) activate(c *conn) {
 // Idle implements event.Handler: what waits for time rather than for an event.
 func (e *Engine) Idle(now int64) {
 	e.beats.Add(1)
-	e.watchClock(now)
+	now = e.watchClock(now)
 	e.now = max(e.now, now)
 	e.keys.Tick(now)
 	e.tickActive(now)
@@ -37,10 +37,11 @@ func (e *Engine) Idle(now int64) {
 		e.coverageTick(now)
 		e.judgeProcesses()
 	}
-	e.set.Processes.Tick(now)
-	e.set.Emitter.Tick(now)
+	// These have things of the newest events, which may be newer than now.
+	e.set.Processes.Tick(e.now)
+	e.set.Emitter.Tick(e.now)
 	if p := e.payloads.Load(); p != nil {
-		p.Segmenter.Tick(now)
+		p.Segmenter.Tick(e.now)
 	}
 }
 
@@ -67,20 +68,6 @@ func (e *Engine) tickActive(now int64) {
 	}
 	clear(e.active[n:])
 	e.active = e.active[:n]
-}
-
-// watchClock looks for a clock that was set. What waits when it is set back would wait for as long once more, so it is not waited
-// for any more; and a time that never was is no silence of a connection.
-func (e *Engine) watchClock(now int64) {
-	switch {
-	case e.idled == 0:
-	case now < e.idled:
-		e.tickActive(e.idled + int64(overdue))
-		e.now, e.sweepAt, e.resumed = now, now, now
-	case now-e.idled > int64(idleGap):
-		e.resumed = now
-	}
-	e.idled = now
 }
 
 // tick does what is due for one connection; false when only an event can make more due.

@@ -164,12 +164,14 @@ const (
 // Secret is a TLS secret captured from a process during a handshake. The consumer derives what
 // it needs at once and wipes Secret.
 type Secret struct {
-	Kind   SecretKind
-	Time   int64
-	TGID   uint32
-	Label  string
+	Kind  SecretKind
+	Time  int64
+	TGID  uint32
+	Label string
+	// Secret is empty when it could not be read from the program's memory.
 	Secret []byte
-	// Context is the transcript hash (SecretTLS13Derive) or the client random (SecretKeyLog).
+	// Context is the transcript hash (SecretTLS13Derive) or the client random (SecretKeyLog); empty when it could not be
+	// read.
 	Context []byte
 }
 
@@ -224,9 +226,12 @@ type Handler interface {
 	Secret(*Secret)
 	Process(*Process)
 	// Lost says that n events of the named kind ("packet", "socket", "secret", "process", "datagram") could not
-	// be written because the ring was full, counted since the previous call.
+	// be written because the ring was full, counted since the previous call. Secrets are not written either when
+	// nobody has read the ring for 30 s.
 	Lost(kind string, n uint64)
-	// Idle is called after each drain of the ring, at most every 10 ms, with the current time.
+	// Idle is called after each drain of the ring, and within long ones, about every 10 ms. now is the time up to which
+	// all events were told, give or take the order in which CPUs write them: it is behind the clock by what is unread, so
+	// that whoever waits for an event does not give it up while it lies in the ring.
 	Idle(now int64)
 }
 

@@ -38,6 +38,8 @@ type Usage struct {
 	At     time.Duration // by a clock that does not jump
 	CPU    time.Duration // used so far
 	Memory uint64        // in use, in bytes
+	// Collections counts the garbage collections that have ended.
+	Collections uint64
 }
 
 // Resources, as State.Reason and metrics name them.
@@ -67,6 +69,7 @@ type Governor struct {
 	state  State
 
 	seen      []Usage // of the window, at the present level
+	freeAt    uint64  // collections after which the memory that the latest step has freed is free
 	calmSince time.Duration
 	calmly    bool
 	wait      time.Duration
@@ -110,9 +113,16 @@ func (g *Governor) Observe(u Usage) (changed bool) {
 		g.state.CPU = float64(u.CPU-g.seen[0].CPU) / float64(span)
 	}
 	if span < settle {
-		return false // also of memory: what the step before has freed is not collected yet
+		return false
 	}
 	load, reason := g.load()
+	if load > 1 && reason == Memory && u.Collections < g.freeAt {
+		// What the step before has let go of is not collected yet. CPU may be too much all the same.
+		if load, reason = g.cpuLoad(), CPU; load <= 1 {
+			g.calmly = false
+			return false
+		}
+	}
 	switch {
 	case load > 1:
 		g.calmly = false
@@ -126,6 +136,7 @@ func (g *Governor) Observe(u Usage) (changed bool) {
 			g.wait = minWait
 		}
 		g.step(1)
+		g.freeAt = u.Collections + 2 // the next one to end may have begun before
 		g.state.Reason = reason
 		g.state.Down++
 		return true
@@ -148,7 +159,7 @@ func (g *Governor) Observe(u Usage) (changed bool) {
 // load is how much of the budget is used, and of which resource that is: of the one that is nearest to its bound.
 func (g *Governor) load() (load float64, reason string) {
 	if g.limits.CPU > 0 {
-		load, reason = g.state.CPU/g.limits.CPU, CPU
+		load, reason = g.cpuLoad(), CPU
 	}
 	if g.limits.Memory > 0 {
 		if m := float64(g.state.Memory) / float64(g.limits.Memory); m > load {
@@ -156,6 +167,13 @@ func (g *Governor) load() (load float64, reason string) {
 		}
 	}
 	return load, reason
+}
+
+func (g *Governor) cpuLoad() float64 {
+	if g.limits.CPU == 0 {
+		return 0
+	}
+	return g.state.CPU / g.limits.CPU
 }
 
 func (g *Governor) step(by int) {

@@ -28,6 +28,7 @@ func (w *world) run(seconds int, cpu func(rules.Level) float64, memory uint64) *
 		w.now.At += time.Second
 		w.now.CPU += time.Duration(cpu(w.g.State().Level) * float64(time.Second))
 		w.now.Memory = memory
+		w.now.Collections++
 		if w.g.Observe(w.now) {
 			w.log = append(w.log, string(w.g.State().Level)+" at "+w.now.At.String())
 		}
@@ -120,6 +121,42 @@ func TestStoppedMachine(t *testing.T) {
 	require.Empty(t, w.log)
 	w.run(2, steady(1), 0)
 	require.Len(t, w.log, 1)
+}
+
+// TestMemoryIsCollectedFirst: what a step frees is not judged before it is free, but CPU time is.
+func TestMemoryIsCollectedFirst(t *testing.T) {
+	run := func(g *Governor, from Usage, seconds int, cores float64, collects bool) (Usage, int) {
+		steps := 0
+		for range seconds {
+			from.At += time.Second
+			from.CPU += time.Duration(cores * float64(time.Second))
+			if collects {
+				from.Collections++
+			}
+			if g.Observe(from) {
+				steps++
+			}
+		}
+		return from, steps
+	}
+	g := New(Limits{CPU: 1, Memory: 100}, rules.LevelFull)
+	u, steps := run(g, Usage{Memory: 150}, 120, 0, false)
+	require.Equal(t, 1, steps)
+	require.Equal(t, rules.LevelHeaders, g.State().Level)
+	u.Memory = 90 // collected
+	u, steps = run(g, u, 5, 0, true)
+	require.Zero(t, steps)
+	require.Equal(t, rules.LevelHeaders, g.State().Level)
+	u.Memory = 150
+	_, steps = run(g, u, 5, 0, true)
+	require.Equal(t, 1, steps, "it is too much again")
+
+	g = New(Limits{CPU: 1, Memory: 100}, rules.LevelFull)
+	u, _ = run(g, Usage{Memory: 150}, 10, 0, false)
+	require.Equal(t, rules.LevelHeaders, g.State().Level)
+	run(g, u, 10, 1.2, false)
+	require.Equal(t, rules.LevelConnections, g.State().Level)
+	require.Equal(t, CPU, g.State().Reason)
 }
 
 func TestMeasure(t *testing.T) {

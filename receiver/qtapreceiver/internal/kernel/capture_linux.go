@@ -256,13 +256,13 @@ func (c *Capture) Detach() error {
 // detach ends the hooks. What asks for counters (the scan) is asked by Run alone.
 func (c *Capture) detach() error {
 	var errs []error
-	if c.keys != nil {
-		errs = append(errs, c.keys.close())
-	}
 	for i := len(c.links) - 1; i >= 0; i-- {
 		errs = append(errs, c.links[i].Close())
 	}
 	c.links = nil
+	if c.keys != nil { // last: a file that is being searched is waited for
+		errs = append(errs, c.keys.close())
+	}
 	return errors.Join(errs...)
 }
 

@@ -19,11 +19,14 @@ type decoder struct {
 	onExec  func(tgid uint32) // nil without key probes
 
 	offset int64     // from CLOCK_MONOTONIC to Unix nanoseconds
+	read   int64     // the time (CLOCK_MONOTONIC) up to which the ring was read; 0 before the first time
+	latest uint64    // the time of the latest record
 	beat   time.Time // of the last beat
 	lost   [bpf.RecordKinds]uint64
 	// skipped are the bytes that orders have spared, by reason.
 	skipped [event.SkipReasons]uint64
 
+	buf          []byte // of the record
 	packetRecord bpf.PacketRecord
 	socketRecord bpf.SocketRecord
 	packet       event.Packet
@@ -41,6 +44,7 @@ func (d *decoder) decode(b []byte) {
 		if !r.Decode(b) {
 			return
 		}
+		d.latest = r.Time
 		d.packet = event.Packet{
 			Cookie: event.Cookie(r.Cookie),
 			Time:   int64(r.Time) + d.offset,
@@ -55,11 +59,13 @@ func (d *decoder) decode(b []byte) {
 		d.handler.Packet(&d.packet)
 	case bpf.RecordSocket:
 		if d.socketRecord.Decode(b) {
+			d.latest = d.socketRecord.Time
 			d.socketEvent(&d.socketRecord)
 		}
 	case bpf.RecordSecret:
 		var r bpf.SecretRecord
-		if r.Decode(b) && len(r.Secret) > 0 {
+		if r.Decode(b) {
+			d.latest = r.Time
 			d.handler.Secret(&event.Secret{
 				Kind: event.SecretKind(r.What), Time: int64(r.Time) + d.offset, TGID: r.TGID,
 				Label: string(r.Label), Secret: r.Secret, Context: r.Context,
@@ -73,6 +79,7 @@ func (d *decoder) decode(b []byte) {
 		if !r.Decode(b) {
 			return
 		}
+		d.latest = r.Time
 		if r.Exited == 0 && d.onExec != nil {
 			d.onExec(r.TGID)
 		}
@@ -153,6 +160,7 @@ func (d *decoder) datagramEvent(b []byte) {
 		return
 	}
 	comm, _, _ := bytes.Cut(r.Comm[:], []byte{0})
+	d.latest = r.Time
 	h.Datagram(&event.Datagram{
 		Cookie: event.Cookie(r.Cookie), Time: int64(r.Time) + d.offset, Dir: event.Direction(r.Dir),
 		TGID: r.TGID, UID: r.UID, Comm: string(comm), Len: r.Len, Data: r.Data,

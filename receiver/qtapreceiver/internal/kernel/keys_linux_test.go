@@ -204,5 +204,32 @@ func TestHeartbeat(t *testing.T) {
 	h.run()
 	require.Len(t, h.secretsOf(before.pid), 2)
 	require.Empty(t, h.secretsOf(silent.pid))
+	require.NotZero(t, h.lost["secret"], "what is not written is counted")
 	require.Len(t, h.secretsOf(h.curl(url).pid), 2)
+}
+
+// TestUnreadableSecret checks that a secret that is not in memory is not passed over in silence.
+func TestUnreadableSecret(t *testing.T) {
+	h := openHost(t)
+	python := h.command("python3", "-c", `
+import ctypes
+keep = []
+class Param(ctypes.Structure):
+    _fields_ = [("key", ctypes.c_char_p), ("type", ctypes.c_uint), ("data", ctypes.c_void_p), ("size", ctypes.c_size_t), ("ret", ctypes.c_size_t)]
+def text(b):
+    keep.append(ctypes.create_string_buffer(b, len(b)))
+    return ctypes.addressof(keep[-1])
+crypto = ctypes.CDLL("libcrypto.so.3")
+for key, hash in ((8, text(bytes(range(32)))), (text(bytes(32)), 8)):
+    p = (Param * 5)((b"prefix", 5, text(b"tls13 "), 6, 0), (b"label", 5, text(b"c hs traffic"), 12, 0), (b"key", 5, key, 32, 0), (b"data", 5, hash, 32, 0))
+    crypto.EVP_KDF_derive(None, None, ctypes.c_size_t(32), p) # without a context it looks at nothing
+`)
+	require.NoError(t, python.Run())
+	found := h.secretsOf(uint32(python.Process.Pid))
+	require.Len(t, found, 2)
+	require.Equal(t, "c hs traffic", found[0].Label)
+	require.Empty(t, found[0].Secret)
+	require.Len(t, found[0].Context, 32)
+	require.Empty(t, found[1].Secret)
+	require.Empty(t, found[1].Context)
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"sync"
 	"time"
@@ -62,13 +63,12 @@ func (c *Capture) Run(ctx context.Context, h event.Handler) error {
 		beside(&wg, c.files.run)
 	}
 
-	var rec ringbuf.Record
 	for ctx.Err() == nil {
 		if err := c.beat(&d); err != nil {
 			return err
 		}
 		c.reader.SetDeadline(time.Now().Add(drainInterval))
-		if err := c.drain(ctx, &d, &rec); err != nil {
+		if err := d.drain(ctx, c.reader, c.beat); err != nil {
 			return err
 		}
 	}
@@ -82,13 +82,25 @@ func (c *Capture) Run(ctx context.Context, h event.Handler) error {
 	last, cancel := context.WithTimeout(context.Background(), lastDrain)
 	defer cancel()
 	c.reader.SetDeadline(time.Now())
-	return c.drain(last, &d, &rec)
+	return d.drain(last, c.reader, c.beat)
+}
+
+// ringReader is what drain needs of a ringbuf.Reader.
+type ringReader interface {
+	ReadInto(*ringbuf.Record) error
 }
 
 // drain reads until the reader's deadline has passed and the ring is empty, or ctx ends.
-func (c *Capture) drain(ctx context.Context, d *decoder, rec *ringbuf.Record) error {
+func (d *decoder) drain(ctx context.Context, r ringReader, beat func(*decoder) error) error {
+	begun, err := monotonic()
+	if err != nil {
+		return err
+	}
+	rec := ringbuf.Record{RawSample: d.buf}
+	defer func() { d.buf = rec.RawSample }()
 	for n := 1; ; n++ {
-		if err := c.reader.ReadInto(rec); errors.Is(err, os.ErrDeadlineExceeded) {
+		if err := r.ReadInto(&rec); errors.Is(err, os.ErrDeadlineExceeded) {
+			d.read = max(d.read, begun) // the ring was empty later than that
 			return nil
 		} else if err != nil {
 			return fmt.Errorf("read the BPF ring buffer: %w", err)
@@ -96,7 +108,8 @@ func (c *Capture) drain(ctx context.Context, d *decoder, rec *ringbuf.Record) er
 		d.decode(rec.RawSample)
 		// A ring that never gets empty must not starve the rest.
 		if n%1024 == 0 && time.Since(d.beat) > drainInterval {
-			if err := c.beat(d); err != nil {
+			d.read = max(d.read, int64(d.latest))
+			if err := beat(d); err != nil {
 				return err
 			}
 			select {
@@ -110,12 +123,11 @@ func (c *Capture) drain(ctx context.Context, d *decoder, rec *ringbuf.Record) er
 
 // beat does what is due between two drains.
 func (c *Capture) beat(d *decoder) error {
-	var mono, real unix.Timespec
-	if err := errors.Join(unix.ClockGettime(unix.CLOCK_MONOTONIC, &mono), unix.ClockGettime(unix.CLOCK_REALTIME, &real)); err != nil {
-		return fmt.Errorf("read the clocks: %w", err)
+	offset, err := clockOffset()
+	if err != nil {
+		return err
 	}
-	d.beat = time.Now()
-	d.offset = real.Nano() - mono.Nano()
+	d.beat, d.offset = time.Now(), offset
 	if err := c.writeHeartbeat(); err != nil {
 		return err
 	}
@@ -143,17 +155,56 @@ func (c *Capture) beat(d *decoder) error {
 	if c.files != nil {
 		c.files.drain(d.handler)
 	}
-	d.handler.Idle(real.Nano())
+	// Not what the clock says: on a busy machine seconds may lie unread in the ring, and what the handler waits for with them.
+	if d.read != 0 {
+		d.handler.Idle(d.read + d.offset)
+	}
 	return nil
+}
+
+// monotonic is the time of CLOCK_MONOTONIC, which records have.
+func monotonic() (int64, error) {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
+		return 0, fmt.Errorf("read the clock: %w", err)
+	}
+	return t.Nano(), nil
+}
+
+// clockOffset is what makes Unix nanoseconds of a monotonic time. When the process was stopped between reading one clock
+// and the other, the difference is nothing: of a few tries the quickest counts.
+func clockOffset() (offset int64, err error) {
+	quickest := int64(math.MaxInt64)
+	for range 8 {
+		before, err := monotonic()
+		if err != nil {
+			return 0, err
+		}
+		var real unix.Timespec
+		if err := unix.ClockGettime(unix.CLOCK_REALTIME, &real); err != nil {
+			return 0, fmt.Errorf("read the clock: %w", err)
+		}
+		after, err := monotonic()
+		if err != nil {
+			return 0, err
+		}
+		if took := after - before; took < quickest {
+			quickest, offset = took, real.Nano()-before
+		}
+		if quickest < int64(100*time.Microsecond) {
+			break
+		}
+	}
+	return offset, nil
 }
 
 // writeHeartbeat tells the key probes that somebody reads what they write.
 func (c *Capture) writeHeartbeat() error {
-	var mono unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &mono); err != nil {
-		return fmt.Errorf("read the clock: %w", err)
+	mono, err := monotonic()
+	if err != nil {
+		return err
 	}
-	if err := c.coll.Variables[bpf.CaptureVarHeartbeat].Set(uint64(mono.Nano())); err != nil {
+	if err := c.coll.Variables[bpf.CaptureVarHeartbeat].Set(uint64(mono)); err != nil {
 		return fmt.Errorf("write the heartbeat: %w", err)
 	}
 	return nil

@@ -9,7 +9,6 @@ package process
 import (
 	"bytes"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"os/user"
@@ -28,8 +27,6 @@ const (
 	grace = 30 * time.Second
 	// maxProcesses bounds the cache; a host with more live processes re-reads some of them.
 	maxProcesses = 65536
-	// maxEnviron bounds what is scanned of a process's environment.
-	maxEnviron = 256 << 10
 )
 
 // Info is one process image. But for Tracing it never changes once resolved, so its address identifies a resource.
@@ -75,6 +72,8 @@ type Resolver struct {
 	exits   []*Info // in order of exit
 	unknown *Info
 	pods    pods
+
+	environs environs
 }
 
 // NewResolver returns a resolver that reads below root ("/" in production).
@@ -83,6 +82,8 @@ func NewResolver(root string, host Host) *Resolver {
 		root: root, host: host, byTGID: map[uint32]*Info{}, owners: map[uint32]string{},
 		unknown: &Info{ServiceName: "unknown_service", host: host},
 		pods:    pods{root: root, byUID: map[string]pod{}},
+
+		environs: environs{wait: environWait},
 	}
 }
 
@@ -120,6 +121,13 @@ func (r *Resolver) Exit(tgid uint32, now int64) {
 	if p := r.byTGID[tgid]; p != nil && p.exited == 0 {
 		p.exited = now
 		r.exits = append(r.exits, p)
+	}
+}
+
+// SetBack says that the clock was set back to now (Unix nanoseconds).
+func (r *Resolver) SetBack(now int64) {
+	for _, p := range r.exits {
+		p.exited = min(p.exited, now)
 	}
 }
 
@@ -184,7 +192,7 @@ func (r *Resolver) read(tgid, uid uint32, comm, exe string) *Info {
 		x, _ := r.pods.find(p.PodUID)
 		p.Namespace, p.PodName = x.namespace, x.name
 	}
-	p.ServiceName = serviceName(filepath.Join(dir, "environ"))
+	p.ServiceName = r.environs.serviceName(filepath.Join(dir, "environ"))
 	if p.ServiceName == "" {
 		p.ServiceName = p.ExecutableName
 	}
@@ -262,25 +270,6 @@ func readCgroup(path string) (container, pod string, ok bool) {
 		}
 	}
 	return container, pod, true
-}
-
-// serviceName reads OTEL_SERVICE_NAME, and nothing else, of an environment: the rest of it is
-// full of secrets, so the buffer is wiped.
-func serviceName(path string) string {
-	f, err := os.Open(path)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	b, _ := io.ReadAll(io.LimitReader(f, maxEnviron))
-	defer clear(b)
-	const key = "OTEL_SERVICE_NAME="
-	for v := range bytes.SplitSeq(b, []byte{0}) {
-		if name, ok := bytes.CutPrefix(v, []byte(key)); ok {
-			return strings.ToValidUTF8(string(name), "\uFFFD")
-		}
-	}
-	return ""
 }
 
 // PodUnknown says that the process is, or may be, in a pod whose names could not be found out.

@@ -33,6 +33,7 @@ type Info struct {
 const (
 	ReasonAttachedLate       = "attached_late"       // the connection was joined after its handshake
 	ReasonNoSecret           = "no_secret"           // no secret came in time
+	ReasonUnreadableSecret   = "secret_unreadable"   // it was there, but not in the program's memory as far as it can be read
 	ReasonUnsupportedCipher  = "unsupported_cipher"  // neither AES (GCM, CCM, CBC) nor ChaCha20-Poly1305
 	ReasonUnsupportedVersion = "unsupported_version" // neither TLS 1.2 nor 1.3
 	ReasonGapInHandshake     = "gap_in_handshake"    // bytes of the handshake were not captured
@@ -171,7 +172,7 @@ func (c *Conn) Tick(now int64) {
 		c.pump()
 	}
 	if c.Waiting() && now-c.waitSince >= int64(c.limits.MaxWait) {
-		c.fail(ReasonNoSecret)
+		c.fail(c.noSecret())
 	}
 }
 
@@ -185,7 +186,7 @@ func (c *Conn) Close(t int64, reset bool) {
 		c.pump()
 		switch {
 		case c.waiting:
-			c.fail(ReasonNoSecret)
+			c.fail(c.noSecret())
 		case c.doomed != "":
 			c.fail(c.doomed)
 		case c.stalled:
@@ -271,6 +272,16 @@ func (c *Conn) find(st stage, transcript []byte, client bool, dst *secret) bool 
 		return true
 	}
 	return c.keys.find(newKeyID(st, true, c.hello.random[:]), client, dst)
+}
+
+// noSecret is why the secret that is waited for is not there.
+func (c *Conn) noSecret() string {
+	for st, transcript := range map[stage][]byte{stageHandshake: c.hsHash, stageApplication: c.apHash, stageMaster12: nil} {
+		if transcript != nil && c.keys.unreadable(newKeyID(st, false, transcript)) || c.keys.unreadable(newKeyID(st, true, c.hello.random[:])) {
+			return ReasonUnreadableSecret
+		}
+	}
+	return ReasonNoSecret
 }
 
 // protection finds a secret and makes the direction's keys of it; nil when there is none.

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 )
 
 var sizes = []int{0, 1, 100, 20000, 5, 16384, 70000, 3}
@@ -172,6 +174,56 @@ func TestNoSecret(t *testing.T) {
 	}
 	require.Equal(t, []string{ReasonNoSecret}, r.notVisible)
 	r.end()
+}
+
+// TestUnreadableSecret: a secret that its program had, and that could not be read, is not one that never was.
+func TestUnreadableSecret(t *testing.T) {
+	client, server := testConfigs()
+	for _, v := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		client.MaxVersion = v
+		c := record(t, client, server, 100)
+		for name, whose := range map[string]bool{"of this connection": true, "of nobody knows which": false} {
+			t.Run(tls.VersionName(v)+" "+name, func(t *testing.T) {
+				r := newRig(t, Limits{})
+				want := []string{ReasonNoSecret}
+				if whose {
+					want = []string{ReasonUnreadableSecret}
+				}
+				n := uint64(0)
+				for _, s := range c.seen {
+					if s.secret == nil {
+						r.feed(s.fromClient, s.b)
+						continue
+					}
+					x := *s.secret
+					x.Secret = nil
+					if !whose {
+						x.Context = nil
+					}
+					r.keys.Add(&x)
+					n++
+				}
+				r.end()
+				require.Equal(t, want, r.notVisible)
+				require.Equal(t, n, r.keys.Stats().Unreadable)
+				k := r.keys.Stats()
+				require.Equal(t, k.Secrets, k.Added+k.Merged+k.Ignored+k.Malformed)
+
+				// The other end may have what one end's memory has not.
+				if whose {
+					r = newRig(t, Limits{})
+					for _, s := range c.seen {
+						if s.secret != nil {
+							r.keys.Add(&event.Secret{Kind: s.secret.Kind, Label: s.secret.Label, Context: s.secret.Context})
+						}
+					}
+					r.replay(c)
+					r.end()
+					r.requireAll(c)
+				}
+			})
+		}
+	}
 }
 
 func TestWrongSecretIsNotBelieved(t *testing.T) {

@@ -33,6 +33,8 @@ type KeyStats struct {
 	// Ignored counts secrets of labels that decrypt nothing (exporter, resumption), Malformed those
 	// whose lengths cannot be right.
 	Ignored, Malformed uint64
+	// Unreadable counts secrets that could not be read from their program's memory.
+	Unreadable uint64
 	// Expired and Evicted count entries that were wiped because of TTL and MaxEntries.
 	Expired, Evicted uint64
 	// Entries is the number of entries now.
@@ -79,6 +81,7 @@ func newKeyID(st stage, random bool, context []byte) keyID {
 
 type entry struct {
 	client, server secret
+	unreadable     bool // one of them was there, and could not be read
 }
 
 // KeyStore holds traffic secrets until their connections ask for them. It is not safe for
@@ -120,6 +123,9 @@ func (k *KeyStore) Add(s *event.Secret) {
 	defer clear(s.Secret)
 	k.stats.Secrets++
 	k.now = max(k.now, s.Time)
+	if len(s.Secret) == 0 {
+		k.stats.Unreadable++
+	}
 	switch s.Kind {
 	case event.SecretTLS13Derive:
 		k.addDerive(s)
@@ -145,11 +151,15 @@ func (k *KeyStore) addDerive(s *event.Secret) {
 		return
 	}
 	h := hashOfLen(len(s.Context))
-	if h == nil || len(s.Secret) != len(s.Context) {
+	if h == nil || len(s.Secret) != len(s.Context) && len(s.Secret) > 0 {
 		k.stats.Malformed++
 		return
 	}
 	e := k.entry(newKeyID(st, false, s.Context), s.Time)
+	if len(s.Secret) == 0 {
+		e.unreadable = true
+		return
+	}
 	if e.client.n != 0 {
 		return // the same parent and transcript give the same secrets
 	}
@@ -190,11 +200,16 @@ func (k *KeyStore) addKeyLog(s *event.Secret) {
 		k.stats.Ignored++
 		return
 	}
-	if len(s.Context) != 32 || hashOfLen(len(s.Secret)) == nil || st == stageMaster12 && len(s.Secret) != 48 {
+	unreadable := len(s.Secret) == 0
+	if len(s.Context) != 32 || !unreadable && (hashOfLen(len(s.Secret)) == nil || st == stageMaster12 && len(s.Secret) != 48) {
 		k.stats.Malformed++
 		return
 	}
 	e := k.entry(newKeyID(st, true, s.Context), s.Time)
+	if unreadable {
+		e.unreadable = true
+		return
+	}
 	to := &e.client
 	if server {
 		to = &e.server
@@ -239,6 +254,12 @@ func (k *KeyStore) find(id keyID, client bool, dst *secret) bool {
 	return true
 }
 
+// unreadable says that a secret was there that could not be read.
+func (k *KeyStore) unreadable(id keyID) bool {
+	e := k.entries[id]
+	return e != nil && e.unreadable
+}
+
 func (k *KeyStore) dropOldest() {
 	id := k.queue[k.head].id
 	e := k.entries[id]
@@ -259,6 +280,14 @@ func (k *KeyStore) Tick(now int64) {
 	for k.head < len(k.queue) && now-k.queue[k.head].t >= int64(k.limits.TTL) {
 		k.dropOldest()
 		k.stats.Expired++
+	}
+}
+
+// SetBack says that the clock was set back to now: nothing is kept longer for that.
+func (k *KeyStore) SetBack(now int64) {
+	k.now = min(k.now, now)
+	for i := k.head; i < len(k.queue); i++ {
+		k.queue[i].t = min(k.queue[i].t, now)
 	}
 }
 

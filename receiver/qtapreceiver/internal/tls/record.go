@@ -150,7 +150,7 @@ func (c *Conn) park(h *half) {
 	}
 	switch held := len(c.client.in) + len(c.server.in); {
 	case held > c.limits.MaxWaiting && c.waiting:
-		c.fail(ReasonNoSecret)
+		c.fail(c.noSecret())
 	case held > c.limits.MaxWaiting && c.stalled:
 		c.fail(ReasonRenegotiation)
 	case held > max(c.limits.MaxWaiting, 2*maxRecord), c.stats.Buffered > uint64(c.limits.MaxTotal):
