@@ -123,6 +123,22 @@ func TestStatements(t *testing.T) {
 	assert.EqualValues(t, 100_000, next)
 }
 
+// TestThreads: the server itself would take one thread only, as no thread has 1 GiB of what the child may have.
+func TestThreads(t *testing.T) {
+	_, conn := started(t)
+	rows, err := conn.Query(context.Background(), `EXPLAIN PIPELINE SELECT sum(number) FROM numbers_mt(100000000)`)
+	require.NoError(t, err)
+	defer rows.Close()
+	var plan strings.Builder
+	for rows.Next() {
+		var line string
+		require.NoError(t, rows.Scan(&line))
+		plan.WriteString(line + "\n")
+	}
+	require.NoError(t, rows.Err())
+	assert.Contains(t, plan.String(), "× 2", "`max_threads` is 2")
+}
+
 func TestErrors(t *testing.T) {
 	_, conn := started(t)
 	ctx := context.Background()
