@@ -120,7 +120,7 @@ test-unit: packages-test chdb npm ## run the tests of the packages, under the ra
 
 .PHONY: test-kernel
 test-kernel: packages-test npm ## run the tests that load eBPF programs (root)
-	$(call GOTEST,-count=1 -p 1,$(KERNEL_TESTS))
+	$(call GOTEST,-count=1 -timeout 30m -p 1,$(KERNEL_TESTS))
 
 .PHONY: test-e2e
 test-e2e: packages-test chdb npm $(BINARY) ## drive the built binary with real programs (root)

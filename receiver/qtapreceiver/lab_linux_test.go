@@ -51,6 +51,7 @@ type lab struct {
 	lossy  bool // the test makes the ring overflow
 	host   component.Host
 	tune   func(*tap) // before it starts; may be nil
+	logger *zap.Logger
 
 	recording     *recorded // with -record
 	recordingName string
@@ -78,7 +79,7 @@ func newLab(t *testing.T, name string) *lab {
 	need(t, os.Geteuid() == 0, "root, to load BPF programs")
 	root := cgroup2Mount()
 	need(t, root != "", "a cgroup v2 mount")
-	l := &lab{t: t, host: componenttest.NewNopHost(), cgroup: filepath.Join(root, fmt.Sprintf("qtap-test-%s-%d", name, os.Getpid()))}
+	l := &lab{t: t, host: componenttest.NewNopHost(), logger: zaptest.NewLogger(t), cgroup: filepath.Join(root, fmt.Sprintf("qtap-test-%s-%d", name, os.Getpid()))}
 	l.open = func(cfg *Config, logger *zap.Logger) (event.Source, []zap.Field, error) {
 		src, fields, err := openKernel(cfg, logger)
 		l.source = src
@@ -117,6 +118,11 @@ func cgroup2Mount() string {
 // start runs `qtap` with traces and logs, and `qtap_payload`.
 func (l *lab) start(mod func(*Config, *PayloadConfig)) {
 	l.t.Helper()
+	require.NoError(l.t, l.tryStart(mod))
+	l.t.Cleanup(l.stop)
+}
+
+func (l *lab) tryStart(mod func(*Config, *PayloadConfig)) error {
 	id := component.MustNewIDWithName("qtap", filepath.Base(l.cgroup))
 	l.slot = slotOf(id)
 	cfg, pcfg := createDefaultConfig(), createDefaultPayloadConfig()
@@ -127,7 +133,7 @@ func (l *lab) start(mod func(*Config, *PayloadConfig)) {
 		mod(cfg, pcfg)
 	}
 	set := receivertest.NewNopSettings(metadata.Type)
-	set.ID, set.Logger = id, zaptest.NewLogger(l.t)
+	set.ID, set.Logger = id, l.logger
 	ctx := context.Background()
 	f := newFactory(l.open)
 	tr, err := f.CreateTraces(ctx, set, cfg, &l.traces)
@@ -141,10 +147,12 @@ func (l *lab) start(mod func(*Config, *PayloadConfig)) {
 		l.tune(l.slot.tap)
 	}
 	for _, c := range []component.Component{pl, tr, lg} {
-		require.NoError(l.t, c.Start(ctx, l.host))
+		if err := c.Start(ctx, l.host); err != nil {
+			return err
+		}
 		l.parts = append(l.parts, c)
 	}
-	l.t.Cleanup(l.stop)
+	return nil
 }
 
 // stop shuts down and checks that every stage's books balance, with nothing left in flight.

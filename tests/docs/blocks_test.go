@@ -73,6 +73,7 @@ var elsewhere = map[string]struct{ file, has, reason string }{
 	"make deb rpm":             {file: "Makefile", has: "test-packages: packages-test deb rpm"},
 	"setpriv --reuid":          {file: "tests/e2e/rights_test.go", has: "func TestLeastRights("},
 	"cd web && npm ci":         {file: "Makefile", has: "cd extension/pulseapiextension/web && npm ci --ignore-scripts && npm run check && npm run build"},
+	"make build agent chdb":    {reason: "it needs buildah and debootstrap, and downloads a Debian; the page says when it was run"},
 	"kubectl create namespace": {reason: "no cluster runs where this is tested; TestHelmValues checks the values, tests/chart renders the chart"},
 }
 

@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -109,21 +111,35 @@ func Probe(cfg Config) Features {
 		multi := orSince(features.HaveBPFLinkUprobeMulti(), "6.6; perf uprobes are used instead")
 		add(featureUprobeMulti, false, multi)
 		if multi != nil {
-			add("perf uprobes", true, perfAllowed(sysAdmin))
+			add("perf uprobes", true, perfAllowed())
 		}
 		add(featureCookies, false, orSince(features.HaveProgramHelper(ebpf.Kprobe, asm.FnGetAttachCookie), "5.15; the secrets of BoringSSL and of OpenSSL without symbols are not captured"))
 	}
 	return f
 }
 
-// perfAllowed asks for what distributions that restrict perf further than Linux does want: above 2
-// they refuse all of it to whoever lacks CAP_SYS_ADMIN.
-func perfAllowed(sysAdmin bool) error {
-	const file = "/proc/sys/kernel/perf_event_paranoid"
-	b, _ := os.ReadFile(file)                              // one that cannot be read refuses nothing
-	level, _ := strconv.Atoi(strings.TrimSpace(string(b))) // 0 if it is no number
-	if level > 2 && !sysAdmin {
-		return fmt.Errorf("perf_event_paranoid is %d; write 2 to %s, run as root or grant CAP_SYS_ADMIN", level, file)
+// perfAllowed asks the kernel whether this process may put a perf uprobe into a file: for one in a folder, which is no file, so that it is refused in
+// any case (EINVAL), but for want of rights before that. CAP_PERFMON was enough for it from Linux 5.8 to 2025, when it was taken back in the stable
+// lines too ("Revert to requiring CAP_SYS_ADMIN for uprobes"); distributions have limits of their own besides (kernel.perf_event_paranoid above 2).
+func perfAllowed() error {
+	b, err := os.ReadFile("/sys/bus/event_source/devices/uprobe/type")
+	if err != nil {
+		return fmt.Errorf("a kernel built with CONFIG_UPROBE_EVENTS: %w", err)
+	}
+	kind, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 32)
+	if err != nil {
+		return fmt.Errorf("the number of perf uprobes: %w", err)
+	}
+	folder := []byte("/\x00")
+	attr := unix.PerfEventAttr{Type: uint32(kind), Ext1: uint64(uintptr(unsafe.Pointer(&folder[0])))} // config1: the path
+	attr.Size = uint32(unsafe.Sizeof(attr))
+	fd, err := unix.PerfEventOpen(&attr, -1, 0, -1, unix.PERF_FLAG_FD_CLOEXEC)
+	runtime.KeepAlive(folder)
+	switch {
+	case err == nil: // it cannot be
+		return unix.Close(fd)
+	case errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM):
+		return errors.New("before Linux 6.6 nobody else may have them; run as root or grant CAP_SYS_ADMIN")
 	}
 	return nil
 }

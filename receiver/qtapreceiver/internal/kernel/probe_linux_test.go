@@ -53,6 +53,10 @@ func TestOpenAsUser(t *testing.T) {
 	if cgroup == "" {
 		return // the tests below start it with a cgroup
 	}
+	if cgroup == askPerf {
+		fmt.Println(perfAllowed())
+		os.Exit(0)
+	}
 	c, err := Open(Config{Level: LevelFull, Keys: true, CgroupPath: cgroup})
 	if err != nil {
 		fmt.Println("error:", err)
@@ -63,6 +67,16 @@ func TestOpenAsUser(t *testing.T) {
 		fmt.Println("error:", err)
 	}
 	os.Exit(0)
+}
+
+// askPerf in the place of a cgroup asks for perf uprobes only.
+const askPerf = "perf"
+
+func TestPerfAllowed(t *testing.T) {
+	needRoot(t)
+	require.NoError(t, perfAllowed())
+	require.Contains(t, asUser(t, askPerf), "grant CAP_SYS_ADMIN")
+	require.Equal(t, "<nil>\n", asUser(t, askPerf, unix.CAP_SYS_ADMIN))
 }
 
 func TestOpenWithoutRights(t *testing.T) {
@@ -82,7 +96,7 @@ func TestOpenWithLeastRights(t *testing.T) {
 	if strings.Contains(out, "CAP_SYS_RESOURCE") { // before Linux 5.11
 		caps = append(caps, unix.CAP_SYS_RESOURCE)
 	}
-	if strings.Contains(out, "perf_event_paranoid") { // before Linux 6.6, on Debian
+	if strings.Contains(out, "perf uprobes") { // before Linux 6.6
 		caps = append(caps, unix.CAP_SYS_ADMIN)
 	}
 	if len(caps) > more {
