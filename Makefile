@@ -219,6 +219,14 @@ bench-store: chdb ## compare pulse with contrib's clickhouse exporter, and ask a
 	cd tests/bench/contrib && go run . -out ../store.json
 	go run ./tests/bench/store -rows $(or $(ROWS),50000000) -out tests/bench/questions.json
 
+# The gateway once more with an extension that profiles it, for the bench alone: it is in no package. ONLY=knee, memory or objects measures that.
+.PHONY: bench-scale
+bench-scale: chdb $(BINARY) ## find how much one gateway takes, and count what payloads ask of a bucket (root, 2 CPUs, 10 minutes)
+	@mkdir -p _build/scale
+	sed -e 's#^  output_path: .*#  output_path: ./_build/scale#' -e 's#^    path: \.$$#    path: $(CURDIR)#' -e 's#^extensions:#&\n  - gomod: github.com/open-telemetry/opentelemetry-collector-contrib/extension/pprofextension v0.161.0#' builder-config.yaml > _build/scale.yaml
+	CGO_ENABLED=0 $(TOOL) builder --config _build/scale.yaml
+	go run ./tests/scale -collector $(BINARY) -profiled _build/scale/otelcol-qpoint $(if $(ONLY),-only $(ONLY))
+
 .PHONY: lint
 lint: ## gofmt, licence headers, vet, golangci-lint
 	@out=$$(git ls-files '*.go' | grep -v '_bpfe' | xargs gofmt -l); if [ -n "$$out" ]; then echo "not gofmt-ed: $$out" >&2; exit 1; fi
