@@ -10,6 +10,28 @@ const mib = async () => {
   return (await cdp.send('Runtime.getHeapUsage')).usedSize / (1 << 20);
 };
 let before = 0;
+let all = []; // what the API tells, in its order
+
+await step('the list is known', async () => {
+  await page.waitForFunction(() => location.hash.includes('from=3d') && document.querySelector('.rows .row'));
+  all = await page.evaluate(async () => {
+    const keys = [];
+    const range = `from=${new Date(Date.now() - 3 * 86_400_000).toISOString()}&to=${new Date().toISOString()}`;
+    for (let cursor = ''; ; ) {
+      const a = await fetch(`api/v1/requests?${range}&limit=1000${cursor && `&cursor=${cursor}`}`);
+      if (a.status === 429) {
+        await new Promise((done) => setTimeout(done, 1000));
+        continue;
+      }
+      const p = await a.json();
+      if (!a.ok) throw new Error(p.detail);
+      keys.push(...p.requests.map((r) => `${r.trace_id}/${r.span_id}`));
+      cursor = p.next_cursor ?? '';
+      if (!cursor) return keys;
+    }
+  });
+  assert.ok(all.length > s.stored * 0.99 && all.length <= s.stored, `${all.length} of ${s.stored} rows`);
+});
 
 await step('all rows come when the end is looked for', async () => {
   await page.locator('.rows .row').first().waitFor();
@@ -27,8 +49,8 @@ await step('all rows come when the end is looked for', async () => {
       box.scrollTop = box.scrollHeight;
       await new Promise((done) => setTimeout(done, 10));
     }
-  }, s.stored);
-  console.log(`    ${s.stored} rows came in ${Date.now() - started} ms`);
+  }, all.length);
+  console.log(`    ${all.length} rows came in ${Date.now() - started} ms`);
 });
 
 await step('every row is reached in order, and few are in the document', async () => {
@@ -37,7 +59,6 @@ await step('every row is reached in order, and few are in the document', async (
     const keys = [];
     let most = 0;
     let wrong = '';
-    let last = '\uffff';
     box.scrollTop = 0;
     for (;;) {
       box.dispatchEvent(new Event('scroll')); // else it comes with the next frame, for which a busy machine takes long
@@ -50,25 +71,21 @@ await step('every row is reached in order, and few are in the document', async (
           if (keys[at] !== r.dataset.key) wrong ||= `row ${at} was ${keys[at]} and is ${r.dataset.key}`;
           continue;
         }
-        if (at > keys.length) return { wrong: `row ${keys.length} is not drawn before row ${at}`, keys: keys.length, most, different: 0 };
-        const time = r.firstElementChild.title;
-        if (time > last) wrong ||= `row ${at} of ${time} comes after ${last}`;
-        last = time;
+        if (at > keys.length) return { wrong: `row ${keys.length} is not drawn before row ${at}`, keys, most };
         keys.push(r.dataset.key);
       }
       if (box.scrollTop + box.clientHeight >= box.scrollHeight - 1) break;
       box.scrollTop += (rows.length - 2) * rows[0].offsetHeight;
     }
-    return { keys: keys.length, different: new Set(keys).size, most, wrong };
+    return { keys, most, wrong };
   });
   assert.equal(seen.wrong, '');
-  assert.equal(seen.keys, s.stored);
-  assert.equal(seen.different, s.stored);
+  assert.deepEqual(seen.keys, all);
   assert.ok(seen.most < 120, `${seen.most} rows in the document`);
 });
 
 await step('what is held is bounded', async () => {
-  const each = ((await mib()) - before) / s.stored;
+  const each = ((await mib()) - before) / all.length;
   console.log(`    ${(each * 1024).toFixed(2)} KiB of the browser's memory for each row`);
   // Of few rows it is lost in what else the page holds.
   if (s.measured) assert.ok(each * 1024 < 4, 'a row is not held twice');
