@@ -126,7 +126,7 @@ test-kernel: packages-test npm ## run the tests that load eBPF programs (root)
 test-e2e: packages-test chdb npm $(BINARY) ## drive the built binary with real programs (root)
 	$(call GOTEST,-count=1 -timeout 60m,./tests/e2e)
 
-# OUTAGE=2m makes each outage shorter. The disk under a queue is for the long form only: it shows a known loss, see the README there.
+# OUTAGE=2m makes each outage shorter. The disk under a queue is in the long form only until it has been repeated often enough.
 .PHONY: test-faults-short test-faults
 test-faults-short: packages-test chdb $(BINARY)
 	$(call GOTEST,-count=1 -timeout 60m -skip '^TestCapture|^TestQueueDiskFull$$',./tests/faults)
@@ -145,7 +145,7 @@ test-exactness: packages-test chdb $(BINARY) ## account for every request of 40 
 	go test -count=1 -timeout 6h -v -run '^TestExactness$$' ./tests/exactness -rate $(or $(RATE),0) -duration $(or $(MINUTES),40)m -out $(CURDIR)/tests/exactness/exactness.json
 
 .PHONY: test-capture-faults
-test-capture-faults: packages-test chdb $(BINARY) ## the long forms: 100,000 connections, 1,000 cgroups (root)
+test-capture-faults: packages-test chdb $(BINARY) ## the long forms: 100,000 connections, 1,000 cgroups, 20 mutations of each seed (root)
 	go test -count=1 -timeout 2h -v -run '^TestCapture' ./tests/faults -long
 
 .PHONY: soak

@@ -23,6 +23,7 @@ import (
 
 	"github.com/qpoint-io/otelcol-qpoint/exporter/pulseexporter"
 	"github.com/qpoint-io/otelcol-qpoint/exporter/qpoints3exporter"
+	"github.com/qpoint-io/otelcol-qpoint/extension/filestorageextension"
 	"github.com/qpoint-io/otelcol-qpoint/extension/localclickhouseextension"
 	"github.com/qpoint-io/otelcol-qpoint/extension/locals3extension"
 	"github.com/qpoint-io/otelcol-qpoint/extension/privacyguardextension"
@@ -53,6 +54,7 @@ var components = []described{
 	{"extension", "extension/localclickhouseextension", "## Configuration", nil, localclickhouseextension.NewFactory()},
 	{"extension", "extension/locals3extension", "# Local S3", nil, locals3extension.NewFactory()},
 	{"extension", "extension/qpointeraseextension", "# Erase extension", nil, qpointeraseextension.NewFactory()},
+	{"extension", "extension/filestorageextension", "# File storage", nil, filestorageextension.NewFactory()},
 }
 
 // readme returns the component's README from its heading on.

@@ -7,8 +7,8 @@
 //	load send  -http A -https B -ca cert.pem      numbered requests at a rate
 //	load storm -http A -connections 100000        connections that are opened and closed
 //	load slow  -http A -connections 200           requests whose heads come byte by byte
-//	load head  -bytes 1073741824                  a request whose head does not end
-//	load play  < conversations                    bytes, whatever they mean, between both ends of connections
+//	load head  -bytes 1073741824                  a request whose head does not end, until standard input ends
+//	load play  < conversations                    bytes, whatever they mean, between this process and another one
 package main
 
 import (
@@ -34,7 +34,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	modes := map[string]func(context.Context, []string) (any, error){
-		"serve": serve, "send": send, "storm": storm, "slow": slow, "head": head, "play": play,
+		"serve": serve, "send": send, "storm": storm, "slow": slow, "head": head, "play": play, "other": other,
 	}
 	if len(args) == 0 || modes[args[0]] == nil {
 		return errors.New("the first argument must be serve, send, storm, slow, head or play")

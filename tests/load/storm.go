@@ -5,11 +5,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,7 +52,7 @@ func storm(ctx context.Context, args []string) (any, error) {
 		})
 	}
 	all.Wait()
-	return map[string]int64{"opened": opened.Load(), "asked": asked.Load(), "failed": failed.Load()}, ctx.Err()
+	return map[string]int64{"pid": int64(os.Getpid()), "opened": opened.Load(), "asked": asked.Load(), "failed": failed.Load()}, ctx.Err()
 }
 
 // slow sends heads byte by byte on many connections (Slowloris), and leaves all of them unfinished.
@@ -98,10 +99,11 @@ func slow(ctx context.Context, args []string) (any, error) {
 			return nil, ctx.Err()
 		}
 	}
-	return map[string]int{"connections": len(conns), "bytes": written}, nil
+	return map[string]int{"pid": os.Getpid(), "connections": len(conns), "bytes": written}, nil
 }
 
-// head sends a head that does not end to a server that reads on whatever comes, and closes the connection.
+// head sends a head that does not end to a server that reads on whatever comes. It says so when all is read, and closes the connection when
+// standard input ends.
 func head(ctx context.Context, args []string) (any, error) {
 	flags := flag.NewFlagSet("head", flag.ContinueOnError)
 	size := flags.Int64("bytes", 32<<20, "bytes of it")
@@ -109,32 +111,48 @@ func head(ctx context.Context, args []string) (any, error) {
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
-	ends, err := (&conversation{}).connect()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	server, client := ends[0], ends[1]
+	defer l.Close()
+	client, err := net.DialTimeout("tcp4", l.Addr().String(), patience)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	server, err := l.Accept()
+	if err != nil {
+		return nil, err
+	}
 	defer server.Close()
-	stop := context.AfterFunc(ctx, func() { client.Close() })
+	stop := context.AfterFunc(ctx, func() { client.Close(); server.Close() })
 	defer stop()
-	var read int64
-	var taken error
-	var all sync.WaitGroup
-	all.Go(func() { read, taken = io.Copy(io.Discard, server) })
+	text := []byte("GET /head HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
 	piece := bytes.Repeat([]byte("v"), 32<<10)
 	if !*one {
 		piece = bytes.Repeat([]byte("value\r\nX-Again: "), 2<<10)
 	}
-	written, err := io.WriteString(client, "GET /head HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
-	total := int64(written)
-	for err == nil && total < *size {
-		written, err = client.Write(piece)
-		total += int64(written)
+	count := max(0, *size-int64(len(text))) / int64(len(piece))
+	total := int64(len(text)) + count*int64(len(piece))
+	read := make(chan error, 1)
+	go func() { // ends with the connection
+		_, err := io.CopyN(io.Discard, server, total)
+		read <- err
+	}()
+	_, err = client.Write(text)
+	for ; err == nil && count > 0; count-- {
+		_, err = client.Write(piece)
 	}
-	client.Close()
-	all.Wait()
-	if err = errors.Join(err, taken); err != nil {
-		return nil, fmt.Errorf("after %d bytes: %w", total, err)
+	if err != nil {
+		server.Close()
 	}
-	return map[string]int64{"written": total, "read": read}, nil
+	if err = errors.Join(err, <-read); err != nil {
+		return nil, err
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(map[string]int64{"written": total}); err != nil {
+		return nil, err
+	}
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return struct{}{}, err
 }

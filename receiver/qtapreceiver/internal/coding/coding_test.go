@@ -195,6 +195,7 @@ func FuzzDecoder(f *testing.F) {
 		f.Add(wire.Bytes(), i, 3)
 	}
 	f.Fuzz(func(t *testing.T, b []byte, coding, piece int) {
+		testkit.Keep(t, b)
 		if coding < 0 || piece <= 0 {
 			t.Skip()
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 )
 
@@ -30,6 +31,7 @@ func FuzzEvents(f *testing.F) {
 			c[0]+c[1]+getRequest+okResponse+text("three"))
 	}
 	f.Fuzz(func(t *testing.T, ops []byte, data string) {
+		testkit.Keep(t, []byte(data))
 		if len(ops) > 600 {
 			return
 		}

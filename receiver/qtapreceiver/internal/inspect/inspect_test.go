@@ -21,6 +21,7 @@ import (
 
 	"github.com/qpoint-io/otelcol-qpoint/internal/detect"
 	"github.com/qpoint-io/otelcol-qpoint/internal/semantic"
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/emit"
 )
 
@@ -537,6 +538,7 @@ func FuzzBody(f *testing.F) {
 	p, err := (&RedactConfig{Fields: []string{"a"}, JSONPaths: []string{"$..b"}, Detectors: []string{"all"}}).Compile()
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, b string, kind uint8, cut bool) {
+		testkit.Keep(t, []byte(b))
 		media := kindsOfBody[int(kind)%len(kindsOfBody)]
 		in := New(Settings{Findings: true, MaxSize: 1 << 20, Redact: p}, emit.NewLedger("", ""))
 		once := []byte(b)
@@ -593,6 +595,7 @@ func FuzzRecord(f *testing.F) {
 	p, err := (&RedactConfig{Fields: []string{"a"}, JSONPaths: []string{"$..b"}, Headers: []string{"cookie"}, Detectors: []string{"all"}}).Compile()
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, target, name, value, body, message string, cut bool) {
+		testkit.Keep(t, []byte(body))
 		for _, set := range []Settings{look(), {Findings: true, MaxSize: 1 << 10, Redact: p}} {
 			book := emit.NewLedger("inspected", "{message}")
 			sl := plog.NewScopeLogs()

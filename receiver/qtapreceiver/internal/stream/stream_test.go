@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/event"
 )
 
@@ -471,6 +472,7 @@ func FuzzStream(f *testing.F) {
 	f.Add([]byte("\x10\x20\x00\x08abcdefgh\x00\x00\x02\x04wxyz"), uint32(0xfffffff8))
 	f.Add([]byte("\x40\x00\x08\x00\x50\x00\x02\x04held\x4e\x00\x02\x06forged\x42\x07\x09\x01x\x45\x00\x0a\x00"), uint32(7))
 	f.Fuzz(func(t *testing.T, in []byte, base uint32) {
+		testkit.Keep(t, in)
 		s, _, st := newTest(t, Limits{MaxBuffered: 4096, MaxWindow: 4096})
 		s.Anchor(base)
 		now := int64(0)

@@ -22,6 +22,8 @@ import (
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/require"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 func vector24(b []byte) []byte {
@@ -235,6 +237,7 @@ func FuzzCertificates(f *testing.F) {
 		f.Add(compressedMessage(algorithm, 100, compressed(f, algorithm, make([]byte, 100))))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		testkit.Keep(t, b)
 		for _, version := range []uint16{version12, version13} {
 			c := parseCertificates(b, version)
 			for _, s := range []string{c.Subject, c.Issuer} {

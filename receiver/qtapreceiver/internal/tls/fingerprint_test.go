@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // extension is one of a ClientHello that clientHelloBody makes.
@@ -133,6 +135,7 @@ func FuzzFingerprint(f *testing.F) {
 	f.Add(unhex(f, rfcClientHello)[9:])
 	f.Add(clientHelloBody(769, []uint16{4, 5}, nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		testkit.Keep(t, b)
 		ja3, ja4 := Fingerprint(b, TransportTCP)
 		if ja3 == "" && ja4 == "" {
 			return

@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"fmt"
 	"testing"
+
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 type nothing struct{ n int }
@@ -34,6 +36,7 @@ func FuzzConn(f *testing.F) {
 		f.Add(uint8(5+i), append([]byte{1, 255}, sealCBC(cbc12(f, 0xc024, macOut), typeHandshake, append([]byte{msgServerHello}, vector24(server[9:])...), 1)...))
 	}
 	f.Fuzz(func(t *testing.T, start uint8, in []byte) {
+		testkit.Keep(t, in)
 		r := newRig(t, Limits{MaxWaiting: 4096, MaxTrialBytes: 1 << 16})
 		switch start % 7 {
 		case 1:
@@ -80,6 +83,7 @@ func FuzzHandshake(f *testing.F) {
 	f.Add(unhex(f, rfcServerHello)[9:])
 	f.Add([]byte{0, 9, 0, 16, 0, 5, 0, 3, 2, 'h', '2'})
 	f.Fuzz(func(t *testing.T, b []byte) {
+		testkit.Keep(t, b)
 		in := bytes.Clone(b)
 		ch, _ := parseClientHello(b)
 		sh, _ := parseServerHello(b)
@@ -172,6 +176,7 @@ func FuzzSniffRecords(f *testing.F) {
 	f.Add(append(record, typeApplication, 3))
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		testkit.Keep(t, b)
 		if SniffRecords(b) && (b[0] != typeApplication || len(b) < headerLen+tagLen) {
 			t.Fatalf("%x is no record", b)
 		}

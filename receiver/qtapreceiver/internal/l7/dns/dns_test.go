@@ -166,6 +166,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(query(1, "a.example.", dnsmessage.TypeA))
 	f.Add(response(1, "a.example.", dnsmessage.TypeAAAA, 0, "b.", "::1"))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		testkit.Keep(t, b)
 		m, ok := Parse(b)
 		if ok && (m.Name == "" || m.Type == "" || m.Response != (m.Code != "")) {
 			t.Fatalf("%+v", m)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
 )
 
@@ -32,6 +33,7 @@ func FuzzParser(f *testing.F) {
 		f.Add(prog)
 	}
 	f.Fuzz(func(t *testing.T, prog []byte) {
+		testkit.Keep(t, prog)
 		opt := Options{MaxBody: 64, MaxHeader: 512, MaxPending: 4, KeepPayload: true}
 		run := func(cut bool) (emitted int, stats *Stats, gaps bool) {
 			stats = new(Stats)
@@ -108,6 +110,7 @@ func FuzzSniff(f *testing.F) {
 	f.Add([]byte("GET / HTTP/1.1\r\n"))
 	f.Add([]byte("HTTP/1.1 200 OK\r\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		testkit.Keep(t, b)
 		for _, sniff := range []func([]byte) (bool, bool){Sniff, SniffResponse, sureRequest} {
 			final := false
 			for n := 0; n <= len(b); n++ {

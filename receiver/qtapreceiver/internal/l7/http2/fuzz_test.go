@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/net/http2/hpack"
 
+	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 	"github.com/qpoint-io/otelcol-qpoint/receiver/qtapreceiver/internal/l7"
 )
 
@@ -40,6 +41,7 @@ func FuzzParser(f *testing.F) {
 		f.Add(prog)
 	}
 	f.Fuzz(func(t *testing.T, prog []byte) {
+		testkit.Keep(t, prog)
 		opt := Options{MaxBody: 64, MaxHeader: 512, MaxStreams: 4, MaxHeld: 1024, MaxTable: 300, KeepPayload: true}
 		if len(prog) > 0 {
 			opt.Joined = prog[0]&1 != 0
@@ -145,6 +147,7 @@ func FuzzHPACK(f *testing.F) {
 	}
 	f.Add([]byte{0x20, 0x3f, 0xe1, 0x1f, 0x40, 1, 'a', 1, 'b', 0xbe, 0xbf}, byte(1))
 	f.Fuzz(func(t *testing.T, b []byte, cut byte) {
+		testkit.Keep(t, b)
 		var want []hpack.HeaderField
 		d := hpack.NewDecoder(4096, func(h hpack.HeaderField) { want = append(want, h) })
 		d.SetAllowedMaxDynamicTableSize(1 << 20)

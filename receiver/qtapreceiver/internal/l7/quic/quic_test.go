@@ -177,7 +177,8 @@ func FuzzInitial(f *testing.F) {
 	hello := clientHello(f, "a.example")
 	f.Add(seal(f, version1, "12345678", 0, cryptoFrame(0, hello)), cryptoFrame(0, hello))
 	f.Add(seal(f, version2, "", 3, nil), []byte{2, 0x7f, 0xff, 0, 0, 3, 1, 1, 1, 1, 6, 0, 1, 1})
-	f.Fuzz(func(_ *testing.T, datagram, frames []byte) {
+	f.Fuzz(func(t *testing.T, datagram, frames []byte) {
+		testkit.Keep(t, datagram, frames)
 		var a Assembler
 		n := 0
 		for p := range Initials(datagram) {

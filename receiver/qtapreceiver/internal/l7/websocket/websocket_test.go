@@ -292,6 +292,7 @@ func FuzzData(f *testing.F) {
 	f.Add(wire(true, false, 0, OpBinary, make([]byte, 200)), wire(false, true, 0, OpClose, []byte{3, 232}), uint8(0), int16(100), true)
 	f.Add([]byte{0x81, 0xff, 0, 0, 0, 0, 0, 0, 0, 1}, []byte{0x82, 0x7e, 0, 0}, uint8(1), int16(-1), false)
 	f.Fuzz(func(t *testing.T, client, server []byte, cut uint8, gap int16, deflate bool) {
+		testkit.Keep(t, client, server)
 		opt := Options{MaxData: 64, MaxCompressed: 256, MaxInflated: 4096, Deflate: Deflate{Agreed: deflate}}
 		runs := []run{{client: true, b: client}, {b: server}, {client: true, gap: int(gap)}, {client: true, b: client}, {b: server}}
 		if gap < 0 {
