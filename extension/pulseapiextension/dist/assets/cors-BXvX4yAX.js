@@ -1,0 +1,5 @@
+import{O as e}from"./index-BLbpcZwG.js";function t(e){return`[{
+  "AllowedOrigins": ["${e}"],
+  "AllowedMethods": ["GET", "HEAD"],
+  "ExposeHeaders": ["Content-Range", "Content-Length", "ETag"]
+}]`}var n=[`NoSuchKey`,`AccessDenied`];async function r(t,r){let i;try{i=(await e({},r)).url??`${t.origin}/${encodeURIComponent(t.bucket)}/pulse-check`}catch(e){return{state:`unknown`,said:e.message}}let a=e=>fetch(i,{mode:e,credentials:`omit`,referrerPolicy:`no-referrer`,cache:`no-store`,signal:r??null}),o;try{o=await a(`cors`)}catch{return a(`no-cors`).then(()=>({state:`blocked`,said:``}),()=>({state:`unreachable`,said:``}))}let s=/<Code>(\w{1,64})<\/Code>/.exec((await o.text().catch(()=>``)).slice(0,4096))?.[1]??`HTTP ${o.status}`;return{state:n.includes(s)||o.ok?`readable`:`denied`,said:s}}export{t as n,r as t};

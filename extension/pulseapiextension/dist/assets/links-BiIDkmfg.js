@@ -1,0 +1,1 @@
+import{Z as e,f as t}from"./index-BLbpcZwG.js";var n=e=>e.map(e=>typeof e==`string`?e:t(...e)).join(` `),r=(...t)=>e(`requests`,{q:n(t)}),i=(...t)=>e(`connections`,{q:n(t)}),a=(...e)=>n(e),o=t=>e([`endpoints`,t]),s=(t,n=``,r=``)=>e([`processes`,t||`-`],{service:n,host:r});export{r as a,s as i,o as n,a as r,i as t};

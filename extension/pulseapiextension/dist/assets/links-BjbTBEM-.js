@@ -1,1 +1,0 @@
-import{a as e}from"./index-uPh8zMqU.js";import{q as t}from"./format-DeOKQUuG.js";var n=t=>t.map(t=>typeof t==`string`?t:e(...t)).join(` `),r=(...e)=>t(`requests`,{q:n(e)}),i=(...e)=>t(`connections`,{q:n(e)}),a=(...e)=>n(e),o=e=>t([`endpoints`,e]),s=(e,n=``,r=``)=>t([`processes`,e||`-`],{service:n,host:r});export{r as a,s as i,o as n,a as r,i as t};

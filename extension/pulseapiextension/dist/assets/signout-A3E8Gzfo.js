@@ -1,1 +1,0 @@
-import{r as e,u as t}from"./age-wdHnfgXM.js";import{h as n}from"./format-DeOKQUuG.js";async function r(){t.set(null,!1),e(),await n().catch(()=>{}),location.reload()}export{r as t};

@@ -1,0 +1,1 @@
+import{r as e,u as t}from"./age-CfHje66E.js";import{E as n}from"./index-BLbpcZwG.js";async function r(){t.set(null,!1),e(),await n().catch(()=>{}),location.reload()}export{r as t};
