@@ -65,8 +65,11 @@ global_func int read_head(struct __sk_buff *skb, __u64 pack)
 		if (bpf_skb_load_bytes(skb, hdr_len + i * HEAD_PART, part, n))
 			return 0;
 		for (int j = 0; j < HEAD_PART; j++) {
-			__u32 c = part[j], next = head_states[(state & HEAD_STATE) << 8 | c];
-			__u64 digit = next >> HEAD_DIGIT;
+			__u64 c = part[j], at = (__u64)state << 8 | c;
+
+			barrier_var(at); // a bound that the verifier of 5.10 sees
+			at &= HEAD_STATE << 8 | 0xff;
+			__u64 next = head_states[at], digit = next >> HEAD_DIGIT;
 
 			// Without branches: each would be another state for the verifier to follow.
 			length = length * (1 + 9 * digit) + digit * (c & 15);
