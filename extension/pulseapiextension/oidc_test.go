@@ -175,7 +175,7 @@ func TestOIDCConfig(t *testing.T) {
 	for want, edit := range map[string]func(*OIDCConfig){
 		"`oidc::issuer_url` is not an https URL": func(o *OIDCConfig) { o.IssuerURL = "http://id.example.com" },
 		"`oidc::client_id` is missing":           func(o *OIDCConfig) { o.ClientID = "" },
-		"does not end in /api/v1/login":         func(o *OIDCConfig) { o.RedirectURL = "https://pulse.example.com/" },
+		"does not end in /api/v1/login":          func(o *OIDCConfig) { o.RedirectURL = "https://pulse.example.com/" },
 	} {
 		bad := ok
 		edit(&bad)

@@ -75,7 +75,8 @@ func TestOrderConnections(t *testing.T) {
 	require.Equal(t, got.header+got.payload, closed.BytesReceived)
 }
 
-// TestOrderNone ends all reports of a connection, and its skipped bytes are still counted.
+// TestOrderNone ends all reports of a connection, and its skipped bytes are still counted. Its counters may have been
+// reported before the order came.
 func TestOrderNone(t *testing.T) {
 	h, n := openOrdering(t, func(c *Capture, n *nginx, e any) {
 		if s, ok := e.(*event.Socket); ok && s.Kind == event.SocketEstablished && (s.Local.Port() == uint16(n.http) || s.Remote.Port() == uint16(n.http)) {
@@ -89,7 +90,6 @@ func TestOrderNone(t *testing.T) {
 	for _, end := range []map[event.SocketKind]event.Socket{h.connection(got.localPort, uint16(n.http)), h.connection(uint16(n.http), got.localPort)} {
 		require.Contains(t, end, event.SocketEstablished)
 		require.NotContains(t, end, event.SocketClosed)
-		require.NotContains(t, end, event.SocketStats)
 	}
 	require.GreaterOrEqual(t, h.copied(got.localPort, uint16(n.http))+h.skipped[event.SkipRule], 2*(got.request+got.header+got.payload))
 	require.NotZero(t, h.skipped[event.SkipRule])
