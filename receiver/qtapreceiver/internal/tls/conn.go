@@ -209,11 +209,11 @@ func (c *Conn) half(fromClient bool) *half {
 func (c *Conn) pump() {
 	for more := true; more && !c.dead; {
 		c.waiting, c.stalled = false, false
-		first, second := &c.server, &c.client
-		if c.clientFirst() {
-			first, second = second, first
+		if !c.clientFirst() {
+			more = c.step(&c.server) || c.step(&c.client)
+		} else if more = c.step(&c.client); !more && !c.waiting { // what came later waits with it
+			more = c.step(&c.server)
 		}
-		more = c.step(first) || c.step(second)
 	}
 	if !c.waiting {
 		c.waitSince = 0

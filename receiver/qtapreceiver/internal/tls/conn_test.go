@@ -176,6 +176,34 @@ func TestNoSecret(t *testing.T) {
 	r.end()
 }
 
+// TestResponseWaitsForItsRequest: where all waited for secrets, and the server's come first, nothing of a response is shown
+// before what was sent earlier.
+func TestResponseWaitsForItsRequest(t *testing.T) {
+	client, server := testConfigs()
+	c := record(t, client, server, 100)
+	for _, late := range []string{"CLIENT_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_TRAFFIC_SECRET_0"} {
+		t.Run(late, func(t *testing.T) {
+			r := newRig(t, Limits{})
+			for _, s := range c.seen {
+				if s.secret == nil {
+					r.feed(s.fromClient, s.b)
+				}
+			}
+			for _, last := range []bool{false, true} {
+				require.Zero(t, r.got.Len())
+				for _, s := range c.seen {
+					if s.secret != nil && (s.secret.Label == late) == last {
+						r.add(s.secret)
+					}
+				}
+				r.Conn.Tick(r.t)
+			}
+			r.end()
+			r.requireAll(c)
+		})
+	}
+}
+
 // TestUnreadableSecret: a secret that its program had, and that could not be read, is not one that never was.
 func TestUnreadableSecret(t *testing.T) {
 	client, server := testConfigs()
