@@ -152,11 +152,6 @@ test-capture-faults: packages-test chdb $(BINARY) ## the long forms: 100,000 con
 soak: packages-test chdb $(BINARY) ## hold a load for MINUTES (60): memory and file descriptors must stay flat (root)
 	go test -count=1 -timeout 6h -v -run '^TestSoak$$' ./tests/exactness -minutes $(or $(MINUTES),60) -out $(CURDIR)/tests/exactness/soak.json
 
-# Apart from make test: what is not seen without a right is waited for, so it takes a quarter of an hour.
-.PHONY: test-rights
-test-rights: packages-test ## measure which capability each thing takes (root)
-	go test -count=1 -timeout 60m -tags rights -v -run '^TestRights$$' ./receiver/qtapreceiver
-
 # The proof that nothing is attributed to the wrong connection, process or request; make test runs its short form.
 .PHONY: test-attribution
 test-attribution: packages-test ## 20,000 exchanges of each program, faults on the line, forgeries, 10,000 joined pairs (root)
@@ -237,7 +232,7 @@ lint: ## gofmt, licence headers, vet, golangci-lint
 	@out=$$(git ls-files '*.go' | grep -v '_bpfe' | xargs gofmt -l); if [ -n "$$out" ]; then echo "not gofmt-ed: $$out" >&2; exit 1; fi
 	@out=$$(git ls-files 'bpf/*.[ch]' 'tests/bench/peer/*.c' '*.go' | grep -v '_bpfe' | xargs grep -L 'SPDX-License-Identifier: Apache-2.0'); if [ -n "$$out" ]; then echo "without a licence header: $$out" >&2; exit 1; fi
 	go vet ./...
-	go vet -tags foreign,rights ./...
+	go vet -tags foreign ./...
 	$(TOOL) golangci-lint run --timeout 15m
 
 .PHONY: check-generated
