@@ -3,6 +3,7 @@
 package qtapreceiver
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -93,14 +94,24 @@ func (n *namespace) do(f func() error) {
 	n.t.Helper()
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // for ever: the thread ends with the goroutine
+		runtime.LockOSThread()
+		// The first thread of a process does not end with its goroutine, and what others read below /proc/net is its namespace's.
+		home, err := os.Open("/proc/thread-self/ns/net")
+		if err != nil {
+			done <- err
+			return
+		}
+		defer home.Close()
 		ns, err := os.Open("/run/netns/" + n.name)
 		if err == nil {
 			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
 			ns.Close()
 		}
 		if err == nil {
-			err = f()
+			err = errors.Join(f(), unix.Setns(int(home.Fd()), unix.CLONE_NEWNET))
+		}
+		if err == nil { // else the thread ends with the goroutine
+			runtime.UnlockOSThread()
 		}
 		done <- err
 	}()

@@ -46,8 +46,14 @@ func (l *lab) background(cmd *exec.Cmd, port int) {
 		_ = cmd.Process.Signal(syscall.SIGKILL)
 		_ = cmd.Wait()
 	})
+	awaitListening(l.t, cmd, port)
+}
+
+// awaitListening waits until a program listens on a port, without a connection.
+func awaitListening(t *testing.T, cmd *exec.Cmd, port int) {
+	t.Helper()
 	want := fmt.Sprintf(":%04X 0", port) // local address, then a remote address of zeros
-	require.Eventually(l.t, func() bool {
+	require.Eventually(t, func() bool {
 		net := fmt.Sprintf("/proc/%d/net/", cmd.Process.Pid) // it may be in a namespace of its own
 		v4, _ := os.ReadFile(net + "tcp")
 		v6, _ := os.ReadFile(net + "tcp6")

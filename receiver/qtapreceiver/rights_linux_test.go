@@ -15,11 +15,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/qpoint-io/otelcol-qpoint/internal/testkit"
 )
 
 // rightsTable is the table of docs/security.md (a test of tests/docs compares them).
@@ -284,10 +282,6 @@ func (l *rightsLab) during(server *exec.Cmd, port int, f func()) {
 		_ = server.Process.Signal(syscall.SIGTERM)
 		_ = server.Wait()
 	}()
-	want := fmt.Sprintf(":%04X 0", port) // local address, then a remote address of zeros
-	require.Eventually(l.t, func() bool {
-		b, _ := os.ReadFile("/proc/net/tcp")
-		return strings.Contains(string(b), want)
-	}, testkit.Patience, 20*time.Millisecond)
+	awaitListening(l.t, server, port)
 	f()
 }

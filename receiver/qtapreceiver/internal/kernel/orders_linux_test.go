@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -78,9 +80,11 @@ func TestOrderConnections(t *testing.T) {
 // TestOrderNone ends all reports of a connection, and its skipped bytes are still counted. Its counters may have been
 // reported before the order came.
 func TestOrderNone(t *testing.T) {
+	var ordered sync.Map // when, by cookie
 	h, n := openOrdering(t, func(c *Capture, n *nginx, e any) {
 		if s, ok := e.(*event.Socket); ok && s.Kind == event.SocketEstablished && (s.Local.Port() == uint16(n.http) || s.Remote.Port() == uint16(n.http)) {
 			require.NoError(t, c.Order(s.Cookie, event.Order{Level: event.OrderNone, Reason: event.SkipRule}))
+			ordered.Store(s.Cookie, time.Now())
 		}
 	})
 	got := h.curl("--limit-rate", "5M", fmt.Sprintf("http://127.0.0.1:%d/file", n.http))
@@ -90,6 +94,11 @@ func TestOrderNone(t *testing.T) {
 	for _, end := range []map[event.SocketKind]event.Socket{h.connection(got.localPort, uint16(n.http)), h.connection(uint16(n.http), got.localPort)} {
 		require.Contains(t, end, event.SocketEstablished)
 		require.NotContains(t, end, event.SocketClosed)
+	}
+	for i := range h.packets {
+		if at, ok := ordered.Load(h.packets[i].Cookie); ok {
+			require.Less(t, h.packets[i].Time, at.(time.Time).Add(100*time.Millisecond).UnixNano(), "give or take what clocks differ by, nothing is copied once the order is given")
+		}
 	}
 	require.GreaterOrEqual(t, h.copied(got.localPort, uint16(n.http))+h.skipped[event.SkipRule], 2*(got.request+got.header+got.payload))
 	require.NotZero(t, h.skipped[event.SkipRule])
