@@ -17,7 +17,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
 )
 
 // rightsTable is the table of docs/security.md (a test of tests/docs compares them).
