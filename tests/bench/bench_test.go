@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -245,69 +244,5 @@ func TestFresh(t *testing.T) {
 	}
 	if n := conns.Load(); n != 40 {
 		t.Errorf("%d connections", n)
-	}
-}
-
-// TestChild runs real processes: their CPU time is found by group, and they are gone after stop.
-func TestChild(t *testing.T) {
-	c, err := startChild(-1, "sh", nil, "-c", "echo hello; sh -c 'while :; do :; done' & wait")
-	if err != nil {
-		t.Fatal(err)
-	}
-	deadline := time.Now().Add(testkit.Patience)
-	for {
-		_, others, err := groupCPU(c.pid())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if others >= 0.05 {
-			break // in the grandchild: the leader only waits
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("only %v s of CPU", others)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	if !strings.Contains(string(c.output()), "hello") {
-		t.Errorf("output %q", c.output())
-	}
-	if err := c.stop(testkit.Patience); err != nil {
-		t.Fatal(err)
-	}
-	for deadline = time.Now().Add(testkit.Patience); ; time.Sleep(10 * time.Millisecond) {
-		if _, _, err := groupCPU(c.pid()); err != nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the group still runs")
-		}
-	}
-	for time.Now().Before(deadline) { // the scheduler's clock moves when we work
-		cpu, err := preciseCPU(os.Getpid())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if cpu > 0 {
-			break
-		}
-	}
-	if busy, _, err := machineCPU(); err != nil || busy <= 0 {
-		t.Error(busy, err)
-	}
-	if now, peak := memory(os.Getpid()); now == 0 || peak < now {
-		t.Error(now, peak)
-	}
-}
-
-func TestEnds(t *testing.T) {
-	var e ends
-	for i := range 10000 {
-		fmt.Fprintf(&e, "line %d\n", i)
-	}
-	c := &child{}
-	c.log.first, c.log.last = e.first, e.last
-	out := string(c.output())
-	if !strings.HasPrefix(out, "line 0\n") || !strings.HasSuffix(out, "line 9999\n") || len(out) > 3*endSize {
-		t.Errorf("%d bytes, %.20q", len(out), out)
 	}
 }

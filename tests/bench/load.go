@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/qpoint-io/otelcol-qpoint/tests/proc"
 )
 
 // generator makes the load of one measurement. Around run, nothing of it works on the watched program.
@@ -51,7 +53,7 @@ func startLoad(ctx context.Context, c config, m measurement, url string) (genera
 	args := []string{"-c", strconv.Itoa(c.loadCPU), c.self, "load", "-url", url, "-rate", strconv.FormatFloat(s.rate, 'f', -1, 64),
 		"-connections", strconv.Itoa(s.connections), "-fresh=" + strconv.FormatBool(s.fresh), "-warm", s.warm.String(), "-duration", c.duration.String()}
 	cmd := exec.CommandContext(ctx, "taskset", args...)
-	cmd.SysProcAttr = attributes(c.cgroupFD)
+	cmd.SysProcAttr = proc.Attributes(c.cgroupFD)
 	var said strings.Builder
 	cmd.Stderr = &said
 	in, err := cmd.StdinPipe()
@@ -111,7 +113,7 @@ func (w wrk) close() error { return nil }
 func (w wrk) run(ctx context.Context) (outcome, error) {
 	cmd := exec.CommandContext(ctx, "taskset", "-c", strconv.Itoa(w.c.loadCPU), "wrk", "-t1",
 		"-c"+strconv.Itoa(w.connections), "-d"+strconv.Itoa(int(w.c.duration.Round(time.Second)/time.Second))+"s", "--timeout", "30s", w.url)
-	cmd.SysProcAttr = attributes(w.c.cgroupFD)
+	cmd.SysProcAttr = proc.Attributes(w.c.cgroupFD)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return outcome{}, fmt.Errorf("wrk: %w: %s", err, out)

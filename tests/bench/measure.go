@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/qpoint-io/otelcol-qpoint/tests/bench/peer"
+	"github.com/qpoint-io/otelcol-qpoint/tests/proc"
 )
 
 // sample is one measurement.
@@ -77,7 +78,7 @@ const minCPU = 0.01
 // measureWell measures again when the machine was so busy that next to nothing was served, or when something
 // failed that may not the next time.
 func measureWell(ctx context.Context, c config, s site, round int, m measurement) sample {
-	x := sample{measurement: m, Round: round, Time: time.Now().UTC(), LoadAverage: loadAverage()}
+	x := sample{measurement: m, Round: round, Time: time.Now().UTC(), LoadAverage: proc.LoadAverage()}
 	for try := range 2 {
 		t := x
 		err := measure(ctx, c, s, &t)
@@ -90,7 +91,7 @@ func measureWell(ctx context.Context, c config, s site, round int, m measurement
 		if x.Error = err.Error(); ctx.Err() != nil {
 			return x
 		}
-		fmt.Fprintf(os.Stderr, "%s, try %d of 2: %v (load average %.1f)\n", m, try+1, err, loadAverage())
+		fmt.Fprintf(os.Stderr, "%s, try %d of 2: %v (load average %.1f)\n", m, try+1, err, proc.LoadAverage())
 	}
 	return x
 }
@@ -121,7 +122,7 @@ func measure(ctx context.Context, c config, site site, s *sample) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = on.stop(10 * time.Second) }()
+	defer func() { _ = on.Stop(10 * time.Second) }()
 	if watch == nil {
 		if watch, err = startAfter(ctx, c, site, s.measurement, on); err != nil {
 			return err
@@ -159,7 +160,7 @@ func measure(ctx context.Context, c config, site site, s *sample) (err error) {
 	if w.level == "" { // a proxy's worker is a process of its own
 		s.Watcher, s.Engine = s.Watcher+s.Engine, 0
 	}
-	s.WatcherRSS, s.WatcherPeak = memory(watch.pid())
+	s.WatcherRSS, s.WatcherPeak = proc.Memory(watch.PID())
 	s.count(c, before.metrics, settled.metrics)
 	if w.level != "" && w.level != "connections" && s.Seen == 0 {
 		return errors.New("the collector captured nothing (no metric that matches -seen grew)")
@@ -171,7 +172,7 @@ func measure(ctx context.Context, c config, site site, s *sample) (err error) {
 func settle(ctx context.Context, c config, watch *watcher, on *watched) (s state, err error) {
 	last := -1.0
 	for range 10 {
-		if err := pause(ctx, c.settle); err != nil {
+		if err := proc.Pause(ctx, c.settle); err != nil {
 			return s, err
 		}
 		if s = take(ctx, c, watch, on); s.err != nil {
@@ -240,11 +241,11 @@ func take(ctx context.Context, c config, watch *watcher, on *watched) (s state) 
 		if watch.way.level != "" {
 			s.metrics, errs[0] = scrape(ctx, c.metrics)
 		}
-		s.leader, s.others, errs[1] = groupCPU(watch.pid())
+		s.leader, s.others, errs[1] = proc.GroupCPU(watch.PID())
 	}
-	s.user, s.system, errs[2] = processCPU(on.worker)
-	s.machine, s.stolen, errs[3] = machineCPU()
-	s.cpu, errs[4] = preciseCPU(on.worker)
+	s.user, s.system, errs[2] = proc.CPU(on.worker)
+	s.machine, s.stolen, errs[3] = proc.MachineCPU()
+	s.cpu, errs[4] = proc.PreciseCPU(on.worker)
 	s.err = errors.Join(errs[:]...)
 	return s
 }

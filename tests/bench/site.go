@@ -21,6 +21,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/qpoint-io/otelcol-qpoint/tests/proc"
 )
 
 // Sizes of what is served, in bytes.
@@ -84,7 +86,7 @@ var nodeServer []byte
 
 // watched is a program that is watched.
 type watched struct {
-	*child
+	*proc.Child
 	worker int // whose CPU time counts
 }
 
@@ -108,16 +110,16 @@ func startWatched(ctx context.Context, c config, s site, program string) (*watch
 		_, over, _ := net.SplitHostPort(s.over)
 		args = []string{"taskset", "-c", cpu, "node", filepath.Join(s.dir, "server.js"), s.dir, plain, over}
 	}
-	ch, err := startChild(c.cgroupFD, args[0], nil, args[1:]...)
+	ch, err := proc.Start(c.cgroupFD, args[0], nil, args[1:]...)
 	if err != nil {
 		return nil, err
 	}
-	w := &watched{child: ch, worker: ch.pid()}
-	err = ch.await(ctx, time.Minute, func() error {
+	w := &watched{Child: ch, worker: ch.PID()}
+	err = ch.Await(ctx, time.Minute, func() error {
 		if err := listens(s.plain, s.over); err != nil || program != "nginx" {
 			return err
 		}
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", ch.pid(), ch.pid()))
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", ch.PID(), ch.PID()))
 		if err != nil {
 			return err
 		}
@@ -125,7 +127,7 @@ func startWatched(ctx context.Context, c config, s site, program string) (*watch
 		return err
 	})
 	if err != nil {
-		_ = ch.stop(10 * time.Second)
+		_ = ch.Stop(10 * time.Second)
 		return nil, fmt.Errorf("%s: %w", program, err)
 	}
 	return w, nil

@@ -21,11 +21,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/qpoint-io/otelcol-qpoint/tests/bench/peer"
+	"github.com/qpoint-io/otelcol-qpoint/tests/proc"
 )
 
 // watcher is what watches, or stands in the way: a process group of its own.
 type watcher struct {
-	*child
+	*proc.Child
 	way  way
 	data string // its folder
 }
@@ -50,17 +51,17 @@ func startBefore(ctx context.Context, c config, w way) (*watcher, error) {
 	if c.collectorCPUs != "" {
 		name, args = "taskset", append([]string{"-c", c.collectorCPUs, c.collector}, args...)
 	}
-	ch, err := startChild(-1, name, []string{"QPOINT_DATA_DIR=" + data}, args...)
+	ch, err := proc.Start(-1, name, []string{"QPOINT_DATA_DIR=" + data}, args...)
 	if err != nil {
 		return nil, err
 	}
-	x := &watcher{child: ch, way: w, data: data}
-	err = ch.await(ctx, 2*time.Minute, func() error {
+	x := &watcher{Child: ch, way: w, data: data}
+	err = ch.Await(ctx, 2*time.Minute, func() error {
 		_, err := scrape(ctx, c.metrics)
 		return err
 	})
 	if err == nil {
-		err = pause(ctx, c.settle)
+		err = proc.Pause(ctx, c.settle)
 	}
 	if err != nil {
 		return nil, errors.Join(err, x.stop())
@@ -76,7 +77,7 @@ func startAfter(ctx context.Context, c config, s site, m measurement, on *watche
 		return nil, err
 	}
 	var args []string
-	var ready func(*child) error
+	var ready func(*proc.Child) error
 	switch {
 	case w.peer != "":
 		args = []string{c.self, "peer", "-way", string(w.peer), "-pid", strconv.Itoa(on.worker)}
@@ -93,7 +94,7 @@ func startAfter(ctx context.Context, c config, s site, m measurement, on *watche
 			return nil, err
 		}
 		args = []string{"nginx", "-p", data, "-c", conf}
-		ready = func(*child) error { return listens(proxyOf(s, m)) }
+		ready = func(*proc.Child) error { return listens(proxyOf(s, m)) }
 	case w.name == "mitmproxy":
 		to := "http://" + s.plain
 		if m.Scheme == "https" {
@@ -104,7 +105,7 @@ func startAfter(ctx context.Context, c config, s site, m measurement, on *watche
 			return nil, err
 		}
 		args = []string{"mitmdump", "-q", "--ssl-insecure", "--set", "confdir=" + data, "--listen-host", host, "--listen-port", port, "--mode", "reverse:" + to}
-		ready = func(*child) error { return listens(proxyOf(s, m)) }
+		ready = func(*proc.Child) error { return listens(proxyOf(s, m)) }
 	case w.name == "tshark":
 		_, port, err := net.SplitHostPort(s.plain)
 		if err != nil {
@@ -115,16 +116,16 @@ func startAfter(ctx context.Context, c config, s site, m measurement, on *watche
 	default:
 		return nil, os.RemoveAll(data)
 	}
-	as := attributes(c.cgroupFD)
+	as := proc.Attributes(c.cgroupFD)
 	if w.peer != "" {
 		as.Unshareflags = syscall.CLONE_NEWNS // for mountTracefs
 	}
-	ch, err := startAs(as, args[0], nil, args[1:]...)
+	ch, err := proc.StartAs(as, args[0], nil, args[1:]...)
 	if err != nil {
 		return nil, err
 	}
-	x := &watcher{child: ch, way: w, data: data}
-	if err := ch.await(ctx, time.Minute, func() error { return ready(ch) }); err != nil {
+	x := &watcher{Child: ch, way: w, data: data}
+	if err := ch.Await(ctx, time.Minute, func() error { return ready(ch) }); err != nil {
 		return nil, errors.Join(err, x.stop())
 	}
 	return x, nil
@@ -138,9 +139,9 @@ func proxyOf(s site, m measurement) string {
 }
 
 // said is ready when the process has written the text.
-func said(text string) func(*child) error {
-	return func(c *child) error {
-		if !bytes.Contains(c.output(), []byte(text)) {
+func said(text string) func(*proc.Child) error {
+	return func(c *proc.Child) error {
+		if !bytes.Contains(c.Output(), []byte(text)) {
 			return fmt.Errorf("it has not said %q", text)
 		}
 		return nil
@@ -149,14 +150,14 @@ func said(text string) func(*child) error {
 
 // stop ends the watcher.
 func (w *watcher) stop() error {
-	return errors.Join(w.child.stop(time.Minute), os.RemoveAll(w.data))
+	return errors.Join(w.Stop(time.Minute), os.RemoveAll(w.data))
 }
 
 // counts are what the comparison program copied: it says so at its end.
 func (w *watcher) counts() (n peer.Counts, err error) {
-	lines := bytes.Split(bytes.TrimSpace(w.output()), []byte("\n"))
+	lines := bytes.Split(bytes.TrimSpace(w.Output()), []byte("\n"))
 	if err := json.Unmarshal(lines[len(lines)-1], &n); err != nil {
-		return n, fmt.Errorf("the comparison program ended without its counts: %s", w.tail())
+		return n, fmt.Errorf("the comparison program ended without its counts: %s", w.Tail())
 	}
 	return n, nil
 }

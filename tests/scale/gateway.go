@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/qpoint-io/otelcol-qpoint/tests/proc"
 )
 
 const environments = 10
@@ -25,7 +27,7 @@ func token(agent int) string { return fmt.Sprintf("agent-%026d", agent) + string
 
 // gateway is the real binary with configs/pulse.yaml on one core, its engine on the other.
 type gateway struct {
-	*process
+	*proc.Child
 	engine     int // process id of the embedded ClickHouse
 	cert       string
 	grpc, http int
@@ -73,14 +75,14 @@ func startGateway(ctx context.Context, c config, binary string, agents int, prof
 	for _, o := range overlays {
 		args = append(args, "--config", "yaml:"+o)
 	}
-	if g.process, err = start(-1, "taskset", []string{
+	if g.Child, err = proc.Start(-1, "taskset", []string{
 		"QPOINT_DATA_DIR=" + dir, "PULSE_TOKENS_FILE=" + tokens, "PULSE_TLS_CERT=" + g.cert, "PULSE_TLS_KEY=" + key,
 		fmt.Sprintf("PULSE_GRPC_ENDPOINT=127.0.0.1:%d", g.grpc), fmt.Sprintf("PULSE_HTTP_ENDPOINT=127.0.0.1:%d", g.http),
 	}, args...); err != nil {
 		return nil, err
 	}
-	err = g.await(ctx, func() error {
-		if !strings.Contains(g.output(), "Everything is ready") {
+	err = g.Await(ctx, ready, func() error {
+		if !bytes.Contains(g.Output(), []byte("Everything is ready")) {
 			return errors.New("it has not said that everything is ready")
 		}
 		return nil
@@ -89,14 +91,14 @@ func startGateway(ctx context.Context, c config, binary string, agents int, prof
 		err = g.moveEngine(c.otherCPU)
 	}
 	if err != nil {
-		return nil, errors.Join(err, g.stop())
+		return nil, errors.Join(err, g.Stop(ready))
 	}
 	return g, nil
 }
 
 // moveEngine gives the engine the other core: it inherited the gateway's.
 func (g *gateway) moveEngine(cpu int) error {
-	children, err := childrenOf(g.pid())
+	children, err := childrenOf(g.PID())
 	if err != nil {
 		return err
 	}
@@ -122,11 +124,11 @@ func (g *gateway) read(ctx context.Context) (reading, error) {
 	var samples []sample
 	samples, errs[0] = scrape(ctx, g.metrics)
 	r.at = time.Now()
-	r.gateway, errs[1] = cpuOf(g.pid())
+	r.gateway, errs[1] = cpuOf(g.PID())
 	r.engine, errs[2] = cpuOf(g.engine)
 	r.self, errs[3] = cpuOf(os.Getpid())
-	r.busy, r.stolen, errs[4] = machineCPU()
-	r.rss, r.engineRSS = resident(g.pid()), resident(g.engine)
+	r.busy, r.stolen, errs[4] = proc.MachineCPU()
+	r.rss, r.engineRSS = resident(g.PID()), resident(g.engine)
 	r.queued = sum(samples, "otelcol_exporter_queue_size", `data_type="traces"`)
 	r.stored = sum(samples, "otelcol_exporter_pulse_rows", `table="requests"`)
 	r.accepted = sum(samples, "otelcol_receiver_accepted_spans", "")
@@ -144,7 +146,7 @@ func (g *gateway) drained(ctx context.Context) error {
 		if last = r.accepted - r.stored; last == 0 {
 			return nil
 		}
-		if err := pause(ctx, 500*time.Millisecond); err != nil {
+		if err := proc.Pause(ctx, 500*time.Millisecond); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/qpoint-io/otelcol-qpoint/tests/proc"
 )
 
 // knee is the highest rate that was held, and what the steps around it cost.
@@ -121,7 +123,7 @@ func (g *gateway) costs(ctx context.Context, agents []*agent, held float64, d ti
 	if err != nil {
 		return cost{}, err
 	}
-	if err := pause(ctx, d/2); err != nil {
+	if err := proc.Pause(ctx, d/2); err != nil {
 		return cost{}, err
 	}
 	after, err := g.read(ctx)
@@ -164,7 +166,7 @@ func memory(ctx context.Context, c config) (out []connected, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, g.stop()) }()
+	defer func() { err = errors.Join(err, g.Stop(ready)) }()
 	rows, err := hosts(504, 20)
 	if err != nil {
 		return nil, err
@@ -178,15 +180,15 @@ func memory(ctx context.Context, c config) (out []connected, err error) {
 	if _, err := g.load(ctx, agents, 400, 400, 10*time.Second); err != nil {
 		return nil, err
 	}
-	base := resident(g.pid())
+	base := resident(g.PID())
 	for _, n := range c.connections {
 		if agents, err = g.dial(ctx, agents, n, rows); err != nil {
 			return nil, err
 		}
-		if err := pause(ctx, c.idle); err != nil {
+		if err := proc.Pause(ctx, c.idle); err != nil {
 			return nil, err
 		}
-		x := connected{Connections: n, Idle: resident(g.pid())}
+		x := connected{Connections: n, Idle: resident(g.PID())}
 		s, err := g.load(ctx, agents, float64(n)/5, 1, 10*time.Second)
 		if err != nil {
 			return nil, err

@@ -20,6 +20,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/qpoint-io/otelcol-qpoint/tests/proc"
 )
 
 type config struct {
@@ -124,7 +126,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(c.dir)
-	r.Host = host{CPUs: runtime.NumCPU(), Arch: runtime.GOARCH, LoadBefore: loadAverage(), Kernel: kernel()}
+	r.Host = host{CPUs: runtime.NumCPU(), Arch: runtime.GOARCH, LoadBefore: proc.LoadAverage(), Kernel: kernel()}
 	if r.Host.CPUs > 1 {
 		if err := pin(os.Getpid(), c.otherCPU); err != nil {
 			return err
@@ -159,7 +161,7 @@ func run(ctx context.Context) error {
 		if err := part.measure(ctx, c, &r); err != nil {
 			return fmt.Errorf("%s: %w", part.name, err)
 		}
-		r.Time, r.Host.LoadAfter = time.Now().UTC().Format(time.RFC3339), loadAverage()
+		r.Time, r.Host.LoadAfter = time.Now().UTC().Format(time.RFC3339), proc.LoadAverage()
 		b, err := json.MarshalIndent(r, "", "  ")
 		if err != nil {
 			return err
@@ -183,7 +185,7 @@ func measureKnee(ctx context.Context, c config, r *results) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, g.stop()) }()
+	defer func() { err = errors.Join(err, g.Stop(ready)) }()
 	rows, err := hosts(c.agents, perHost)
 	if err != nil {
 		return err

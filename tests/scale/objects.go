@@ -6,6 +6,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,6 +23,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/qpoint-io/otelcol-qpoint/tests/proc"
 )
 
 // packing is what one host's agent asked of the bucket at one rate.
@@ -122,14 +125,14 @@ func (p *packer) measure(ctx context.Context, c config, keys []string, each bool
 	if err != nil {
 		return err
 	}
-	agent, err := start(-1, c.collector, append(keys, "CGROUP="+p.cgroup, "MAX_ENTRIES="+most, "QPOINT_DATA_DIR="+dir,
+	agent, err := proc.Start(-1, c.collector, append(keys, "CGROUP="+p.cgroup, "MAX_ENTRIES="+most, "QPOINT_DATA_DIR="+dir,
 		fmt.Sprintf("QPOINT_METRICS_PORT=%d", ports[0])), "--config", filepath.Join("tests", "scale", "configs", "packing.yaml"))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, agent.stop()) }()
-	if err := agent.await(ctx, func() error {
-		if !strings.Contains(agent.output(), "Everything is ready") {
+	defer func() { err = errors.Join(err, agent.Stop(ready)) }()
+	if err := agent.Await(ctx, ready, func() error {
+		if !bytes.Contains(agent.Output(), []byte("Everything is ready")) {
 			return errors.New("it has not said that everything is ready")
 		}
 		return nil
@@ -188,7 +191,7 @@ func (p *packer) cell(ctx context.Context, x *packing, d time.Duration, metrics 
 		if x.Stored, x.Objects, x.Bytes = now-entries, objects-stored, (bytes-size)/max(1, now-entries); x.Stored >= float64(x.Sent) {
 			break
 		}
-		if err := pause(ctx, 200*time.Millisecond); err != nil {
+		if err := proc.Pause(ctx, 200*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -278,20 +281,20 @@ func (p *packer) bucket(ctx context.Context, c config) (environment []string, st
 	if err != nil {
 		return nil, nil, err
 	}
-	s3, err := start(-1, c.collector, []string{"QPOINT_DATA_DIR=" + dir, fmt.Sprintf("S3_PORT=%d", ports[0])}, "--config", filepath.Join("tests", "scale", "configs", "bucket.yaml"))
+	s3, err := proc.Start(-1, c.collector, []string{"QPOINT_DATA_DIR=" + dir, fmt.Sprintf("S3_PORT=%d", ports[0])}, "--config", filepath.Join("tests", "scale", "configs", "bucket.yaml"))
 	if err != nil {
 		return nil, nil, err
 	}
 	var found [][][]byte
-	err = s3.await(ctx, func() error {
+	err = s3.Await(ctx, ready, func() error {
 		b, err := os.ReadFile(filepath.Join(dir, "s3", "credentials"))
-		if found = credential.FindAllSubmatch(b, -1); err == nil && (len(found) != 2 || !strings.Contains(s3.output(), "Everything is ready")) {
+		if found = credential.FindAllSubmatch(b, -1); err == nil && (len(found) != 2 || !bytes.Contains(s3.Output(), []byte("Everything is ready"))) {
 			err = errors.New("the bucket is not there")
 		}
 		return err
 	})
 	if err != nil {
-		return nil, nil, errors.Join(err, s3.stop())
+		return nil, nil, errors.Join(err, s3.Stop(ready))
 	}
 	target := &url.URL{Scheme: "http", Host: fmt.Sprintf("127.0.0.1:%d", ports[0])}
 	p.door = &door{seen: map[string]int{}, ReverseProxy: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
@@ -300,7 +303,7 @@ func (p *packer) bucket(ctx context.Context, c config) (environment []string, st
 	}}}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, nil, errors.Join(err, s3.stop())
+		return nil, nil, errors.Join(err, s3.Stop(ready))
 	}
 	server := &http.Server{Handler: p.door}
 	served := make(chan error, 1)
@@ -310,7 +313,7 @@ func (p *packer) bucket(ctx context.Context, c config) (environment []string, st
 		if e := <-served; !errors.Is(e, http.ErrServerClosed) {
 			err = errors.Join(err, e)
 		}
-		return errors.Join(err, s3.stop())
+		return errors.Join(err, s3.Stop(ready))
 	}
 	environment = []string{"S3_ENDPOINT=http://" + l.Addr().String()}
 	for _, m := range found {

@@ -5,7 +5,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -20,103 +19,18 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/qpoint-io/otelcol-qpoint/tests/proc"
 )
 
-// process is one that this program started. It ends with it.
-type process struct {
-	cmd  *exec.Cmd
-	done chan struct{}
-
-	mu  sync.Mutex
-	log []byte
-}
-
-// Write implements io.Writer: what the process says, of which the last is kept.
-func (p *process) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.log = append(p.log, b...); len(p.log) > 1<<20 {
-		p.log = append([]byte(nil), p.log[len(p.log)-1<<19:]...)
-	}
-	return len(b), nil
-}
-
-func (p *process) output() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return string(p.log)
-}
-
-func (p *process) pid() int { return p.cmd.Process.Pid }
-
-// start starts a program, in the cgroup if cgroup is an open descriptor of one and not -1.
-func start(cgroup int, name string, env []string, args ...string) (*process, error) {
-	p := &process{cmd: exec.Command(name, args...), done: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = p, p
-	p.cmd.Env = append(os.Environ(), env...)
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, UseCgroupFD: cgroup >= 0, CgroupFD: max(cgroup, 0)}
-	p.cmd.WaitDelay = 10 * time.Second
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() { // ends with the process, which stop waits for
-		defer close(p.done)
-		_ = p.cmd.Wait()
-	}()
-	return p, nil
-}
-
-// stop ends the process and what is left of its group.
-func (p *process) stop() (err error) {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-p.done:
-	case <-time.After(2 * time.Minute):
-		err = fmt.Errorf("%s did not end within two minutes of SIGTERM", filepath.Base(p.cmd.Path))
-	}
-	_ = syscall.Kill(-p.pid(), syscall.SIGKILL)
-	<-p.done
-	return err
-}
-
-// await polls ok until it returns nil, the process ends or two minutes are over.
-func (p *process) await(ctx context.Context, ok func() error) error {
-	for end := time.Now().Add(2 * time.Minute); ; {
-		err := ok()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-p.done:
-			return fmt.Errorf("%s ended: %s\n%s", filepath.Base(p.cmd.Path), p.cmd.ProcessState, p.output())
-		default:
-		}
-		if time.Now().After(end) {
-			return fmt.Errorf("%s is not ready: %w\n%s", filepath.Base(p.cmd.Path), err, p.output())
-		}
-		if err := pause(ctx, 100*time.Millisecond); err != nil {
-			return err
-		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
-}
+// ready is how long a process may take to begin, and to end.
+const ready = 2 * time.Minute
 
 // pin binds every thread of a process to a CPU; threads that they make later follow.
 func pin(pid, cpu int) error {
@@ -159,63 +73,16 @@ func childrenOf(pid int) (out []int, err error) {
 	return out, nil
 }
 
-// tick is USER_HZ, which is 100 on every Linux that Go runs on.
-const tick = 100
-
-// cpuOf returns the CPU seconds of a process (proc_pid_stat(5): fields 14 and 15).
+// cpuOf returns the CPU seconds of a process.
 func cpuOf(pid int) (float64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	if len(f) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat: %d fields", pid, len(f))
-	}
-	user, err1 := strconv.ParseFloat(f[11], 64)
-	system, err2 := strconv.ParseFloat(f[12], 64)
-	return (user + system) / tick, errors.Join(err1, err2)
-}
-
-// machineCPU returns the CPU seconds in which the machine worked, and those that its host did not give it (proc_stat(5)).
-func machineCPU() (busy, stolen float64, err error) {
-	b, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return 0, 0, err
-	}
-	line, _, _ := strings.Cut(string(b), "\n")
-	var v [8]float64 // user, nice, system, idle, iowait, irq, softirq, steal
-	f := strings.Fields(line)
-	if len(f) < 9 {
-		return 0, 0, fmt.Errorf("/proc/stat: cannot read %q", line)
-	}
-	for i := range v {
-		if v[i], err = strconv.ParseFloat(f[i+1], 64); err != nil {
-			return 0, 0, err
-		}
-	}
-	return (v[0] + v[1] + v[2] + v[5] + v[6]) / tick, v[7] / tick, nil
+	user, system, err := proc.CPU(pid)
+	return user + system, err
 }
 
 // resident returns the bytes of memory that a process has; 0 when it is gone.
 func resident(pid int) uint64 {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0
-	}
-	_, after, _ := strings.Cut(string(b), "VmRSS:")
-	if f := strings.Fields(after); len(f) > 0 {
-		n, _ := strconv.ParseUint(f[0], 10, 64)
-		return n << 10
-	}
-	return 0
-}
-
-func loadAverage() float64 {
-	b, _ := os.ReadFile("/proc/loadavg")
-	first, _, _ := strings.Cut(string(b), " ")
-	v, _ := strconv.ParseFloat(first, 64)
-	return v
+	now, _ := proc.Memory(pid)
+	return now
 }
 
 // sample is one line of a collector's own metrics.

@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/qpoint-io/otelcol-qpoint/tests/proc"
 )
 
 // stages are what the gateway's CPU goes to. A sample belongs to the first whose text is in a function of its stack.
@@ -48,7 +50,7 @@ func profile(ctx context.Context, c config, rate float64) (p profiled, err error
 	if err != nil {
 		return p, err
 	}
-	defer func() { err = errors.Join(err, g.stop()) }()
+	defer func() { err = errors.Join(err, g.Stop(ready)) }()
 	of, err := hosts(c.agents, perHost)
 	if err != nil {
 		return p, err
@@ -64,7 +66,7 @@ func profile(ctx context.Context, c config, rate float64) (p profiled, err error
 	}
 	done := make(chan taken, 1)
 	go func() { // ends with the profile, which is waited for below
-		err := pause(ctx, warmUp+time.Second)
+		err := proc.Pause(ctx, warmUp+time.Second)
 		var body []byte
 		if err == nil {
 			body, err = get(ctx, g.profile+"?seconds=10")

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc/status"
+
+	"github.com/qpoint-io/otelcol-qpoint/tests/proc"
 )
 
 const (
@@ -89,7 +91,7 @@ func (g *gateway) load(ctx context.Context, agents []*agent, rate float64, rowsP
 	var err error
 	for _, at := range []time.Time{from, from.Add(d / 2), to} {
 		var r reading
-		if err = pause(ctx, time.Until(at)); err == nil {
+		if err = proc.Pause(ctx, time.Until(at)); err == nil {
 			r, err = g.read(ctx)
 		}
 		if err != nil {
@@ -113,7 +115,7 @@ func (a *agent) run(sending, ctx context.Context, t *tally, due, from time.Time,
 	var waiting sync.WaitGroup
 	defer waiting.Wait()
 	slots := make(chan struct{}, inFlight)
-	for ; pause(sending, time.Until(due)) == nil; due = due.Add(interval) {
+	for ; proc.Pause(sending, time.Until(due)) == nil; due = due.Add(interval) {
 		counted := !due.Before(from)
 		select {
 		case slots <- struct{}{}:

@@ -196,7 +196,7 @@ func TestResponseWaitsForItsRequest(t *testing.T) {
 						r.add(s.secret)
 					}
 				}
-				r.Conn.Tick(r.t)
+				r.Tick(r.t)
 			}
 			r.end()
 			r.requireAll(c)

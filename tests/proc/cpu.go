@@ -2,7 +2,7 @@
 
 //go:build linux
 
-package main
+package proc
 
 import (
 	"bytes"
@@ -13,15 +13,15 @@ import (
 	"strings"
 )
 
-// preciseCPU returns the CPU seconds of a process, to the nanosecond and of the threads that it has now: what is
+// PreciseCPU returns the CPU seconds of a process, to the nanosecond and of the threads that it has now: what is
 // watched does not end any while it is measured.
-func preciseCPU(pid int) (sum float64, err error) {
+func PreciseCPU(pid int) (sum float64, err error) {
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 	if err != nil {
 		return 0, err
 	}
 	if len(files) == 0 { // a kernel without CONFIG_SCHED_INFO, or a process that has ended
-		user, system, err := processCPU(pid)
+		user, system, err := CPU(pid)
 		return user + system, err
 	}
 	for _, f := range files {
@@ -39,8 +39,8 @@ func preciseCPU(pid int) (sum float64, err error) {
 	return sum, nil
 }
 
-// machineCPU returns the seconds that all CPUs worked, and that the hypervisor did not let them (proc_stat(5)).
-func machineCPU() (busy, stolen float64, err error) {
+// MachineCPU returns the seconds that all CPUs worked, and that the hypervisor did not let them (proc_stat(5)).
+func MachineCPU() (busy, stolen float64, err error) {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
 		return 0, 0, err
@@ -64,8 +64,8 @@ func machineCPU() (busy, stolen float64, err error) {
 // clockTick is USER_HZ, which is 100 on every Linux that Go runs on.
 const clockTick = 100
 
-// processCPU returns the user and system seconds of a process (proc_pid_stat(5), fields 14 and 15).
-func processCPU(pid int) (user, system float64, err error) {
+// CPU returns the user and system seconds of a process (proc_pid_stat(5), fields 14 and 15).
+func CPU(pid int) (user, system float64, err error) {
 	f, err := statFields(pid)
 	if err != nil {
 		return 0, 0, err
@@ -92,8 +92,8 @@ func statFields(pid int) ([]string, error) {
 	return f, nil
 }
 
-// groupCPU returns the CPU seconds of the leader of a process group, and of all other processes in it.
-func groupCPU(pgid int) (leader, others float64, err error) {
+// GroupCPU returns the CPU seconds of the leader of a process group, and of all other processes in it.
+func GroupCPU(pgid int) (leader, others float64, err error) {
 	dirs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return 0, 0, err
@@ -105,7 +105,7 @@ func groupCPU(pgid int) (leader, others float64, err error) {
 		if err != nil || f[0] == "Z" || f[2] != strconv.Itoa(pgid) {
 			continue // ended meanwhile, or not ours
 		}
-		u, s, err := processCPU(pid)
+		u, s, err := CPU(pid)
 		if err == nil {
 			found = true
 			if pid == pgid {
@@ -121,15 +121,16 @@ func groupCPU(pgid int) (leader, others float64, err error) {
 	return leader, others, nil
 }
 
-func loadAverage() float64 {
+// LoadAverage is that of the last minute (proc_loadavg(5)).
+func LoadAverage() float64 {
 	b, _ := os.ReadFile("/proc/loadavg")
 	first, _, _ := strings.Cut(string(b), " ")
 	v, _ := strconv.ParseFloat(first, 64)
 	return v
 }
 
-// memory returns the resident bytes of a process, now and at most.
-func memory(pid int) (now, peak uint64) {
+// Memory returns the resident bytes of a process, now and at most.
+func Memory(pid int) (now, peak uint64) {
 	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	for line := range strings.Lines(string(b)) {
 		f := strings.Fields(line)
